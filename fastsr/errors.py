@@ -1,0 +1,33 @@
+"""The errors that fastsr raises for input it cannot use.
+
+Each names the argument, the value that came and what would be right. The command line turns every
+`FastsrError` into one line on stderr and exit status 2.
+"""
+
+
+class FastsrError(Exception):
+    """Base of every error that fastsr raises on purpose."""
+
+
+class InputError(FastsrError, ValueError):
+    """An argument has the right type and a value that cannot be used."""
+
+
+class InputTypeError(FastsrError, TypeError):
+    """An argument has a type that cannot be used."""
+
+
+class MissingFileError(FastsrError, FileNotFoundError):
+    """A path names nothing that can be read."""
+
+
+class OutputError(FastsrError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class DeviceError(FastsrError, RuntimeError):
+    """The device asked for is not there."""
+
+
+class NotEnoughMemoryError(FastsrError, MemoryError):
+    """The work is estimated to need more memory than there is."""

@@ -1,0 +1,95 @@
+"""Which implementation of an op runs: the Triton kernels or the torch reference.
+
+The environment variable ``FASTSR_KERNELS`` (auto, triton or torch) overrides every ``impl="auto"``.
+Importing this file imports Triton where it is installed, but touches no GPU driver.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MINIMUM_TRITON = (3, 6)
+ENVIRONMENT_VARIABLE = "FASTSR_KERNELS"
+IMPLEMENTATIONS = ("auto", "triton", "torch")
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # no wheel for this platform: every op has its torch reference
+    triton = tl = None
+
+LIBRARY = torch.library.Library("fastsr", "DEF")
+
+
+def jit(kernel: Callable[..., Any]) -> Any:
+    """`triton.jit` where Triton is installed; elsewhere the plain function, which is then never launched."""
+    return kernel if triton is None else triton.jit(kernel)
+
+
+def interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter (TRITON_INTERPRET=1 before the import), on CPU tensors."""
+    return triton is not None and os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def triton_problem() -> str | None:
+    """Why Triton kernels cannot be used in this installation; None when they can."""
+    if triton is None:
+        return "Triton is not installed"
+    version = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    if version < MINIMUM_TRITON:
+        wanted = ".".join(map(str, MINIMUM_TRITON))
+        return f"Triton {triton.__version__} is older than {wanted}"
+    return None
+
+
+def explain(device: torch.device, impl: str | None = None) -> tuple[str, str]:
+    """Return the implementation ("triton" or "torch") that runs on `device`, and the reason in words.
+
+    Raises:
+        ValueError: `impl` or the environment variable is not one of auto, triton, torch.
+    """
+    override = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
+    source = f"{ENVIRONMENT_VARIABLE}={override}"
+    if impl not in (None, "auto"):
+        override, source = str(impl), f"impl={impl!r}"
+    if override not in IMPLEMENTATIONS:
+        raise ValueError(f"{source} is not an implementation; choose one of {', '.join(IMPLEMENTATIONS)}")
+    if override != "auto":
+        return override, f"asked for by {source}"
+    if device.type != "cuda":
+        return "torch", f"Triton kernels need a GPU, the tensors are on {device.type}"
+    problem = triton_problem()
+    if problem is not None:
+        return "torch", problem
+    return "triton", "the tensors are on a GPU"
+
+
+def choose(x: Tensor, impl: str | None = None) -> str:
+    """Return "triton" or "torch": the implementation that an op uses for a tensor like `x`.
+
+    Raises:
+        ValueError: `impl` is unknown, or "triton" was asked for where it cannot run.
+    """
+    chosen, reason = explain(x.device, impl)
+    if chosen == "triton":
+        problem = triton_problem()
+        if problem is None and x.device.type != "cuda" and not interpreted():
+            problem = f"the tensor is on {x.device.type}, and Triton kernels need a GPU"
+        if problem is not None:
+            raise ValueError(f"Triton kernels were {reason}, but {problem}; use impl='torch'")
+    elif x.device.type == "cuda" and triton_problem() is not None:
+        _warn_once(f"fastsr runs its torch implementations on the GPU: {reason}")
+    return chosen
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
