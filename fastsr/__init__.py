@@ -1,20 +1,43 @@
 """fastsr: single-image super-resolution and restoration on custom Triton GPU kernels.
 
-The names below are loaded when they are first used, so that ``import fastsr`` costs nothing.
+Everything below is loaded when it is first used, so that ``import fastsr`` costs nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["dip", "load", "metrics", "resize", "save"]
 
-_HOMES = {
-    "dip": "fastsr.dip",
-    "resize": "fastsr.resize",
-    "load": "fastsr.images",
-    "save": "fastsr.images",
-}
+if TYPE_CHECKING:
+    from . import metrics
+    from .dip import dip
+    from .images import load, save
+    from .resize import resize
 
-__all__ = [*_HOMES, "metrics"]
+_HOMES = {"dip": "dip", "resize": "resize", "load": "images", "save": "images", "metrics": "metrics"}
+
+
+class _Package(ModuleType):
+    """Keeps ``fastsr.dip`` the function: Python would rebind it to the submodule of that name on import."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name and hasattr(value, name):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'fastsr' has no attribute {name!r}; it has {', '.join(__all__)}")
+        module = importlib.import_module(f"fastsr.{_HOMES[name]}")
+        return getattr(module, name, module)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package
