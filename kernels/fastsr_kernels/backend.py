@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -36,6 +37,31 @@ def jit(kernel: Callable[..., Any]) -> Any:
 def interpreted() -> bool:
     """Whether kernels run in Triton's interpreter (TRITON_INTERPRET=1 before the import), on CPU tensors."""
     return triton is not None and os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@dataclass(frozen=True)
+class AotCase:
+    """One specialisation of a kernel, to be compiled ahead of time by ``python -m benchmarks.aot``.
+
+    Each op file has a function ``aot_cases() -> list[AotCase]`` with what its launcher really launches: the harness
+    finds it by that name, compiles every case for every target and checks spills, shared memory and time.
+    """
+
+    name: str
+    """What the case is, for the table and the test: for example "x8 down, float32"."""
+    kernel: Any
+    """The function returned by `jit`."""
+    signature: Mapping[str, str]
+    """Run-time argument -> Triton type: "*fp32" (a pointer, taken as 16-byte aligned), "i32", "i64", "fp32"."""
+    constants: Mapping[str, Any]
+    """`tl.constexpr` argument -> value. `signature` and `constants` together name every argument, in any order."""
+    num_warps: int = 4
+    num_stages: int = 3
+    enable_fp_fusion: bool = True
+    divisible: tuple[str, ...] = ()
+    """Integer arguments that are multiples of 16 in this case, as the launcher would specialise them."""
+    matrix: bool = False
+    """Whether the kernel has a matrix product that must run on the tensor cores (HGMMA on sm_90)."""
 
 
 @cache

@@ -1,0 +1,29 @@
+"""Every test marked `triton`, in Triton's interpreter, where there is no GPU (the rule is in conftest.py)."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fastsr_kernels import backend
+
+HERE = Path(__file__).parent
+FILES = sorted(path.name for path in HERE.glob("test_*.py") if "mark.triton" in path.read_text() and path != Path(__file__))
+
+pytestmark = [
+    pytest.mark.skipif(torch.cuda.is_available(), reason="the marked tests run on the GPU"),
+    pytest.mark.skipif(backend.triton is None, reason="Triton is not installed"),
+    pytest.mark.skipif(backend.interpreted(), reason="this process is the interpreter already"),
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_in_interpreter(name):
+    command = [sys.executable, "-m", "pytest", "-m", "triton", "-p", "no:cacheprovider", str(HERE / name)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"[1-9]\d* passed", run.stdout), "no test was run:\n" + run.stdout
