@@ -31,3 +31,11 @@ class DeviceError(FastsrError, RuntimeError):
 
 class NotEnoughMemoryError(FastsrError, MemoryError):
     """The work is estimated to need more memory than there is."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped work on a picture; `image` is what it had reached, of the kind that came in."""
+
+    def __init__(self, image: object):
+        super().__init__("interrupted")
+        self.image = image

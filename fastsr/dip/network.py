@@ -29,10 +29,13 @@ class HourglassConfig:
     output_channels: int = 3
     upsampling: str = "bilinear"
 
-    @property
-    def multiple(self) -> int:
-        """Sides that are a multiple of this pass through every scale without a crop."""
-        return 2 ** len(self.channels)
+    def padded(self, side: int) -> int:
+        """Return the side at which the network works: halved exactly at every scale, and at least 2 at the last.
+
+        Two pixels are the least that a 3x3 convolution with reflection padding takes.
+        """
+        multiple = 2 ** len(self.channels)
+        return max(2, -(-side // multiple)) * multiple
 
 
 class ConvNormAct(nn.Sequential):
@@ -68,10 +71,11 @@ class Scale(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Maps fixed noise (N, input_channels, H, W) to a picture (N, output_channels, H, W) in (0, 1).
+    """Maps noise (N, input_channels, H, W) to a picture (N, output_channels, H, W) in (0, 1), of any size from 2x2.
 
-    H and W must be multiples of ``config.multiple``. Batch norm always uses the statistics of the current
-    picture, also for the final output, as in the paper.
+    The input is extended by reflection at the right and the bottom to the size that the scales need, and the
+    output cropped. Batch norm always uses the statistics of the current picture, also for the final output,
+    as in the paper.
     """
 
     def __init__(self, config: HourglassConfig):
@@ -81,4 +85,17 @@ class Hourglass(nn.Module):
         self.head = nn.Conv2d(config.channels[0], config.output_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(self.head(self.body(z)))
+        height, width = z.shape[-2:]
+        for axis, side in ((-2, height), (-1, width)):
+            z = reflect_to(z, axis, self.config.padded(side))
+        return torch.sigmoid(self.head(self.body(z)))[..., :height, :width]
+
+
+def reflect_to(x: Tensor, axis: int, size: int) -> Tensor:
+    """Extend one axis of `x` at its end to `size` by reflection, as often as that takes."""
+    side = x.shape[axis]
+    if side == size:
+        return x
+    period = 2 * (side - 1)
+    index = torch.arange(size, device=x.device) % period
+    return x.index_select(axis, torch.minimum(index, period - index))

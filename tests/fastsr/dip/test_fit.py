@@ -1,0 +1,78 @@
+"""The loop: what is minimised, averaged and reproduced."""
+
+import math
+
+import pytest
+import torch
+from fastsr.consistency import Downscale
+from fastsr.dip.fit import fit
+from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import Recipe, super_resolution
+from fastsr.errors import InputError
+
+SMALL = Recipe(HourglassConfig(channels=(8, 8)), steps=6)
+
+
+def run(recipe=SMALL, seed=0, dtype=torch.float32):
+    observation = torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(9))
+    operator = Downscale((24, 28), (6, 7))
+    return [
+        (state.step, state.image.clone(), state.loss.item())
+        for state in fit(observation, operator, (24, 28), recipe, seed=seed, dtype=dtype)
+    ]
+
+
+def test_same_seed_is_bitwise_the_same_and_another_is_not():
+    first, again, other = run(seed=3), run(seed=3), run(seed=4)
+    assert torch.equal(first[-1][1], again[-1][1])
+    assert [loss for *_, loss in first] == [loss for *_, loss in again]
+    assert not torch.equal(first[-1][1], other[-1][1])
+
+
+def test_a_fit_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run()
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_the_loss_falls(optimizer):
+    recipe = Recipe(HourglassConfig(channels=(16, 16)), steps=60, optimizer=optimizer, noise=0.01)
+    losses = [loss for *_, loss in run(recipe)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_image_is_first_the_mean_then_the_running_average_of_outputs():
+    steps = 12
+    plain = Recipe(SMALL.network, steps=steps, average=0.0)
+    outputs = [image for _, image, _ in run(plain)]
+    averaged = [image for _, image, _ in run(Recipe(SMALL.network, steps=steps, average=0.75))]
+    torch.testing.assert_close(averaged[3], torch.stack(outputs[:4]).mean(0))
+    expected = averaged[3]
+    for output in outputs[4:]:
+        expected = 0.75 * expected + 0.25 * output
+    torch.testing.assert_close(averaged[-1], expected)
+
+
+def test_psnr_is_that_of_the_last_output():
+    recipe = Recipe(SMALL.network, steps=2, average=0.0)
+    observation = torch.rand(1, 3, 6, 7)
+    operator = Downscale((24, 28), (6, 7))
+    for state in fit(observation, operator, (24, 28), recipe, seed=0, dtype=torch.float32):
+        mse = (operator(state.image) - observation).square().mean().item()
+        assert state.psnr == pytest.approx(-10 * math.log10(mse), abs=1e-4)
+
+
+def test_paper_recipe_is_the_papers():
+    for factor, steps, noise in ((4, 2000, 0.03), (8, 5000, 0.05)):
+        recipe = super_resolution("paper", factor)
+        assert recipe.network == HourglassConfig((128,) * 5, 4, 32, 3, "bilinear")
+        assert (recipe.steps, recipe.noise, recipe.optimizer) == (steps, noise, "adam")
+        assert (recipe.learning_rate, recipe.betas) == (0.01, (0.9, 0.999))
+
+
+def test_unknown_preset_is_refused():
+    with pytest.raises(InputError, match="preset='best' is unknown; choose one of 'fast', 'paper'"):
+        super_resolution("best", 4)

@@ -1,0 +1,75 @@
+"""The hourglass against a second, flat definition of the paper's network."""
+
+import pytest
+import torch
+from fastsr.dip.network import Hourglass, HourglassConfig, reflect_to
+from torch.nn import functional as F
+
+
+def test_paper_network_has_its_parameters():
+    # Five scales: 1x1 skip of 4, two 3x3 down, one 3x3 and one 1x1 up, all with bias and batch norm; 1x1 head.
+    expected, below = 0, 128
+    for scale in range(5):
+        inputs = 32 if scale == 0 else 128
+        for cin, cout, k in [(inputs, 4, 1), (inputs, 128, 3), (128, 128, 3), (4 + below, 128, 3), (128, 128, 1)]:
+            expected += cout * cin * k * k + cout + 2 * cout
+        expected += 2 * (4 + below)
+    expected += 128 * 3 + 3
+    assert sum(p.numel() for p in Hourglass(HourglassConfig()).parameters()) == expected == 2217831
+
+
+def flat_forward(net: Hourglass, x: torch.Tensor) -> torch.Tensor:
+    """The network as the paper's supplement draws it, without modules: down to the last scale, then up."""
+
+    def conv(x, layer, stride=1):
+        pad = layer.weight.shape[-1] // 2
+        return F.conv2d(F.pad(x, (pad,) * 4, mode="reflect"), layer.weight, layer.bias, stride)
+
+    def norm(x, layer):
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, unbiased=False)
+        return (x - mean) / (var + 1e-5).sqrt() * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+    def block(x, layers, stride=1):
+        x = norm(conv(x, layers[0], stride), layers[1])
+        return torch.where(x > 0, x, 0.2 * x)
+
+    skips, scale = [], net.body
+    scales = []
+    while hasattr(scale, "down"):
+        scales.append(scale)
+        skips.append(block(x, scale.skip))
+        x = block(block(x, scale.down[0], 2), scale.down[1])
+        scale = scale.deeper
+    for scale, skip in zip(reversed(scales), reversed(skips), strict=True):
+        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = norm(torch.cat([skip, x], 1), scale.norm)
+        x = block(block(x, scale.up[0]), scale.up[1])
+    return 1 / (1 + torch.exp(-conv(x, net.head)))
+
+
+def test_forward_is_the_papers_network():
+    torch.manual_seed(0)
+    net = Hourglass(HourglassConfig(channels=(6, 8, 10), skip_channels=3, input_channels=5)).double()
+    for p in net.parameters():  # fresh values, so that a swapped or skipped bias or scale shows
+        torch.nn.init.normal_(p, std=0.5)
+    z = torch.randn(1, 5, 24, 32, dtype=torch.float64)
+    torch.testing.assert_close(net(z), flat_forward(net, z), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (5, 123), (33, 64), (96, 31)])
+def test_any_size_comes_out_as_it_went_in(size):
+    net = Hourglass(HourglassConfig(channels=(4,) * 5, input_channels=3, output_channels=1))
+    out = net(torch.rand(1, 3, *size))
+    assert out.shape == (1, 1, *size)
+    assert ((out > 0) & (out < 1)).all()
+
+
+def test_padded_size_is_the_smallest_that_every_scale_takes():
+    config = HourglassConfig()
+    assert [config.padded(side) for side in (1, 63, 64, 65, 96, 500)] == [64, 64, 64, 96, 96, 512]
+
+
+def test_reflect_to_goes_back_and_forth():
+    x = torch.arange(3.0).view(1, 1, 1, 3)
+    assert reflect_to(x, -1, 9).flatten().tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0]
+    assert reflect_to(x, -1, 3) is x
