@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from .errors import FastsrError, InputError, MissingFileError
 
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 KEPT_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 # What the other modes become; any mode not named here is converted to RGB.
 CONVERTED_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
@@ -127,7 +126,7 @@ def _reading(what: str) -> Iterator[None]:
     """Turn whatever Pillow raises for a bad file into an `InputError` about `what`."""
     try:
         yield
-    except FastsrError:
+    except (FastsrError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
@@ -137,7 +136,7 @@ def _reading(what: str) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{what} is not an image that Pillow can read") from error
-    except DECODE_ERRORS as error:
+    except Exception as error:  # broken files make Pillow's decoders raise almost anything
         raise InputError(f"{what} cannot be decoded: {error}; the file is truncated or broken") from error
 
 
@@ -191,7 +190,7 @@ def _valid_dpi(dpi: Any) -> tuple[float, float] | None:
         x, y = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
+    return (x, y) if 1 < x < math.inf and 1 < y < math.inf else None  # Pillow says 1 where a TIFF states nothing
 
 
 def _with_key(values: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
@@ -202,7 +201,9 @@ def _with_key(values: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
 
 def _deep_layout(image: Image.Image) -> str | None:
     """Return Pillow's name for the layout of 16-bit channels that it is about to read as 8 bits, if it is."""
-    args = image.tile[0][3] if image.format in ("PNG", "TIFF") and getattr(image, "tile", None) else None
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in ("PNG", "TIFF") or not image.tile:
+        return None
+    args = image.tile[0].args
     layout = args[0] if isinstance(args, tuple) else args
     if not isinstance(layout, str) or ";16" not in layout or image.mode not in ("RGB", "RGBA"):
         return None
@@ -255,7 +256,9 @@ def _write_deep_png(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: 
 
 
 def _write_deep_tiff(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: tuple[float, float] | None) -> None:
-    """Write 2 to 4 channels of 16 bits as TIFF 6.0: one strip, compressed by zlib."""
+    """Write 2 to 4 channels of 16 bits as TIFF 6.0: one strip, compressed by zlib; grey and alpha as RGBA."""
+    if values.shape[2] == 2:
+        values = values[..., [0, 0, 0, 1]]  # Pillow does not read grey and alpha at 16 bits back
     height, width, channels = values.shape
     data = zlib.compress(values.astype("<u2").tobytes())
     tags = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
@@ -263,10 +266,10 @@ def _write_deep_tiff(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi:
     tags[TiffImagePlugin.IMAGELENGTH] = height
     tags[TiffImagePlugin.BITSPERSAMPLE] = (16,) * channels
     tags[TiffImagePlugin.COMPRESSION] = 8  # Adobe deflate
-    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 1 if channels == 2 else 2  # grey, RGB
+    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 2  # RGB
     tags[TiffImagePlugin.SAMPLESPERPIXEL] = channels
     tags[TiffImagePlugin.ROWSPERSTRIP] = height
-    if channels in (2, 4):
+    if channels == 4:
         tags[TiffImagePlugin.EXTRASAMPLES] = 2  # alpha, not premultiplied
     if icc:
         tags[TiffImagePlugin.ICCPROFILE] = icc

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .codecs import FORMATS
 from .errors import InputError, MissingFileError, OutputError
 
-WRITE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
-READ_SUFFIXES = (*WRITE_SUFFIXES, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
+READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
 
 def find_images(inputs: Sequence[str | Path]) -> list[Path]:
@@ -63,7 +63,8 @@ def plan_outputs(inputs: Sequence[str | Path], output: str | Path | None, *, suf
     Raises:
         InputError, MissingFileError: as `find_images`.
         OutputError: a result would overwrite an input, two would get one name, `output` names one file for
-            several inputs, a folder is where a file should go, or nothing can be written in a folder.
+            several inputs or an unknown format, a folder is where a file should go, or nothing can be written in
+            a folder.
     """
     sources = find_images(inputs)
     if output is None or names_folder(output):
@@ -71,6 +72,8 @@ def plan_outputs(inputs: Sequence[str | Path], output: str | Path | None, *, suf
         targets = [_result_name(path, suffix, path.parent if folder is None else folder) for path in sources]
     elif len(sources) > 1:
         raise OutputError(f"output {str(output)!r} is one file for {len(sources)} inputs; name a folder")
+    elif Path(output).suffix.lower() not in FORMATS:
+        raise OutputError(f"output {str(output)!r} has no suffix that can be written: {', '.join(FORMATS)}")
     else:
         targets = [Path(output)]
     _refuse_clashes(sources, targets)
@@ -102,7 +105,7 @@ def _refuse_clashes(sources: Sequence[Path], targets: Sequence[Path]) -> None:
 
 
 def _result_name(source: Path, suffix: str, folder: Path) -> Path:
-    extension = source.suffix if source.suffix.lower() in WRITE_SUFFIXES else ".png"
+    extension = source.suffix if source.suffix.lower() in FORMATS else ".png"
     return folder / f"{source.stem}{suffix}{extension}"
 
 

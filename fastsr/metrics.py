@@ -1,0 +1,152 @@
+"""How close a picture is to a reference, by named protocols.
+
+A PSNR without its protocol is not a number: on the same picture protocols differ by more than methods do.
+
+- "rgb8", what networks report: both pictures rounded to 8-bit RGB, luma Y in floating point;
+- "matlab8", what MATLAB code reports: both rounded to 8-bit RGB, Y rounded to 8 bits too;
+- "float", what Deep Image Prior reports: nothing is rounded.
+
+Y is BT.601 luma from 16 to 235, Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B from 0 to 255. A grey
+picture is its own Y, unscaled, as MATLAB code has it; beside a colour picture it counts as one of equal R, G, B.
+The peak is 255 in every protocol. Alpha is ignored. Tables of networks use channel="y" with shave = factor,
+Deep Image Prior channel="y" with shave=4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import InputError, InputTypeError
+from .images import read
+
+Channel = Literal["y", "rgb"]
+Protocol = Literal["rgb8", "matlab8", "float"]
+
+CHANNELS = ("y", "rgb")
+PROTOCOLS = ("rgb8", "matlab8", "float")
+PEAK = 255.0
+LUMA = (65.481, 128.553, 24.966)
+WINDOW = 11
+SIGMA = 1.5
+
+
+def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
+    """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal pictures.
+
+    Args:
+        a: a picture of any kind that `images.read` takes, or a list or batch of them.
+        b: the picture or pictures to compare with, of the same sizes.
+        channel: "y" for luma, "rgb" for the mean over all three channels.
+        shave: pixels to leave out at each border.
+        protocol: "rgb8", "matlab8" or "float", as this module says.
+
+    Returns:
+        A float; for lists and batches a list with one float a picture.
+
+    Raises:
+        InputError: sizes or numbers of pictures differ, `shave` leaves nothing, or an option is unknown.
+    """
+    return _compare(a, b, _psnr, channel, shave, protocol)
+
+
+def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
+    """Return the structural similarity (Wang et al., 2004), 1 for equal pictures.
+
+    Gaussian window of 11x11 and sigma 1.5, only where it lies inside the picture, K = (0.01, 0.03), L = 255. With
+    channel="rgb" it is the mean over the three channels. Arguments, result and errors are those of `psnr`; after
+    `shave` each side has at least 11 pixels.
+    """
+    return _compare(a, b, _ssim, channel, shave, protocol)
+
+
+def _compare(
+    a: Any, b: Any, measure: Callable[[Tensor, Tensor], float], channel: str, shave: int, protocol: str
+) -> float | list[float]:
+    _check_options(channel, shave, protocol)
+    (first, single), (second, _) = _pictures(a, "a"), _pictures(b, "b")
+    if len(first) != len(second):
+        raise InputError(f"a has {len(first)} pictures and b has {len(second)}; they are compared in pairs")
+    values = []
+    for x, y in zip(first, second, strict=True):
+        if x.shape[1:] != y.shape[1:]:
+            raise InputError(f"a is {_size(x)} pixels and b is {_size(y)}; pictures to compare have one size")
+        channels = max(len(x), len(y))
+        x, y = x.expand(channels, -1, -1), y.to(x.device).expand(channels, -1, -1)
+        planes = [_shave(_planes(colours, channel, protocol), shave) for colours in (x, y)]
+        values.append(measure(*planes))
+    return values[0] if single else values
+
+
+def _check_options(channel: str, shave: int, protocol: str) -> None:
+    if channel not in CHANNELS:
+        raise InputError(f"channel={channel!r} is unknown; use one of {', '.join(CHANNELS)}")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol={protocol!r} is unknown; use one of {', '.join(PROTOCOLS)}")
+    if isinstance(shave, bool) or not isinstance(shave, int):
+        raise InputTypeError(f"shave={shave!r} is a {type(shave).__name__}; give a whole number of pixels")
+    if shave < 0:
+        raise InputError(f"shave={shave} is negative; give the number of pixels to leave out at each border")
+
+
+def _pictures(images: Any, name: str) -> tuple[list[Tensor], bool]:
+    """Return the colours (C, H, W) of every picture, and whether there is just one and no list or batch."""
+    if isinstance(images, (list, tuple)):
+        if not images:
+            raise InputError(f"{name} is an empty list; give at least one picture")
+        return [one for i, image in enumerate(images) for one in _pictures(image, f"{name}[{i}]")[0]], False
+    picture = read(images, name)
+    return list(picture.pixels.detach()), picture.origin.ndim < 4
+
+
+def _planes(colours: Tensor, channel: str, protocol: str) -> Tensor:
+    """Return what is compared: float64 (1 or 3, H, W) from 0 to 255."""
+    colours = colours.to(torch.float64) * PEAK
+    if protocol != "float":
+        colours = (colours + 0.5).floor()
+    if channel == "rgb" or len(colours) == 1:
+        return colours
+    if protocol == "matlab8":  # MATLAB's order of operations: ties of the rounding depend on it
+        red, green, blue = (coefficient * (1 / PEAK) * plane for coefficient, plane in zip(LUMA, colours, strict=True))
+        return (red + green + blue + 16 + 0.5).floor()[None]
+    luma = torch.tensordot(torch.tensor(LUMA, dtype=torch.float64, device=colours.device), colours, 1)
+    return (luma / PEAK + 16)[None]
+
+
+def _shave(planes: Tensor, shave: int) -> Tensor:
+    height, width = planes.shape[-2:]
+    if 2 * shave >= min(height, width):
+        raise InputError(f"shave={shave} leaves nothing of {_size(planes)} pixels")
+    return planes[:, shave : height - shave, shave : width - shave]
+
+
+def _size(planes: Tensor) -> str:
+    return f"{planes.shape[-1]}x{planes.shape[-2]}"
+
+
+def _psnr(a: Tensor, b: Tensor) -> float:
+    return (10 * torch.log10(PEAK**2 / (a - b).square().mean())).item()
+
+
+def _ssim(a: Tensor, b: Tensor) -> float:
+    if min(a.shape[-2:]) < WINDOW:
+        raise InputError(f"SSIM needs at least {WINDOW} pixels on each side after shave; there are {_size(a)}")
+    offsets = torch.arange(WINDOW, dtype=a.dtype, device=a.device) - WINDOW // 2
+    window = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
+    window /= window.sum()
+
+    def local_mean(x: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(x[:, None], window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+    mean_a, mean_b = local_mean(a), local_mean(b)
+    variance_a = local_mean(a * a) - mean_a**2
+    variance_b = local_mean(b * b) - mean_b**2
+    covariance = local_mean(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+    similarity = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    similarity /= (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    return similarity.mean().item()
