@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import fastsr
-from fastsr.compare import side_by_side
 from PIL import Image
 from skimage import data
+
+import fastsr
+from fastsr.compare import side_by_side
 
 FACTOR = 4
 FACE = (96, 0, 352, 256)

@@ -5,8 +5,6 @@ Everything heavy is imported inside the commands, so that ``fastsr --help`` answ
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click

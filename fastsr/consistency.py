@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from fastsr_kernels.resample import AxisTable, axis_table, resample
 from torch import Tensor
+
+from fastsr_kernels.resample import AxisTable, axis_table, resample
 
 
 @dataclass(frozen=True)

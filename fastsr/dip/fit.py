@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from fastsr_kernels.noise import add_noise
 from torch import Tensor
 from torch.nn import functional as F
+
+from fastsr_kernels.noise import add_noise
 
 from .network import Hourglass
 from .optimizers import Muon
@@ -59,7 +60,8 @@ def fit(
     """
     device = observation.device
     generator = torch.Generator().manual_seed(seed)
-    network = build(recipe, generator).to(device, memory_format=torch.channels_last)
+    network = build(recipe, generator).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this out
     z = INPUT_RANGE * torch.rand(1, recipe.network.input_channels, *size, generator=generator)
     z = z.to(device, memory_format=torch.channels_last)
     optimizers = make_optimizers(network, recipe)

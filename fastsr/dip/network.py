@@ -65,6 +65,7 @@ class Scale(nn.Module):
         self.up = nn.Sequential(ConvNormAct(config.skip_channels + below, width, 3), ConvNormAct(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, width, H, W); H and W are even at every scale below."""
         skip = self.skip(x)
         deep = F.interpolate(self.deeper(self.down(x)), scale_factor=2, mode=self.upsampling)
         return self.up(self.norm(torch.cat([skip, deep], 1)))
@@ -85,6 +86,7 @@ class Hourglass(nn.Module):
         self.head = nn.Conv2d(config.channels[0], config.output_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Map noise (N, input_channels, H, W) to a picture (N, output_channels, H, W)."""
         height, width = z.shape[-2:]
         for axis, side in ((-2, height), (-1, width)):
             z = reflect_to(z, axis, self.config.padded(side))

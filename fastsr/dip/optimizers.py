@@ -38,8 +38,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """Update every weight that has a gradient."""
+    def step(self, closure: Any = None) -> Any:
+        """Update every weight that has a gradient; `closure` is not used."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for weight in group["params"]:

@@ -30,7 +30,7 @@ class Recipe:
     learning_rate: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     noise: float = 0.03
-    average: float = 0.99
+    average: float = 0.98
 
 
 def super_resolution(preset: str, factor: float) -> Recipe:
@@ -43,9 +43,12 @@ def super_resolution(preset: str, factor: float) -> Recipe:
     """
     if preset not in PRESETS:
         raise InputError(f"preset={preset!r} is unknown; choose one of {', '.join(map(repr, PRESETS))}")
-    large = factor > 4
-    noise = 0.05 if large else 0.03
+    small = factor <= 4
+    noise = 0.03 if small else 0.05
     if preset == "paper":
-        return Recipe(HourglassConfig(), steps=5000 if large else 2000, noise=noise)
-    narrow = HourglassConfig(channels=(64,) * 5)
-    return Recipe(narrow, steps=600 if large else 300, noise=noise)
+        return Recipe(HourglassConfig(), steps=2000 if small else 5000, noise=noise)
+    if small:
+        return Recipe(HourglassConfig(channels=(64,) * 5), steps=300, optimizer="muon", noise=noise)
+    # Muon fits the few pixels of a larger factor before the prior has done its work; quick second moments do not.
+    wide_below = HourglassConfig(channels=(64, 128, 128, 128, 128))
+    return Recipe(wide_below, steps=600, betas=(0.9, 0.99), noise=noise)

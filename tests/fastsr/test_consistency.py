@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from fastsr.consistency import Downscale
 
 SIZES = [((32, 40), (8, 5)), ((37, 23), (11, 20)), ((12, 12), (8, 8))]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from fastsr.consistency import Downscale
-from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, Interrupted, NotEnoughMemoryError
-from fastsr.images import read
 from PIL import Image
 from skimage import data
 
 import fastsr
+from fastsr.consistency import Downscale
+from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, Interrupted, NotEnoughMemoryError
+from fastsr.images import read
 
 QUICK = {"steps": 3, "device": "cpu", "progress": False}
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from fastsr.consistency import Downscale
 from fastsr.dip.fit import fit
 from fastsr.dip.network import HourglassConfig

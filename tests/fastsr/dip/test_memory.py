@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from fastsr.dip.memory import fit_memory
 from fastsr.dip.network import HourglassConfig
 

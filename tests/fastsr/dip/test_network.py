@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from fastsr.dip.network import Hourglass, HourglassConfig, reflect_to
 from torch.nn import functional as F
+
+from fastsr.dip.network import Hourglass, HourglassConfig, reflect_to
 
 
 def test_paper_network_has_its_parameters():

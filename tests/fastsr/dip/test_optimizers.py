@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from fastsr.dip.optimizers import Muon, orthogonalise
 
 

@@ -1,0 +1,175 @@
+import os
+import stat
+
+import pytest
+
+from fastsr import files
+from fastsr.errors import InputError, MissingFileError, OutputError
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The names that the tests use, in a working directory of their own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one/b.png", "one/a.JPG", "one/note.txt", "one/deep/c.png", "two/b.png", "x[1].png", "raw.nef"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def found(*inputs):
+    return [path.as_posix() for path in files.find_images(inputs)]
+
+
+def planned(inputs, output=None):
+    return [target.as_posix() for _, target in files.plan_outputs(inputs, output, suffix="_x4")]
+
+
+def test_a_folder_gives_its_images_sorted(photos):
+    assert found("one") == ["one/a.JPG", "one/b.png"]
+
+
+def test_a_glob_gives_the_images_it_matches_sorted(photos):
+    assert found("*/b.*", "one/*") == ["one/b.png", "two/b.png", "one/a.JPG"]
+    assert found("**/*.png") == ["one/b.png", "one/deep/c.png", "two/b.png", "x[1].png"]
+
+
+def test_a_file_is_taken_as_named(photos):
+    assert found("x[1].png", "raw.nef", photos / "two" / "b.png") == ["x[1].png", "raw.nef", f"{photos}/two/b.png"]
+
+
+def test_a_file_comes_once(photos):
+    (photos / "link.png").symlink_to(photos / "one" / "b.png")
+    assert found("one/b.png", "one", "link.png", photos / "one") == ["one/b.png", "one/a.JPG"]
+
+
+def test_nothing_found_is_an_error(photos):
+    (photos / "bare").mkdir()
+    with pytest.raises(InputError, match="no input"):
+        found()
+    with pytest.raises(MissingFileError, match=r"'one/c.png' does not exist"):
+        found("one/b.png", "one/c.png")
+    for nothing in ("bare", "two/*.jpg", "one/*.txt"):
+        with pytest.raises(InputError, match="holds no image; images end in .png"):
+            found("one", nothing)
+
+
+def test_results_go_beside_their_inputs(photos):
+    assert files.plan_outputs(["one"], None, suffix="_x4")[0][0].as_posix() == "one/a.JPG"
+    assert planned(["one", "x[1].png"]) == ["one/a_x4.JPG", "one/b_x4.png", "x[1]_x4.png"]
+
+
+def test_formats_that_cannot_be_written_become_png(photos):
+    assert planned(["raw.nef"]) == ["raw_x4.png"]
+
+
+@pytest.mark.parametrize("output", ["out", "out/", "new/out.d/", "two"])
+def test_results_go_into_a_folder(photos, output):
+    assert planned(["one"], output) == [f"{output.rstrip('/')}/{name}" for name in ("a_x4.JPG", "b_x4.png")]
+    assert (photos / output).is_dir()
+
+
+def test_a_single_result_goes_where_it_is_told(photos):
+    assert planned(["one/b.png"], "new/c.webp") == ["new/c.webp"]
+    (photos / "dotted.d").mkdir()
+    assert planned(["one/b.png"], "dotted.d") == ["dotted.d/b_x4.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["one"], "c.png", "'c.png' is one file for 2 inputs"),
+        (["one/b.png"], "c.xyz", "'c.xyz' has no suffix that can be written: .png"),
+        (["one/b.png"], "one/b.png", "result of 'one/b.png' would overwrite the input 'one/b.png'"),
+        (["one/b.png"], "two/../one/b.png", "would overwrite the input"),
+        (["one/b.png", "two/b.png"], "out", "'one/b.png' and 'two/b.png' would both be 'out/b_x4.png'"),
+        (["one/b.png"], "one/b.png/c/", r"'one/b.png/c' is not writable: (Not a directory|File exists)"),
+    ],
+)
+def test_clashes_are_refused(photos, inputs, output, message):
+    with pytest.raises(OutputError, match=message):
+        planned(inputs, output)
+
+
+def test_the_result_of_one_input_never_replaces_another(photos):
+    (photos / "one" / "b_x4.png").touch()
+    with pytest.raises(OutputError, match="result of 'one/b.png' would overwrite the input 'one/b_x4.png'"):
+        planned(["one"])
+    (photos / "two" / "b_x4.png").symlink_to(photos / "one" / "b.png")
+    with pytest.raises(OutputError, match="would overwrite the input"):
+        planned(["one/b.png"], "two")
+
+
+def test_a_folder_in_the_way_is_refused(photos):
+    (photos / "one" / "b_x4.png").mkdir()
+    with pytest.raises(OutputError, match="'one/b_x4.png' is a folder"):
+        planned(["one/b.png"])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder_is_found_before_the_work(photos):
+    (photos / "two").chmod(0o555)
+    with pytest.raises(OutputError, match="'two' is not writable: Permission denied"):
+        planned(["one"], "two")
+
+
+def test_a_folder_that_refuses_files_is_found_before_the_work(photos, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    with pytest.raises(OutputError, match="'two' is not writable: Permission denied"):
+        planned(["one"], "two")
+
+
+def test_the_check_leaves_nothing_behind(photos):
+    planned(["one"], "out")
+    assert list((photos / "out").iterdir()) == []
+
+
+def test_a_file_is_written_whole(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with files.atomic_write(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_or_not_at_all(tmp_path, error):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def write_half():
+        with files.atomic_write(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_written_file_has_the_usual_permissions(tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    with files.atomic_write(tmp_path / "a.bin"):
+        pass
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_write_that_fails_names_the_file(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"no/a.bin' cannot be written: No such file"),
+        files.atomic_write(tmp_path / "no" / "a.bin"),
+    ):
+        pass
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="folder' cannot be written"), files.atomic_write(tmp_path / "folder"):
+        pass
+    assert os.listdir(tmp_path) == ["folder"]

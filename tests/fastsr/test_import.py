@@ -1,0 +1,57 @@
+"""What importing fastsr costs, and what its names are."""
+
+import subprocess
+import sys
+import time
+
+import fastsr
+
+
+def run(code: str) -> str:
+    path = [p for p in sys.path if p]
+    prelude = f"import sys; sys.path[:0] = {path!r}\n"
+    return subprocess.run([sys.executable, "-c", prelude + code], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
+def test_import_loads_nothing_heavy():
+    loaded = run("import fastsr, sys; print(sorted({m.split('.')[0] for m in sys.modules}))")
+    for package in ("torch", "triton", "skimage", "matplotlib", "numpy", "PIL"):
+        assert repr(package) not in loaded
+
+
+def test_calls_load_neither_skimage_nor_matplotlib_nor_a_gpu_driver():
+    out = run(
+        "import fastsr, torch\n"
+        "fastsr.dip(torch.rand(3, 4, 4), 2, steps=1, device='cpu', progress=False)\n"
+        "print('skimage' in sys.modules, 'matplotlib' in sys.modules, torch.cuda.is_initialized())"
+    )
+    assert out.split() == ["False", "False", "False"]
+
+
+def test_names_stay_functions_however_they_are_imported():
+    out = run(
+        "import fastsr.dip.network, fastsr.resize\n"
+        "import fastsr\n"
+        "from fastsr.dip.network import Hourglass\n"
+        "print(type(fastsr.dip).__name__, type(fastsr.resize).__name__, type(fastsr.metrics).__name__)\n"
+    )
+    assert out.split() == ["function", "function", "module"]
+
+
+def test_every_public_name_is_there():
+    assert set(fastsr.__all__) <= set(dir(fastsr))
+    for name in fastsr.__all__:
+        assert getattr(fastsr, name) is not None
+
+
+def test_unknown_names_are_refused():
+    assert not hasattr(fastsr, "dipp")
+
+
+def test_help_answers_in_half_a_second():
+    def help_seconds() -> float:
+        start = time.perf_counter()
+        assert "resize" in run("from fastsr.cli import main; main(['--help'])")
+        return time.perf_counter() - start
+
+    assert min(help_seconds() for _ in range(3)) < 0.5
