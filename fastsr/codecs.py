@@ -129,11 +129,7 @@ def _reading(what: str) -> Iterator[None]:
     except (FastsrError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise InputError(
-            f"{what} has more than the {limit} pixels that Pillow takes for a decompression bomb; "
-            "if you trust the file, raise max_pixels (--max-pixels)"
-        ) from error
+        raise InputError(f"{what}: {error}; if you trust the file, raise max_pixels (--max-pixels)") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{what} is not an image that Pillow can read") from error
     except Exception as error:  # broken files make Pillow's decoders raise almost anything

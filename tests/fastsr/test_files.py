@@ -51,7 +51,7 @@ def test_nothing_found_is_an_error(photos):
     with pytest.raises(MissingFileError, match=r"'one/c.png' does not exist"):
         found("one/b.png", "one/c.png")
     for nothing in ("bare", "two/*.jpg", "one/*.txt"):
-        with pytest.raises(InputError, match="holds no image; images end in .png"):
+        with pytest.raises(InputError, match=r"holds no image; images end in \.png"):
             found("one", nothing)
 
 
@@ -94,7 +94,7 @@ def test_clashes_are_refused(photos, inputs, output, message):
 
 def test_the_result_of_one_input_never_replaces_another(photos):
     (photos / "one" / "b_x4.png").touch()
-    with pytest.raises(OutputError, match="result of 'one/b.png' would overwrite the input 'one/b_x4.png'"):
+    with pytest.raises(OutputError, match=r"result of 'one/b.png' would overwrite the input 'one/b_x4.png'"):
         planned(["one"])
     (photos / "two" / "b_x4.png").symlink_to(photos / "one" / "b.png")
     with pytest.raises(OutputError, match="would overwrite the input"):
@@ -103,7 +103,7 @@ def test_the_result_of_one_input_never_replaces_another(photos):
 
 def test_a_folder_in_the_way_is_refused(photos):
     (photos / "one" / "b_x4.png").mkdir()
-    with pytest.raises(OutputError, match="'one/b_x4.png' is a folder"):
+    with pytest.raises(OutputError, match=r"'one/b_x4.png' is a folder"):
         planned(["one/b.png"])
 
 
