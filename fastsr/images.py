@@ -207,7 +207,10 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     channels = picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], 1)
     values = _to_numpy(channels, Origin("numpy", 3, np.dtype(np.uint16 if deep else np.uint8)))
     with atomic_write(Path(path)) as file:
-        codecs.encode(file, values, kind, picture.icc, picture.dpi)
+        try:
+            codecs.encode(file, values, kind, picture.icc, picture.dpi)
+        except ValueError as error:  # sides beyond what the format can state
+            raise OutputError(f"path={str(path)!r}: {kind.name} cannot hold this image: {error}") from error
 
 
 def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | None = None) -> codecs.Format:
@@ -248,7 +251,7 @@ def _from_numpy(array: np.ndarray, name: str) -> Picture:
 
 
 def _from_torch(tensor: Tensor, name: str) -> Picture:
-    dtype = str(tensor.dtype).removeprefix("torch.")
+    dtype = _name(tensor.dtype)
     if dtype not in LEVELS:
         raise InputTypeError(f"{name} has dtype {dtype}; use uint8, uint16, or float in [0, 1]")
     if tensor.ndim not in (3, 4):
@@ -264,17 +267,17 @@ def _from_torch(tensor: Tensor, name: str) -> Picture:
 
 
 def _channels_first(batch: np.ndarray) -> Tensor:
-    """Return (N, H, W, C) as a tensor (N, C, H, W); torch takes neither negative strides nor foreign byte orders."""
-    native = batch.astype(batch.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(np.ascontiguousarray(native.transpose(0, 3, 1, 2)))
+    """Return (N, H, W, C) as a tensor (N, C, H, W): a copy, for torch takes no negative strides, no foreign bytes."""
+    native = batch.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(batch.transpose(0, 3, 1, 2), native, order="C"))
 
 
 def _from_channels(channels: Tensor, origin: Origin, name: str) -> Picture:
     """Scale (N, 1 to 4, H, W) of any dtype of `LEVELS` to [0, 1], and split off alpha."""
     if 0 in channels.shape:
         raise InputError(f"{name} has no pixels: {len(channels)} images of {channels.shape[2]}x{channels.shape[3]}")
-    levels = LEVELS[str(channels.dtype).removeprefix("torch.")]
-    values = channels.to(torch.float32)
+    levels = LEVELS[_name(channels.dtype)]
+    values = channels.to(torch.float32, copy=True)  # never the caller's memory: work on it may be in place
     if levels is None:
         values = _check_range(values, name)
     elif channels.dtype != torch.bool:
@@ -282,6 +285,10 @@ def _from_channels(channels: Tensor, origin: Origin, name: str) -> Picture:
     colours = (channels.shape[1] - 1) // 2 * 2 + 1  # 1, 1, 3, 3
     alpha = values[:, colours:] if channels.shape[1] > colours else None
     return Picture(values[:, :colours], alpha, levels, origin)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _check_range(values: Tensor, name: str) -> Tensor:
@@ -294,30 +301,24 @@ def _check_range(values: Tensor, name: str) -> Tensor:
     return values.clamp(0, 1) if low < 0 or high > 1 else values
 
 
-def _to_levels(channels: Tensor, levels: int) -> Tensor:
-    return (channels * levels + 0.5).floor()  # halves up; exact for every level of 8 and 16 bits
+def _to_dtype(channels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Quantise [0, 1] to `dtype`: to the nearest level, halves up; exact for every level of 8 and 16 bits."""
+    levels = LEVELS[_name(dtype)]
+    if dtype == torch.bool:
+        return channels >= 0.5
+    return channels.to(dtype) if levels is None else (channels * levels).add_(0.5).floor_().to(dtype)
 
 
 def _to_torch(channels: Tensor, origin: Origin) -> Tensor:
     assert isinstance(origin.dtype, torch.dtype)
-    levels = LEVELS[str(origin.dtype).removeprefix("torch.")]
-    if origin.dtype == torch.bool:
-        channels = channels >= 0.5
-    elif levels is not None:
-        channels = _to_levels(channels, levels)
-    channels = channels.to(origin.device, origin.dtype)
+    channels = _to_dtype(channels, origin.dtype).to(origin.device)
     return channels[0] if origin.ndim == 3 else channels
 
 
 def _to_numpy(channels: Tensor, origin: Origin) -> np.ndarray:
     assert isinstance(origin.dtype, np.dtype)
-    levels = LEVELS[origin.dtype.name]
-    values = channels.detach().cpu().permute(0, 2, 3, 1)
-    if origin.dtype == np.bool_:
-        values = values >= 0.5
-    elif levels is not None:
-        values = _to_levels(values, levels)
-    array = np.ascontiguousarray(values.numpy()).astype(origin.dtype)
+    values = _to_dtype(channels.detach().cpu(), getattr(torch, origin.dtype.name))
+    array = values.permute(0, 2, 3, 1).contiguous().numpy().astype(origin.dtype, copy=False)
     return {2: array[0, ..., 0], 3: array[0], 4: array}[origin.ndim]
 
 
