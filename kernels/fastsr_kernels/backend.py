@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,9 +30,11 @@ except ImportError:  # no wheel for this platform: every op has its torch refere
 LIBRARY = torch.library.Library("fastsr", "DEF")
 
 
-def jit(kernel: Callable[..., Any]) -> Any:
+def jit(kernel: Callable[..., Any] | None = None, **options: Any) -> Any:
     """`triton.jit` where Triton is installed; elsewhere the plain function, which is then never launched."""
-    return kernel if triton is None else triton.jit(kernel)
+    if kernel is None:
+        return lambda function: jit(function, **options)
+    return kernel if triton is None else triton.jit(kernel, **options)
 
 
 def interpreted() -> bool:
@@ -62,6 +65,8 @@ class AotCase:
     """Integer arguments that are multiples of 16 in this case, as the launcher would specialise them."""
     matrix: bool = False
     """Whether the kernel has a matrix product that must run on the tensor cores (HGMMA on sm_90)."""
+    backends: tuple[str, ...] = ("cuda", "hip")
+    """For which kinds of GPU this case is."""
 
 
 @cache
@@ -104,18 +109,28 @@ def choose(x: Tensor, impl: str | None = None) -> str:
     Raises:
         ValueError: `impl` is unknown, or "triton" was asked for where it cannot run.
     """
-    chosen, reason = explain(x.device, impl)
+    return _resolve(x.device, impl)
+
+
+@torch.compiler.assume_constant_result
+def _resolve(device: torch.device, impl: str | None) -> str:
+    chosen, reason = explain(device, impl)
     if chosen == "triton":
         problem = triton_problem()
-        if problem is None and x.device.type != "cuda" and not interpreted():
-            problem = f"the tensor is on {x.device.type}, and Triton kernels need a GPU"
+        if problem is None and device.type != "cuda" and not interpreted():
+            problem = f"the tensor is on {device.type}, and Triton kernels need a GPU"
         if problem is not None:
             raise ValueError(f"Triton kernels were {reason}, but {problem}; use impl='torch'")
-    elif x.device.type == "cuda" and triton_problem() is not None:
+    elif device.type == "cuda" and triton_problem() is not None:
         _warn_once(f"fastsr runs its torch implementations on the GPU: {reason}")
     return chosen
 
 
 @cache
 def _warn_once(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=4)
+    warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+
+def device_guard(x: Tensor) -> AbstractContextManager[object]:
+    """Make the GPU of `x` the current one, as a launch requires; nothing for a tensor elsewhere."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()

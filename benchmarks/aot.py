@@ -1,0 +1,167 @@
+"""Compile every kernel ahead of time for several GPUs, without one: ``python -m benchmarks.aot [op ...]``.
+
+Prints a table of registers, spills, shared memory and compile time, and exits with status 1 if any kernel spills,
+wants more shared memory than the GPU has, runs its matrix products elsewhere than on the tensor cores, or takes more
+than 5 seconds of processor time to compile. What is compiled is what each op declares in ``aot_cases()``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastsr_kernels
+import triton
+from fastsr_kernels.backend import AotCase
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+SHARED_BYTES = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024, "gfx942": 64 * 1024}
+COMPILE_SECONDS = 5.0
+NVIDIA_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a compiled kernel needs."""
+
+    op: str
+    case: str
+    target: str
+    registers: int
+    """Registers of a thread (on gfx942: vector registers)."""
+    spilled: int
+    """Bytes of a thread's registers that live in memory."""
+    shared: int
+    """Bytes of shared memory of a program."""
+    matrix_instructions: int
+    instructions: int
+    seconds: float
+    """Processor time of the compilation, that of its child processes included."""
+    problems: tuple[str, ...] = ()
+
+
+def find_cases() -> list[tuple[str, AotCase]]:
+    """Every case of every op, with the op's name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(fastsr_kernels.__path__))
+    modules = {name: importlib.import_module(f"fastsr_kernels.{name}") for name in names}
+    return [(name, case) for name, op in modules.items() if hasattr(op, "aot_cases") for case in op.aot_cases()]
+
+
+def compile_case(op: str, case: AotCase, target: str) -> Report:
+    """Compile one case for one target, and look at the machine code."""
+    arguments = case.kernel.arg_names
+    signature = {name: "constexpr" if name in case.constants else case.signature[name] for name in arguments}
+    aligned = [name for name, kind in signature.items() if kind.startswith("*") or name in case.divisible]
+    source = ASTSource(
+        case.kernel,
+        signature,
+        {(arguments.index(name),): value for name, value in case.constants.items()},
+        {(arguments.index(name),): [["tt.divisibility", 16]] for name in aligned},
+    )
+    options = {
+        "num_warps": case.num_warps,
+        "num_stages": case.num_stages,
+        "enable_fp_fusion": case.enable_fp_fusion,
+    }
+    started = _processor_seconds()
+    compiled = triton.compile(source, target=TARGETS[target], options=options)
+    seconds = _processor_seconds() - started
+    look = _look_at_nvidia if TARGETS[target].backend == "cuda" else _look_at_amd
+    found = look(compiled)
+    shared = compiled.metadata.shared
+    problems = []
+    if found["spilled"]:
+        problems.append(f"spills {found['spilled']} bytes")
+    if shared > SHARED_BYTES[target]:
+        problems.append(f"wants {shared} bytes of shared memory of {SHARED_BYTES[target]}")
+    if case.matrix and target == "sm_90" and not found["matrix_instructions"]:
+        problems.append("has no HGMMA")
+    if seconds > COMPILE_SECONDS:
+        problems.append(f"compiles in {seconds:.1f} s")
+    return Report(op, case.name, target, shared=shared, seconds=seconds, problems=tuple(problems), **found)
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _look_at_nvidia(compiled: Any) -> dict[str, int]:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        usage = _run(NVIDIA_TOOLS / "cuobjdump", "-res-usage", file.name)
+        code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", file.name)
+    # Only the lines of code; `HGMMA` is Hopper's matrix instruction, `HMMA` that of the other generations.
+    instructions = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?(\S+)", code, re.MULTILINE)
+    return {
+        "registers": _number(r"REG:(\d+)", usage),
+        "spilled": _number(r"STACK:(\d+)", usage) + _number(r"LOCAL:(\d+)", usage),
+        "matrix_instructions": sum(name.startswith("HGMMA") for name in instructions),
+        "instructions": len(instructions),
+    }
+
+
+def _look_at_amd(compiled: Any) -> dict[str, int]:
+    assembly = compiled.asm["amdgcn"]
+    spills = _number(r"\.vgpr_spill_count:\s*(\d+)", assembly) + _number(r"\.sgpr_spill_count:\s*(\d+)", assembly)
+    instructions = re.findall(r"^\t([a-z]\w+)", assembly, re.MULTILINE)
+    return {
+        "registers": _number(r"\.vgpr_count:\s*(\d+)", assembly),
+        "spilled": 4 * spills + _number(r"\.private_segment_fixed_size:\s*(\d+)", assembly),
+        "matrix_instructions": sum(name.startswith("v_mfma") for name in instructions),
+        "instructions": len(instructions),
+    }
+
+
+def _run(*command: object) -> str:
+    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+
+
+def _number(pattern: str, text: str) -> int:
+    match = re.search(pattern, text)
+    if match is None:
+        raise RuntimeError(f"no {pattern} in what the compiler reports:\n{text[:2000]}")
+    return int(match[1])
+
+
+def main() -> int:
+    wanted = set(sys.argv[1:])
+    print(f"Triton {triton.__version__}")
+    print("| op | case | target | registers | spilled | shared | matrix | instructions | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    problems = []
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TRITON_CACHE_DIR"] = cache  # an empty cache, or no compile time would be measured
+        for op, case in find_cases():
+            for target, gpu in TARGETS.items():
+                if (wanted and op not in wanted) or gpu.backend not in case.backends:
+                    continue
+                report = compile_case(op, case, target)
+                print(
+                    f"| {op} | {case.name} | {target} | {report.registers} | {report.spilled} | {report.shared} "
+                    f"| {report.matrix_instructions} | {report.instructions} | {report.seconds:.1f} |"
+                )
+                problems += [f"{op}, {case.name}, {target}: {problem}" for problem in report.problems]
+    print(*problems, sep="\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
