@@ -96,21 +96,24 @@ class Picture:
             return _to_torch(channels, self.origin)
         return _to_pil(channels, self) if self.origin.mode else _to_numpy(channels, self.origin)
 
-    def map(self, fn: Callable[[Tensor], Tensor]) -> Any:
+    def map(self, fn: Callable[[Tensor], Tensor], fn_alpha: Callable[[Tensor], Tensor] | None = None) -> Any:
         """Return the image, of the kind that came, whose colours are `fn(pixels)`.
 
         `fn` takes (N, C, H, W) and returns (N, C, H', W'). With transparency it gets the colours multiplied by
-        alpha, so that what is invisible cannot bleed into what is seen; alpha is resized by the bicubic kernel.
+        alpha, so that what is invisible cannot bleed into what is seen; alpha becomes `fn_alpha(alpha)`, or is
+        resized by the bicubic kernel.
         """
         if self.alpha is None:
             return self.like(fn(self.pixels))
         premultiplied = fn(self.pixels * self.alpha)
         alpha = self.alpha
-        if alpha.shape[-2:] != premultiplied.shape[-2:]:
+        if fn_alpha is not None:
+            alpha = fn_alpha(alpha)
+        elif alpha.shape[-2:] != premultiplied.shape[-2:]:
             from .resize import imresize
 
-            alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:])).clamp(0, 1)
-        alpha = alpha.to(premultiplied.device)
+            alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:]))
+        alpha = alpha.clamp(0, 1).to(premultiplied.device)
         visible = alpha > TOLERANCE
         pixels = torch.where(visible, premultiplied / torch.where(visible, alpha, 1), 0)
         return self.like(pixels, alpha)
@@ -158,11 +161,19 @@ def transform(img: Any, fn: Callable[[Tensor], Tensor], name: str = "img") -> An
     Raises:
         InputError: the list is empty, and what `read` raises; the element is named as img[i].
     """
+    return each(img, lambda picture: picture.map(fn), name)
+
+
+def each(img: Any, fn: Callable[[Picture], Any], name: str = "img") -> Any:
+    """Return `fn` of `img` as a `Picture`; of a list or tuple, the list of `fn` of each. Raises what `transform` does.
+
+    For what needs more of a picture than its colours: its integer levels, its alpha.
+    """
     if isinstance(img, (list, tuple)):
         if not img:
             raise InputError(f"{name} is an empty list; give at least one image")
-        return [transform(one, fn, f"{name}[{index}]") for index, one in enumerate(img)]
-    return read(img, name).map(fn)
+        return [each(one, fn, f"{name}[{index}]") for index, one in enumerate(img)]
+    return fn(read(img, name))
 
 
 def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tensor:

@@ -278,7 +278,9 @@ def _resample_kernel(
                 part = tl.dot(weights, pixels.to(tl.float32), part, input_precision=PRECISION)
         else:
             inside = (out_h[:, None] < in_height) & (in_w[None, :] < in_width)
-            pixels = tl.load(x + out_h.to(tl.int64)[:, None] * stride_h + in_w[None, :] * stride_w, mask=inside, other=0)
+            pixels = tl.load(
+                x + out_h.to(tl.int64)[:, None] * stride_h + in_w[None, :] * stride_w, mask=inside, other=0
+            )
             part = pixels.to(tl.float32)
         if COLUMNS:
             tap = chunk_w + tl.arange(0, CHUNK_W)

@@ -11,7 +11,9 @@ import torch
 from fastsr_kernels import backend
 
 HERE = Path(__file__).parent
-FILES = sorted(path.name for path in HERE.glob("test_*.py") if "mark.triton" in path.read_text() and path != Path(__file__))
+FILES = sorted(
+    path.name for path in HERE.glob("test_*.py") if "mark.triton" in path.read_text() and path != Path(__file__)
+)
 
 pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="the marked tests run on the GPU"),

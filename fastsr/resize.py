@@ -1,0 +1,155 @@
+"""MATLAB's imresize: `resize` for images of any kind, `imresize` for tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+from fastsr_kernels.resample import AxisTable, axis_table, resample
+from torch import Tensor
+
+from .device import require_memory
+from .errors import InputError, InputTypeError
+from .images import Picture, each
+
+KERNELS = {"bicubic": "cubic", "lanczos2": "lanczos2", "lanczos3": "lanczos3", "linear": "linear", "box": "box"}
+BORDERS = ("symmetric", "replicate", "reflect")
+# The output size is rounded up, but a side of less than this many pixels is a mistake, not a pixel.
+LEAST_SIDE = 0.01
+LARGEST_SIDE = 2**31 - 1
+
+
+def resize(
+    img: Any,
+    scale: float | Sequence[float] | None = None,
+    *,
+    size: Sequence[int] | None = None,
+    kernel: str = "bicubic",
+    antialias: bool = True,
+    border: str = "symmetric",
+) -> Any:
+    """Resize an image as MATLAB's imresize does; the same kind of image comes back.
+
+    Integer images (files and PIL images among them) are computed in float64 and, as in MATLAB, clipped and rounded
+    after each of the two passes: the result is MATLAB's in every pixel. Float images are not rounded in between,
+    only clipped to [0, 1] at the end, and gradients flow through. Where an image is transparent its colours are
+    weighted by alpha.
+
+    Args:
+        img: A path, PIL image, NumPy array, torch tensor, or a list of them: see `fastsr.images.read`.
+        scale: Output size over input size, a number or one for (height, width): 0.25 is four times smaller. The
+            output size is rounded up.
+        size: Output (height, width) in pixels, instead of `scale`.
+        kernel: bicubic (Keys' kernel with a = -0.5), lanczos2, lanczos3, linear or box.
+        antialias: Whether to widen the kernel when shrinking. Without it most input pixels are ignored.
+        border: What lies outside: symmetric (c b a|a b c, today's MATLAB), replicate (a a a|a b c, MATLAB of the
+            years in which the benchmark files were made) or reflect (d c b|a b c d).
+
+    Returns:
+        The image; a list for a list.
+
+    Raises:
+        InputError: `scale`, `size`, `kernel` or `border` cannot be used, or `img` is not an image.
+        NotEnoughMemoryError: The result would not fit into memory.
+    """
+    options = {"scale": scale, "size": size, "kernel": kernel, "antialias": antialias, "border": border}
+    return each(img, partial(_resize_picture, **options))
+
+
+def _resize_picture(picture: Picture, **options: Any) -> Any:
+    opaque = picture.alpha is None or bool((picture.alpha == 1).all())
+    if picture.levels is None or not opaque:
+        fn = partial(imresize, **options)
+        return picture.map(fn, fn)
+    levels = picture.levels
+
+    def fn_integer(values: Tensor) -> Tensor:
+        return imresize((values.double() * levels).round(), **options, levels=levels).div(levels).to(values.dtype)
+
+    return picture.map(fn_integer, fn_integer)
+
+
+def imresize(
+    x: Tensor,
+    scale: float | Sequence[float] | None = None,
+    *,
+    size: Sequence[int] | None = None,
+    kernel: str = "bicubic",
+    antialias: bool = True,
+    border: str = "symmetric",
+    levels: int | None = None,
+) -> Tensor:
+    """Resize the last two dimensions of a tensor as MATLAB's imresize does; the arguments are those of `resize`.
+
+    A linear map, differentiable any number of times, and nothing is clipped, unless `levels` is given.
+
+    Args:
+        x: (..., H, W), float16, bfloat16, float32 or float64.
+        scale, size, kernel, antialias, border: As for `resize`.
+        levels: The values are integers from 0 to `levels` (255 or 65535), and every pass clips to that range and
+            rounds to the nearest, halves up, as MATLAB does with integer images. float64 is exact.
+
+    Returns:
+        (..., height, width), of the dtype of `x`.
+
+    Raises:
+        InputError: `scale`, `size`, `kernel` or `border` cannot be used.
+        NotEnoughMemoryError: The result would not fit into memory.
+    """
+    if kernel not in KERNELS:
+        raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
+    if border not in BORDERS:
+        raise InputError(f"border={border!r} is unknown; choose one of {', '.join(BORDERS)}")
+    in_size = (x.shape[-2], x.shape[-1])
+    scales, out_size = _target(in_size, scale, size)
+    # The result, what lies between the two passes, and a copy of either.
+    planes = math.prod(x.shape[:-2])
+    needed = 2 * planes * x.element_size() * (math.prod(out_size) + max(out_size[0], in_size[0]) * out_size[1])
+    require_memory(needed, x.device, f"a result of {out_size[0]}x{out_size[1]} pixels")
+    rows, columns = (
+        axis_table(*sizes, scale=ratio, kernel=KERNELS[kernel], antialias=bool(antialias), border=border)
+        for *sizes, ratio in zip(in_size, out_size, scales, strict=True)
+    )
+    if levels is None:
+        return resample(x, rows, columns)
+    passes: list[tuple[AxisTable | None, AxisTable | None]] = [(rows, None), (None, columns)]
+    if scales[1] < scales[0]:  # MATLAB begins with the axis that shrinks more, rows where both are alike
+        passes.reverse()
+    for tables in passes:
+        x = (resample(x, *tables) + 0.5).floor().clamp(0, levels)
+    return x
+
+
+def _target(
+    in_size: tuple[int, int], scale: float | Sequence[float] | None, size: Sequence[int] | None
+) -> tuple[tuple[float, float], tuple[int, int]]:
+    """The scale and the output size along each axis."""
+    if (scale is None) == (size is None):
+        raise InputError(f"scale={scale!r} and size={size!r}: give one of the two")
+    if size is not None:
+        height, width = _pair("size", size, Integral, "(height, width), two integers of at least 1")
+        return (height / in_size[0], width / in_size[1]), (int(height), int(width))
+    right = "one positive number or two, (for the height, for the width)"
+    scales = _pair("scale", (scale, scale) if isinstance(scale, Real) else scale, Real, right)
+    exact = [ratio * side for ratio, side in zip(scales, in_size, strict=True)]
+    if min(exact) < LEAST_SIDE:
+        raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[0]}x{in_size[1]} pixels")
+    if max(exact) > LARGEST_SIDE:
+        raise InputError(f"scale={scale!r} of {in_size[0]}x{in_size[1]} pixels is beyond {LARGEST_SIDE} a side")
+    return scales, (math.ceil(exact[0]), math.ceil(exact[1]))
+
+
+def _pair(name: str, values: Any, kind: type, right: str) -> tuple[Any, Any]:
+    wrong = f"{name}={values!r} cannot be used; give {right}"
+    try:
+        first, second = values
+    except (TypeError, ValueError):
+        raise InputTypeError(wrong) from None
+    if not (isinstance(first, kind) and isinstance(second, kind)):
+        raise InputTypeError(wrong)
+    if not (0 < first < math.inf and 0 < second < math.inf):
+        raise InputError(wrong)
+    return first, second

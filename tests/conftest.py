@@ -1,0 +1,13 @@
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The folder of benchmark pictures; the test is skipped where there is none."""
+    folder = os.environ.get("FASTSR_DATA")
+    if not folder:
+        pytest.skip("FASTSR_DATA names no folder of benchmark pictures")
+    return Path(folder)
