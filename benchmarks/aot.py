@@ -14,16 +14,18 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastsr_kernels
 import triton
-from fastsr_kernels.backend import AotCase
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+
+import fastsr_kernels
+from fastsr_kernels.backend import AotCase
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -40,30 +42,36 @@ NVIDIA_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 class Report:
     """What a compiled kernel needs."""
 
-    op: str
-    case: str
-    target: str
     registers: int
     """Registers of a thread (on gfx942: vector registers)."""
     spilled: int
     """Bytes of a thread's registers that live in memory."""
     shared: int
     """Bytes of shared memory of a program."""
-    matrix_instructions: int
+    matrix: str
+    """The matrix instruction it uses, and how many of them; empty without any."""
     instructions: int
     seconds: float
     """Processor time of the compilation, that of its child processes included."""
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...]
+    """What is not as it must be, in words."""
 
 
-def find_cases() -> list[tuple[str, AotCase]]:
-    """Every case of every op, with the op's name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(fastsr_kernels.__path__))
-    modules = {name: importlib.import_module(f"fastsr_kernels.{name}") for name in names}
-    return [(name, case) for name, op in modules.items() if hasattr(op, "aot_cases") for case in op.aot_cases()]
+def find_cases() -> list[tuple[str, AotCase, str]]:
+    """Every case of every op, on every target that it is for: (op, case, target)."""
+    ops = sorted(module.name for module in pkgutil.iter_modules(fastsr_kernels.__path__))
+    modules = {op: importlib.import_module(f"fastsr_kernels.{op}") for op in ops}
+    return [
+        (op, case, target)
+        for op, module in modules.items()
+        if hasattr(module, "aot_cases")
+        for case in module.aot_cases()
+        for target, gpu in TARGETS.items()
+        if gpu.backend in case.backends
+    ]
 
 
-def compile_case(op: str, case: AotCase, target: str) -> Report:
+def compile_case(case: AotCase, target: str) -> Report:
     """Compile one case for one target, and look at the machine code."""
     arguments = case.kernel.arg_names
     signature = {name: "constexpr" if name in case.constants else case.signature[name] for name in arguments}
@@ -90,11 +98,11 @@ def compile_case(op: str, case: AotCase, target: str) -> Report:
         problems.append(f"spills {found['spilled']} bytes")
     if shared > SHARED_BYTES[target]:
         problems.append(f"wants {shared} bytes of shared memory of {SHARED_BYTES[target]}")
-    if case.matrix and target == "sm_90" and not found["matrix_instructions"]:
+    if case.matrix and target == "sm_90" and "HGMMA" not in found["matrix"]:
         problems.append("has no HGMMA")
     if seconds > COMPILE_SECONDS:
         problems.append(f"compiles in {seconds:.1f} s")
-    return Report(op, case.name, target, shared=shared, seconds=seconds, problems=tuple(problems), **found)
+    return Report(**found, shared=shared, seconds=seconds, problems=tuple(problems))
 
 
 def _processor_seconds() -> float:
@@ -102,36 +110,39 @@ def _processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _look_at_nvidia(compiled: Any) -> dict[str, int]:
+def _look_at_nvidia(compiled: Any) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
         usage = _run(NVIDIA_TOOLS / "cuobjdump", "-res-usage", file.name)
         code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", file.name)
-    # Only the lines of code; `HGMMA` is Hopper's matrix instruction, `HMMA` that of the other generations.
     instructions = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?(\S+)", code, re.MULTILINE)
     return {
         "registers": _number(r"REG:(\d+)", usage),
         "spilled": _number(r"STACK:(\d+)", usage) + _number(r"LOCAL:(\d+)", usage),
-        "matrix_instructions": sum(name.startswith("HGMMA") for name in instructions),
+        "matrix": _most_common(name.split(".")[0] for name in instructions if "MMA" in name),
         "instructions": len(instructions),
     }
 
 
-def _look_at_amd(compiled: Any) -> dict[str, int]:
+def _look_at_amd(compiled: Any) -> dict[str, Any]:
     assembly = compiled.asm["amdgcn"]
     spills = _number(r"\.vgpr_spill_count:\s*(\d+)", assembly) + _number(r"\.sgpr_spill_count:\s*(\d+)", assembly)
     instructions = re.findall(r"^\t([a-z]\w+)", assembly, re.MULTILINE)
     return {
         "registers": _number(r"\.vgpr_count:\s*(\d+)", assembly),
         "spilled": 4 * spills + _number(r"\.private_segment_fixed_size:\s*(\d+)", assembly),
-        "matrix_instructions": sum(name.startswith("v_mfma") for name in instructions),
+        "matrix": _most_common(name for name in instructions if name.startswith("v_mfma")),
         "instructions": len(instructions),
     }
 
 
 def _run(*command: object) -> str:
     return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+
+
+def _most_common(names: Iterable[str]) -> str:
+    return " ".join(f"{name} {count}" for name, count in Counter(names).most_common(1))
 
 
 def _number(pattern: str, text: str) -> int:
@@ -149,16 +160,13 @@ def main() -> int:
     problems = []
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TRITON_CACHE_DIR"] = cache  # an empty cache, or no compile time would be measured
-        for op, case in find_cases():
-            for target, gpu in TARGETS.items():
-                if (wanted and op not in wanted) or gpu.backend not in case.backends:
-                    continue
-                report = compile_case(op, case, target)
-                print(
-                    f"| {op} | {case.name} | {target} | {report.registers} | {report.spilled} | {report.shared} "
-                    f"| {report.matrix_instructions} | {report.instructions} | {report.seconds:.1f} |"
-                )
-                problems += [f"{op}, {case.name}, {target}: {problem}" for problem in report.problems]
+        for op, case, target in find_cases():
+            if wanted and op not in wanted:
+                continue
+            report = compile_case(case, target)
+            cells = (report.registers, report.spilled, report.shared, report.matrix, report.instructions)
+            print(f"| {op} | {case.name} | {target} | {' | '.join(map(str, cells))} | {report.seconds:.1f} |")
+            problems += [f"{op}, {case.name}, {target}: {problem}" for problem in report.problems]
     print(*problems, sep="\n")
     return 1 if problems else 0
 

@@ -8,8 +8,9 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
-from fastsr_kernels.resample import AxisTable, axis_table, resample
 from torch import Tensor
+
+from fastsr_kernels.resample import AxisTable, axis_table, resample
 
 from .device import require_memory
 from .errors import InputError, InputTypeError
@@ -55,21 +56,20 @@ def resize(
         InputError: `scale`, `size`, `kernel` or `border` cannot be used, or `img` is not an image.
         NotEnoughMemoryError: The result would not fit into memory.
     """
-    options = {"scale": scale, "size": size, "kernel": kernel, "antialias": antialias, "border": border}
-    return each(img, partial(_resize_picture, **options))
+    run = partial(imresize, scale=scale, size=size, kernel=kernel, antialias=antialias, border=border)
 
+    def resize_picture(picture: Picture) -> Any:
+        levels = picture.levels
+        transparent = picture.alpha is not None and bool((picture.alpha < 1).any())
+        if levels is None or transparent:  # colours times alpha are no integers
+            return picture.map(run, run)
 
-def _resize_picture(picture: Picture, **options: Any) -> Any:
-    opaque = picture.alpha is None or bool((picture.alpha == 1).all())
-    if picture.levels is None or not opaque:
-        fn = partial(imresize, **options)
-        return picture.map(fn, fn)
-    levels = picture.levels
+        def run_integer(values: Tensor) -> Tensor:
+            return run((values.double() * levels).round(), levels=levels).div(levels).to(values.dtype)
 
-    def fn_integer(values: Tensor) -> Tensor:
-        return imresize((values.double() * levels).round(), **options, levels=levels).div(levels).to(values.dtype)
+        return picture.map(run_integer, run_integer)
 
-    return picture.map(fn_integer, fn_integer)
+    return each(img, resize_picture)
 
 
 def imresize(
@@ -148,8 +148,8 @@ def _pair(name: str, values: Any, kind: type, right: str) -> tuple[Any, Any]:
         first, second = values
     except (TypeError, ValueError):
         raise InputTypeError(wrong) from None
-    if not (isinstance(first, kind) and isinstance(second, kind)):
+    if not all(isinstance(value, kind) for value in (first, second)):
         raise InputTypeError(wrong)
-    if not (0 < first < math.inf and 0 < second < math.inf):
+    if not all(0 < float(value) < math.inf for value in (first, second)):
         raise InputError(wrong)
     return first, second

@@ -144,7 +144,7 @@ def _run(
     return (_launch if impl == "triton" else _multiply)(x, rows, columns, height, width)
 
 
-# The torch implementation: every block of the band is a small dense matrix, multiplied with the rows (columns) it needs.
+# The torch implementation: every block of the band is a small dense matrix, multiplied with the lines it needs.
 
 DENSE_LIMIT = 2**14
 """Tables of no more entries than this are one dense matrix: a second call would cost more than the zeros."""
@@ -180,7 +180,7 @@ def _multiply_rows(factor: Factor | None, x: Tensor, height: int) -> Tensor:
     blocks, size, span = weights.shape
     planes, _, width = x.shape
     if blocks == 1:
-        return torch.matmul(weights[0], x.narrow(1, start.item(), span))
+        return torch.matmul(weights[0], x.narrow(1, int(start), span))
     y = x.new_empty(planes, height, width)
     for first, end, step in _runs(start.tolist(), height // size):
         top, bottom = first * size, min(end * size, height)
@@ -212,7 +212,7 @@ def _multiply_columns(factor: Factor | None, x: Tensor, width: int) -> Tensor:
     start, weights = factor
     blocks, size, span = weights.shape
     if blocks == 1:
-        return functional.linear(x.narrow(2, start.item(), span), weights[0])
+        return functional.linear(x.narrow(2, int(start), span), weights[0])
     y = x.new_empty(*x.shape[:2], width)
     lines = x.view(-1, x.shape[2])
     for first, block, out in zip(start.tolist(), weights, y.view(-1, width).split(size, dim=1), strict=True):

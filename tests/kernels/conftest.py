@@ -2,8 +2,8 @@
 
 The rule for a test that launches a Triton kernel:
 
-- mark it ``@pytest.mark.triton`` (a module may set ``pytestmark``), in the ordinary ``test_<op>.py`` beside the tests of
-  the torch reference;
+- mark it ``@pytest.mark.triton`` (a module may set ``pytestmark``), in the ordinary ``test_<op>.py`` beside the tests
+  of the torch reference;
 - take the fixture `kernel_device` and put the tensors there; ask the op for ``impl="triton"``; compare with the
   float64 reference.
 
@@ -18,6 +18,7 @@ What compiles ahead of time is declared by each op file in ``aot_cases()`` (see 
 
 import pytest
 import torch
+
 from fastsr_kernels import backend
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from fastsr_kernels import backend
 
 HERE = Path(__file__).parent
