@@ -94,7 +94,7 @@ class Picture:
         channels = pixels if alpha is None else torch.cat([pixels, alpha], 1)
         if self.origin.kind == "torch":
             return _to_torch(channels, self.origin)
-        return _to_pil(channels, self) if self.origin.mode else _to_numpy(channels, self.origin)
+        return _to_pil(channels, self) if self.origin.kind == "pil" else _to_numpy(channels, self.origin)
 
     def map(self, fn: Callable[[Tensor], Tensor], fn_alpha: Callable[[Tensor], Tensor] | None = None) -> Any:
         """Return the image, of the kind that came, whose colours are `fn(pixels)`.

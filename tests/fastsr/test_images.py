@@ -155,6 +155,8 @@ def test_results_are_clipped_and_rounded_half_up():
     assert picture.like(values.view(1, 1, 1, 4)).tolist() == [[0, 255, 11, 0]]
     assert images.read(np.zeros((1, 2), bool)).like(torch.tensor([[[[0.49, 0.5]]]])).tolist() == [[False, True]]
     assert images.read(torch.zeros(1, 1, 2)).like(torch.tensor([[[[-1.0, 2.0]]]])).tolist() == [[[0, 1]]]
+    with_alpha = images.read(np.zeros((1, 1, 2), np.uint8))
+    assert with_alpha.like(with_alpha.pixels, torch.full((1, 1, 1, 1), 1.5)).tolist() == [[[0, 255]]]
 
 
 def test_a_result_of_the_wrong_shape_is_refused():
@@ -220,6 +222,10 @@ def test_invisible_colours_do_not_bleed(fn):
     assert not visible.all()
     assert (result[..., 1] == 0).all()
     assert (result[visible, 0] > 100).all()
+
+
+def test_colours_are_zero_where_nothing_is_visible():
+    assert images.transform(np.array([[[0.3, 0.0]]]), same).tolist() == [[[0, 0]]]
 
 
 def test_alpha_is_resized_by_the_bicubic_kernel():
@@ -364,6 +370,8 @@ def test_files_that_state_no_resolution_get_none(tmp_path):
     for suffix in (".png", ".tif", ".jpg"):
         Image.new("L", (3, 3)).save(tmp_path / f"a{suffix}")
         assert images.read(tmp_path / f"a{suffix}").dpi is None
+    fastsr.save(noise(3, 3, 3, dtype=np.uint16), tmp_path / "b.tif")
+    assert images.read(tmp_path / "b.tif").dpi is None
 
 
 def test_jpeg_is_written_well(tmp_path):
@@ -476,6 +484,11 @@ def test_of_several_frames_the_first_is_used(tmp_path):
         assert (picture.pixels * 255).round().unique().tolist() == [10]
 
 
+def test_a_photo_with_previews_is_one_photo(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.mpo", save_all=True, append_images=[Image.new("L", (4, 4))])
+    assert fastsr.load(tmp_path / "a.mpo").shape == (1, 8, 8)
+
+
 # What cannot be used.
 
 
@@ -564,7 +577,7 @@ def test_what_is_not_an_image_is_refused(image, error, message):
 
 def test_rounding_outside_0_1_is_clipped():
     array = np.array([[-0.001, 0.5, 1.001]])
-    assert images.transform(array, same).tolist() == [[0, 0.5, 1]]
+    assert images.read(array).pixels.tolist() == [[[[0, 0.5, 1]]]]
 
 
 @pytest.mark.parametrize(
