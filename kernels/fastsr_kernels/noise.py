@@ -11,7 +11,7 @@ Two streams exist, and `stream` says which one a seed names on a device:
 - "philox": the one above, on GPUs and wherever ``impl`` is "triton" or "torch". Its integers are the same everywhere;
   the normals agree to float32 rounding (on NVIDIA GPUs to that of the fast hardware log2, sin and cos).
 - "mt19937": torch's own CPU generator, seeded from (seed, step); what ``impl="auto"`` uses on the CPU, where it is
-  several times faster (``python -m benchmarks.kernels noise`` prints the ratio). There element i depends on the number
+  several times faster (``python -m benchmarks.kernels noise`` times both). There element i depends on the number
   of elements too.
 """
 
@@ -172,7 +172,7 @@ def triton_philox4x32(
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
     """Return the four words of Philox4x32-10; all arguments are uint32."""
     for _ in tl.static_range(10):
-        # One widening product instead of a high and a low one: 22 instead of 27 instructions a normal on sm_90.
+        # The widening product is one instruction on sm_80 to sm_100; a high and a low one, as in `tl.philox`, are two.
         p0 = c0.to(tl.uint64) * 0xD2511F53
         p1 = c2.to(tl.uint64) * 0xCD9E8D57
         c0 = (p1 >> 32).to(tl.uint32) ^ c1 ^ k0
@@ -330,7 +330,8 @@ def _run(
 
 
 def _scalar(number: int, tensor: Tensor | None, device: torch.device) -> Tensor:
-    return torch.tensor(number, device=device) if tensor is None else tensor.to(torch.int64).reshape(())
+    # `torch.full` rather than `torch.tensor`: a copy from the host cannot be captured in a graph.
+    return torch.full((), number, dtype=torch.int64, device=device) if tensor is None else tensor.long().reshape(())
 
 
 def _launch(z: Tensor, out: Tensor, sigma: float, seed: int | Tensor, step: int | Tensor) -> None:
@@ -366,6 +367,7 @@ def aot_cases() -> list[AotCase]:
         ("contiguous, step from the host", "fp32", "i64", contiguous),
         ("contiguous, step from the device", "fp32", "*i64", contiguous),
         ("contiguous, step from the device", "bf16", "*i64", contiguous),
+        ("channels_last, step from the host", "fp32", "i64", channels_last),
         ("channels_last, step from the device", "bf16", "*i64", channels_last),
         ("channels_last, sides odd, step from the host", "fp16", "i64", odd),
     ]

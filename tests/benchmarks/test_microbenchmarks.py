@@ -1,0 +1,106 @@
+"""The benchmarks themselves, on small inputs: every call is checked, none is timed for its speed."""
+
+import pytest
+import torch
+
+from benchmarks import correctness, dip_step, kernels, timing
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("op", kernels.CASES)
+def test_every_rival_is_right(op):
+    result = kernels.run(op, CPU, smoke=True)
+    assert result["copy_gigabytes_per_second"] is None
+    for row in result["rows"]:
+        assert row["excess"] <= 1
+        assert row["microseconds"] is None
+        assert row["bytes"] > 0
+    assert {row["rival"] for row in result["rows"]} > {"add_noise" if op == "noise" else "resample"}
+
+
+@pytest.mark.parametrize("op", kernels.CASES)
+@pytest.mark.parametrize("damage", [lambda y: y * 1.1, lambda y: y * torch.nan, lambda y: y + 0.1])
+def test_no_speed_of_a_wrong_result(op, damage, monkeypatch):
+    name = {"noise": "add_noise", "resample": "resample"}[op]
+    right = getattr(kernels, name)
+
+    def wrong(x, *args, **kwargs):
+        y = right(x, *args, **kwargs)
+        return y if x.dtype == torch.float64 else damage(y)  # float64 is what it is compared with
+
+    monkeypatch.setattr(kernels, name, wrong)
+    monkeypatch.setattr(kernels, "time_calls", lambda calls, device: pytest.fail("timed"))
+    monkeypatch.setattr(kernels, "copy_bandwidth", lambda device: 1.0)
+    with pytest.raises(ArithmeticError, match=rf"{name}.*: the error is"):
+        kernels.measure(list(kernels.CASES[op](CPU, True)), CPU, timed=True)
+
+
+def test_a_row_has_times_and_bandwidth(monkeypatch, capsys):
+    monkeypatch.setattr(timing, "COPIED_BYTES", 2**20)
+    case = next(kernels.noise_cases(CPU, smoke=True))
+    result = kernels.measure([case], CPU, timed=True)
+    row = result["rows"][0]
+    assert row["percentile_20"] <= row["microseconds"] <= row["percentile_80"]
+    assert row["gigabytes_per_second"] == pytest.approx(row["bytes"] / row["microseconds"] / 1e3)
+    assert row["of_copy"] == pytest.approx(row["gigabytes_per_second"] / result["copy_gigabytes_per_second"])
+    assert "of a copy" in capsys.readouterr().out
+
+
+def test_each_call_is_timed_on_its_own_memory():
+    seen = []
+    timed = timing.time_calls([lambda: seen.append("a"), lambda: seen.append("b")], CPU)
+    assert seen == ["a", "b"] * (timing.CPU_ROUNDS + 1)
+    assert 0 < timed.low <= timed.median <= timed.high
+
+
+def test_dip_step_runs_both_presets():
+    rows = dip_step.run("cpu", side=32, steps=(1, 20), timed=False)["rows"]
+    assert [row["preset"] for row in rows] == ["paper", "fast"]
+    assert all("milliseconds_per_step" not in row for row in rows)
+
+
+def test_dip_step_refuses_a_fit_that_does_not_fit(monkeypatch):
+    monkeypatch.setattr(
+        dip_step.fastsr, "dip", lambda *args, callback, **kwargs: [callback(n, None, Fit(n)) for n in (1, 2)]
+    )
+    with pytest.raises(ArithmeticError, match=r"paper: the fit went from -1\.00 to -2\.00 dB"):
+        dip_step.run("cpu", side=32, timed=False)
+
+
+class Fit:
+    def __init__(self, step):
+        self.psnr = -step
+
+
+CONFTEST = """
+def pytest_configure(config):
+    config.addinivalue_line("markers", "triton: launches a kernel")
+"""
+MARKED_TESTS = """
+import pytest
+pytestmark = pytest.mark.triton
+
+def test_a():
+    assert {right}
+
+def test_b():
+    pytest.skip("not here")
+"""
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_correctness_counts_the_marked_tests(tmp_path, right):
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_fake.py").write_text(MARKED_TESTS.format(right=right))
+    if right:
+        assert correctness.run(str(tmp_path)) == {"passed": 1, "skipped": 1}
+    else:
+        with pytest.raises(ArithmeticError, match=r"status 1: .*'failed': 1"):
+            correctness.run(str(tmp_path))
+
+
+def test_correctness_without_a_test_is_a_failure(tmp_path):
+    (tmp_path / "test_fake.py").write_text("def test_a():\n    pass\n")
+    with pytest.raises(ArithmeticError, match="no test was run"):
+        correctness.run(str(tmp_path))
