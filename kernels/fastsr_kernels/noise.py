@@ -140,8 +140,7 @@ def philox_normals(count: int, seed: Tensor, step: Tensor, dtype: torch.dtype = 
     normals = []
     for a, b in (words[:2], words[2:]):
         radius = torch.sqrt(-2 * torch.log(a.to(dtype) * 2.0**-32 + 2.0**-33))
-        signed = torch.where(b < 2**31, b, b - 2**32)  # the same angle within half a turn: float32 keeps one bit more
-        angle = signed.to(dtype) * (math.pi * 2.0**-31)
+        angle = b.to(dtype) * (math.pi * 2.0**-31)
         normals += [radius * torch.cos(angle), radius * torch.sin(angle)]
     return torch.stack(normals, dim=1).flatten()[:count]
 
@@ -187,6 +186,7 @@ def triton_philox4x32(
 @jit
 def _box_muller(a: tl.tensor, b: tl.tensor, FAST: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
     uniform = a.to(tl.float32) * 2.3283064365386963e-10 + 1.1641532182693481e-10  # (a + 1/2) / 2^32
+    # Taken as signed, the same angle lies within half a turn, where the fast sin and cos are at their best.
     angle = b.to(tl.int32, bitcast=True).to(tl.float32) * 1.4629180792671596e-09  # pi / 2^31
     if FAST:
         # Next to 1 the fast log2 may err to a positive value: abs costs nothing and keeps the root real.
@@ -286,7 +286,7 @@ def _channels_last_kernel(
     _add_at(z, out, offset, here & (pixel >= low) & (pixel < high), sigma * n0)
     _add_at(z, out, offset + channels, here & (pixel + 1 >= low) & (pixel + 1 < high), sigma * n1)
     _add_at(z, out, offset + 2 * channels, here & (pixel + 2 >= low) & (pixel + 2 < high), sigma * n2)
-    _add_at(z, out, offset + 3 * channels, here & (pixel + 3 >= low) & (pixel + 3 < high), sigma * n3)
+    _add_at(z, out, offset + 3 * channels, here & (pixel + 3 < high), sigma * n3)  # pixel is at least low - 3
 
 
 # The operator
