@@ -133,7 +133,7 @@ def _target(
         height, width = _pair("size", size, Integral, "(height, width), two integers of at least 1")
         return (height / in_size[0], width / in_size[1]), (int(height), int(width))
     right = "one positive number or two, (for the height, for the width)"
-    scales = _pair("scale", (scale, scale) if isinstance(scale, Real) else scale, Real, right)
+    scales = _pair("scale", scale, Real, right)
     exact = [ratio * side for ratio, side in zip(scales, in_size, strict=True)]
     if min(exact) < LEAST_SIDE:
         raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[0]}x{in_size[1]} pixels")
@@ -145,7 +145,7 @@ def _target(
 def _pair(name: str, values: Any, kind: type, right: str) -> tuple[Any, Any]:
     wrong = f"{name}={values!r} cannot be used; give {right}"
     try:
-        first, second = values
+        first, second = (values, values) if kind is Real and isinstance(values, Real) else values
     except (TypeError, ValueError):
         raise InputTypeError(wrong) from None
     if not all(isinstance(value, kind) for value in (first, second)):

@@ -48,7 +48,7 @@ def super_resolution(preset: str, factor: float) -> Recipe:
     if preset == "paper":
         return Recipe(HourglassConfig(), steps=2000 if small else 5000, noise=noise)
     if small:
-        return Recipe(HourglassConfig(channels=(64,) * 5), steps=300, optimizer="muon", noise=noise)
+        return Recipe(HourglassConfig(channels=(32,) * 5), steps=300, optimizer="muon", noise=noise)
     # Muon fits the few pixels of a larger factor before the prior has done its work; quick second moments do not.
     wide_below = HourglassConfig(channels=(64, 128, 128, 128, 128))
     return Recipe(wide_below, steps=600, betas=(0.9, 0.99), noise=noise)

@@ -25,6 +25,12 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
 def run(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(main, [str(a) for a in arguments])
     return result.exit_code, result.stdout, result.stderr
@@ -35,13 +41,13 @@ def test_dip_writes_beside_the_input(photo):
     target = photo.with_name("photo_dip_x2.png")
     assert status == 0
     assert out.strip() == str(target)
-    assert Image.open(target).size == (24, 20)
+    assert opened(target).size == (24, 20)
 
 
 def test_dip_is_the_function(photo):
     run("dip", photo, "--factor", 1.5, "--seed", 7, "--dtype", "float32", "--consistency", *QUICK)
     expected = fastsr.dip(photo, 1.5, steps=2, seed=7, device="cpu", dtype="float32", consistency=True, progress=False)
-    assert np.array_equal(Image.open(photo.with_name("photo_dip_x1.5.png")), expected)
+    assert np.array_equal(opened(photo.with_name("photo_dip_x1.5.png")), expected)
 
 
 def test_dip_takes_folders_and_globs(photo, tmp_path):
@@ -49,16 +55,16 @@ def test_dip_takes_folders_and_globs(photo, tmp_path):
     status, out, _ = run("dip", tmp_path, "-o", tmp_path / "out", "--factor", 2, *QUICK)
     assert status == 0
     assert [Path(line).name for line in out.split()] == ["grey_dip_x2.png", "photo_dip_x2.png"]
-    assert Image.open(tmp_path / "out" / "grey_dip_x2.png").mode == "L"
+    assert opened(tmp_path / "out" / "grey_dip_x2.png").mode == "L"
     status, out, _ = run("dip", tmp_path / "gr*.png", "-o", tmp_path / "again", "--factor", 2, *QUICK)
     assert [Path(line).name for line in out.split()] == ["grey_dip_x2.png"]
 
 
 def test_compare_puts_bicubic_beside_the_result(photo):
     run("dip", photo, "--factor", 2, "--compare", *QUICK)
-    sheet = np.asarray(Image.open(photo.with_name("photo_dip_x2_compare.png")))
-    result = np.asarray(Image.open(photo.with_name("photo_dip_x2.png")))
-    bicubic = np.asarray(fastsr.resize(Image.open(photo), 2))
+    sheet = np.asarray(opened(photo.with_name("photo_dip_x2_compare.png")))
+    result = np.asarray(opened(photo.with_name("photo_dip_x2.png")))
+    bicubic = np.asarray(fastsr.resize(opened(photo), 2))
     windows = np.lib.stride_tricks.sliding_window_view(sheet, result.shape).reshape(-1, *result.shape)
     assert (windows == result).all((1, 2, 3)).sum() == 1
     assert (windows == bicubic).all((1, 2, 3)).sum() == 1
@@ -68,16 +74,16 @@ def test_resize_is_the_function(photo):
     status, out, _ = run("resize", photo, "--scale", 0.5, "--kernel", "lanczos3", "--border", "replicate")
     assert status == 0
     expected = fastsr.resize(photo, 0.5, kernel="lanczos3", border="replicate")
-    assert np.array_equal(Image.open(out.strip()), expected)
+    assert np.array_equal(opened(out.strip()), expected)
     status, out, _ = run("resize", photo, "--size", 7, 9, "-o", photo.with_name("small.png"))
     assert status == 0
-    assert Image.open(photo.with_name("small.png")).size == (9, 7)
+    assert opened(photo.with_name("small.png")).size == (9, 7)
 
 
 def test_metrics_prints_what_the_functions_return(photo):
     other = photo.with_name("other.png")
     fastsr.save(fastsr.resize(fastsr.resize(photo, 2), 0.5), other)
-    Image.fromarray(255 - np.asarray(Image.open(photo))).resize((24, 26)).save(photo.with_name("a.png"))
+    Image.fromarray(255 - np.asarray(opened(photo))).resize((24, 26)).save(photo.with_name("a.png"))
     Image.new("RGB", (24, 26)).save(photo.with_name("b.png"))
     a, b = photo.with_name("a.png"), photo.with_name("b.png")
     status, out, _ = run("metrics", a, b, "--shave", 2, "--channel", "rgb")
@@ -140,9 +146,13 @@ def test_unwritable_folder_is_found_before_the_work(photo, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal to look at")
 def test_ctrl_c_on_a_terminal_writes_the_picture_reached(photo):
+    import fcntl
     import pty
+    import struct
+    import termios
 
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "dip", str(photo), "--steps", "1000000", "--device", "cpu"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -151,7 +161,7 @@ def test_ctrl_c_on_a_terminal_writes_the_picture_reached(photo):
     )
     os.close(theirs)
     shown = ""
-    while "dB" not in shown:  # the bar's first PSNR
+    while "dB" not in shown and process.poll() is None:  # until the bar's first PSNR
         shown += os.read(ours, 4096).decode()
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
@@ -160,4 +170,4 @@ def test_ctrl_c_on_a_terminal_writes_the_picture_reached(photo):
     assert process.returncode == 130
     assert "1000000" in shown
     assert f"Interrupted: {target} holds the picture reached so far." in " ".join(shown.split())
-    assert Image.open(target).size == (48, 40)
+    assert opened(target).size == (48, 40)
