@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 import fastsr
-from fastsr.files import atomic_write
+
+from .report import RESULTS, environment, save
 
 NUMBERS = {"lenna": 9, "monarch": 11, "ppt3": 13, "zebra": 14}
 SIDE = 128
 FACTORS = (4, 8)
 METHODS = ("bicubic", "fast", "paper")
-RESULTS = Path(__file__).parent / "results" / "dip_crops.json"
 
 
 def centre_crop(name: str, data: Path) -> Image.Image:
@@ -41,19 +41,23 @@ def measure(name: str, factor: int, method: str, data: Path) -> dict[str, Any]:
     original = centre_crop(name, data)
     small = original.resize((SIDE // factor,) * 2, Image.Resampling.LANCZOS)
     start = time.perf_counter()
-    if method == "bicubic":
-        result = fastsr.resize(small, factor)
-    else:
-        result = fastsr.dip(small, factor, preset=method)
+    result = fastsr.resize(small, factor) if method == "bicubic" else fastsr.dip(small, factor, preset=method)
     seconds = time.perf_counter() - start
     return {
         "image": name,
         "factor": factor,
         "method": method,
-        "psnr_y": fastsr.metrics.psnr(result, original, channel="y", shave=4),
-        "psnr_rgb": fastsr.metrics.psnr(result, original, channel="rgb"),
+        "psnr_y": psnr(result, original, channel="y", shave=4),
+        "psnr_rgb": psnr(result, original, channel="rgb"),
         "seconds": seconds,
     }
+
+
+def psnr(a: Any, b: Any, **protocol: Any) -> float:
+    """Return the PSNR of one picture against another."""
+    value = fastsr.metrics.psnr(a, b, **protocol)
+    assert isinstance(value, float)
+    return value
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -64,8 +68,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for factor in FACTORS:
-        trios = [[found.get((factor, name, method)) for method in ("bicubic", "fast", "paper")] for name in NUMBERS]
-        complete = [trio for trio in trios if all(trio)]
+        keys = [[(factor, name, method) for method in METHODS] for name in NUMBERS]
+        complete = [[found[key] for key in trio] for trio in keys if all(key in found for key in trio)]
         lines += [_line(f"{trio[0]['image']} x{factor}", trio) for trio in complete]
         if complete:
             lines.append(_line(f"**mean x{factor}**", [_mean(rows) for rows in zip(*complete, strict=True)]))
@@ -85,23 +89,22 @@ def _line(title: str, trio: list[Any]) -> str:
 def main() -> None:
     """Measure what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS / "dip_crops.json", help="where the rows are kept")
     arguments = parser.parse_args()
     if "FASTSR_DATA" not in os.environ:
         parser.error("set FASTSR_DATA to the folder that holds Set14")
     data = Path(os.environ["FASTSR_DATA"])
-    report = {"threads": torch.get_num_threads(), "rows": []}
+    rows: list[dict[str, Any]] = []
     if arguments.results.exists():
-        report = json.loads(arguments.results.read_text())
-    rows = report["rows"]
+        rows = json.loads(arguments.results.read_text())["rows"]
+    where = {**environment(torch.device("cpu")), "threads": torch.get_num_threads()}
     done = {(row["image"], row["factor"], row["method"]) for row in rows}
     for factor in FACTORS:
         for name in NUMBERS:
             for method in METHODS:
                 if (name, factor, method) not in done:
                     rows.append(measure(name, factor, method, data))
-                    with atomic_write(arguments.results) as file:
-                        file.write(json.dumps(report, indent=1).encode())
+                    save(arguments.results, {**where, "rows": rows})
     print(table(rows))
 
 

@@ -18,18 +18,16 @@ from typing import Any
 import torch
 from PIL import Image
 
-import fastsr
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, super_resolution
-from fastsr.files import atomic_write
 from fastsr.images import read
 
-from .dip_crops import SIDE, centre_crop
+from .dip_crops import SIDE, centre_crop, psnr
+from .report import RESULTS, environment, save
 
-RESULTS = Path(__file__).parent / "results" / "dip_recipes.json"
 IMAGES = ("zebra", "monarch")
 SMALL, LARGE = super_resolution("fast", 4), super_resolution("fast", 8)
 
@@ -41,7 +39,7 @@ def channels(recipe: Recipe, *widths: int) -> Recipe:
 
 RECIPES: dict[str, tuple[int, Recipe]] = {
     "x4 fast": (4, SMALL),
-    "x4 32 channels": (4, channels(SMALL, *[32] * 5)),
+    "x4 64 channels": (4, channels(SMALL, *[64] * 5)),
     "x4 128 channels": (4, channels(SMALL, *[128] * 5)),
     "x4 no input noise": (4, replace(SMALL, noise=0.0)),
     "x4 Adam": (4, replace(SMALL, optimizer="adam")),
@@ -67,12 +65,13 @@ def measure(name: str, image: str, data: Path) -> dict[str, Any]:
     observation = read(original.resize((SIDE // factor,) * 2, Image.Resampling.LANCZOS)).pixels
     operator = Downscale((SIDE, SIDE), (SIDE // factor,) * 2)
     dtype = resolve_dtype(None, torch.device("cpu"))
-    psnr: dict[int, float] = {}
+    original_pixels = read(original).pixels[0]
+    course: dict[int, float] = {}
     start = time.perf_counter()
     for state in fit(observation, operator, (SIDE, SIDE), recipe, seed=0, dtype=dtype):
         if state.step in {round(part * recipe.steps) for part in CHECKPOINTS}:
-            psnr[state.step] = fastsr.metrics.psnr(state.image[0], read(original).pixels[0], channel="y", shave=4)
-    return {"recipe": name, "image": image, "psnr_y": psnr, "seconds": time.perf_counter() - start}
+            course[state.step] = psnr(state.image[0], original_pixels, channel="y", shave=4)
+    return {"recipe": name, "image": image, "psnr_y": course, "seconds": time.perf_counter() - start}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -95,14 +94,15 @@ def main() -> None:
     if "FASTSR_DATA" not in os.environ:
         parser.error("set FASTSR_DATA to the folder that holds Set14")
     data = Path(os.environ["FASTSR_DATA"])
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    path = RESULTS / "dip_recipes.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    where = {**environment(torch.device("cpu")), "threads": torch.get_num_threads()}
     done = {(row["recipe"], row["image"]) for row in rows}
     for name in arguments.names or RECIPES:
         for image in IMAGES:
             if (name, image) not in done:
                 rows.append(measure(name, image, data))
-                with atomic_write(RESULTS) as file:
-                    file.write(json.dumps(rows, indent=1).encode())
+                save(path, {**where, "rows": rows})
     print(table(sorted(rows, key=lambda row: (row["image"], list(RECIPES).index(row["recipe"])))))
 
 
