@@ -45,10 +45,18 @@ def test_a_good_kernel_has_no_problems():
     assert aot.compile_case(PRODUCT, "gfx942").matrix.startswith("v_mfma")
 
 
-@pytest.mark.parametrize("target", ["sm_80", "sm_90", "gfx942"])
-def test_spills_are_found(target):
-    large = dataclasses.replace(PRODUCT, constants={"ROWS": 256, "COLUMNS": 32}, num_warps=1)
-    assert any("spills" in problem for problem in aot.compile_case(large, target).problems)
+@jit
+def wide(x, y, SIZE: tl.constexpr):
+    """One warp keeps SIZE numbers across a sum."""
+    offset = tl.arange(0, SIZE)
+    numbers = tl.load(x + offset)
+    tl.store(y + offset, numbers * tl.sum(numbers))
+
+
+@pytest.mark.parametrize(("target", "size"), [("sm_90", 16384), ("gfx942", 32768)])
+def test_spills_are_found(target, size):
+    case = AotCase("wide", wide, {"x": "*fp32", "y": "*fp32"}, {"SIZE": size}, num_warps=1)
+    assert any("spills" in problem for problem in aot.compile_case(case, target).problems)
 
 
 def test_other_problems_are_found(monkeypatch):
