@@ -158,7 +158,7 @@ def _block_for_torch(table: AxisTable, axis: str) -> int:
     if table.in_size * table.out_size <= DENSE_LIMIT:
         return table.out_size
     sharing = table.taps * table.out_size / table.in_size
-    return max(8, math.ceil((2 if axis == "rows" else 8) * sharing))
+    return min(table.out_size, max(8, math.ceil((2 if axis == "rows" else 8) * sharing)))
 
 
 def _multiply(x: Tensor, rows: Factor | None, columns: Factor | None, height: int, width: int) -> Tensor:
