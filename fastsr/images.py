@@ -100,20 +100,20 @@ class Picture:
         """Return the image, of the kind that came, whose colours are `fn(pixels)`.
 
         `fn` takes (N, C, H, W) and returns (N, C, H', W'). With transparency it gets the colours multiplied by
-        alpha, so that what is invisible cannot bleed into what is seen; alpha becomes `fn_alpha(alpha)`, or is
-        resized by the bicubic kernel.
+        alpha, so that what is invisible cannot bleed into what is seen; alpha becomes `fn_alpha(alpha)`, the same
+        linear map as `fn`, or is resized by the bicubic kernel.
         """
         if self.alpha is None:
             return self.like(fn(self.pixels))
         premultiplied = fn(self.pixels * self.alpha)
         alpha = self.alpha
         if fn_alpha is not None:
-            alpha = fn_alpha(alpha)
+            alpha = fn_alpha(alpha)  # overshoots where the colours do: clipped first, it would not cancel
         elif alpha.shape[-2:] != premultiplied.shape[-2:]:
             from .resize import imresize
 
-            alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:]))
-        alpha = alpha.clamp(0, 1).to(premultiplied.device)
+            alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:])).clamp(0, 1)
+        alpha = alpha.to(premultiplied.device)
         visible = alpha > TOLERANCE
         pixels = torch.where(visible, premultiplied / torch.where(visible, alpha, 1), 0)
         return self.like(pixels, alpha)
