@@ -60,12 +60,24 @@ def time_calls(calls: Sequence[Callable[[], object]], device: torch.device) -> T
 def _time_on_cpu(calls: Sequence[Callable[[], object]]) -> Timing:
     for call in calls:
         call()
-    seconds = []
-    for _ in range(CPU_ROUNDS):
-        for call in calls:
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
+    return _timing([_seconds(call) for _ in range(CPU_ROUNDS) for call in calls])
+
+
+def time_in_turns(rivals: dict[str, Callable[[], object]]) -> dict[str, Timing]:
+    """Time calls on the CPU in turns, so that what slows the machine for a while slows all of them."""
+    for call in rivals.values():
+        call()
+    rounds = [{name: _seconds(call) for name, call in rivals.items()} for _ in range(CPU_ROUNDS)]
+    return {name: _timing([times[name] for times in rounds]) for name in rivals}
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _timing(seconds: list[float]) -> Timing:
     return Timing(*(float(value) for value in np.quantile(seconds, QUANTILES)))
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import correctness, dip_step, kernels, timing
+from benchmarks import correctness, dip_step, kernels, resize_cpu, timing
 
 CPU = torch.device("cpu")
 
@@ -52,6 +52,22 @@ def test_each_call_is_timed_on_its_own_memory():
     timed = timing.time_calls([lambda: seen.append("a"), lambda: seen.append("b")], CPU)
     assert seen == ["a", "b"] * (timing.CPU_ROUNDS + 1)
     assert 0 < timed.low <= timed.median <= timed.high
+
+
+def test_rivals_take_turns():
+    seen = []
+    timed = timing.time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")})
+    assert seen == ["a", "b"] * (timing.CPU_ROUNDS + 1)
+    assert all(0 < timed[name].low <= timed[name].median <= timed[name].high for name in ("a", "b"))
+
+
+@pytest.mark.parametrize(("name", "scale"), resize_cpu.SCALES.items())
+def test_resize_cpu_times_equal_results(name, scale, monkeypatch):
+    row = resize_cpu.measure(name, scale, 64)
+    assert row["ratio"] == pytest.approx(row["milliseconds"]["fastsr"] / row["milliseconds"]["torch"])
+    monkeypatch.setattr(resize_cpu, "imresize", lambda x, size: torch.zeros(*x.shape[:2], *size))
+    with pytest.raises(ArithmeticError, match=f"{name}: the results differ by"):
+        resize_cpu.measure(name, scale, 64)
 
 
 def test_dip_step_runs_both_presets():
