@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ def _time_on_cpu(calls: Sequence[Callable[[], object]]) -> Timing:
     return _timing([_seconds(call) for _ in range(CPU_ROUNDS) for call in calls])
 
 
-def time_in_turns(rivals: dict[str, Callable[[], object]]) -> dict[str, Timing]:
+def time_in_turns(rivals: Mapping[str, Callable[[], object]]) -> dict[str, Timing]:
     """Time calls on the CPU in turns, so that what slows the machine for a while slows all of them."""
     for call in rivals.values():
         call()
