@@ -116,12 +116,12 @@ def _look_at_nvidia(compiled: Any) -> dict[str, Any]:
         file.flush()
         usage = _run(NVIDIA_TOOLS / "cuobjdump", "-res-usage", file.name)
         code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", file.name)
-    instructions = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?(\S+)", code, re.MULTILINE)
+    operations = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?([A-Z0-9_]+)", code, re.MULTILINE)
     return {
         "registers": _number(r"REG:(\d+)", usage),
         "spilled": _number(r"STACK:(\d+)", usage) + _number(r"LOCAL:(\d+)", usage),
-        "matrix": _most_common(name.split(".")[0] for name in instructions if "MMA" in name),
-        "instructions": len(instructions),
+        "matrix": _most_common(name for name in operations if name.endswith("MMA")),
+        "instructions": sum(name != "NOP" for name in operations),  # NOPs fill up the end
     }
 
 
