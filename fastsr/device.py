@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 
 from .errors import DeviceError, InputError, InputTypeError, NotEnoughMemoryError
@@ -76,7 +78,7 @@ def require_memory(needed: int, device: torch.device, what: str) -> None:
     if available is not None and needed > available:
         raise NotEnoughMemoryError(
             f"{what} needs about {needed / 2**30:.1f} GiB and {device} has {available / 2**30:.1f} GiB left; "
-            "use a smaller picture or factor"
+            "make it smaller"
         )
 
 
@@ -87,8 +89,8 @@ def resolve_seed(seed: int) -> int:
         InputTypeError: it is not an integer.
         InputError: it is negative or needs more than 63 bits.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise InputTypeError(f"seed={seed!r} is a {type(seed).__name__}; give an integer")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed={seed} is out of range; give an integer from 0 to 2**63 - 1")
-    return seed
+    return int(seed)

@@ -161,19 +161,20 @@ def transform(img: Any, fn: Callable[[Tensor], Tensor], name: str = "img") -> An
     Raises:
         InputError: the list is empty, and what `read` raises; the element is named as img[i].
     """
-    return each(img, lambda picture: picture.map(fn), name)
+    return each(img, lambda picture, _: picture.map(fn), name)
 
 
-def each(img: Any, fn: Callable[[Picture], Any], name: str = "img") -> Any:
-    """Return `fn` of `img` as a `Picture`; of a list or tuple, the list of `fn` of each. Raises what `transform` does.
+def each(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
+    """Return `fn` of `img` as a `Picture` and its name; of a list or tuple, the list of `fn` of each.
 
-    For what needs more of a picture than its colours: its integer levels, its alpha.
+    For what needs more of a picture than its colours: its integer levels, its alpha, what errors call it. Raises
+    what `transform` does.
     """
     if isinstance(img, (list, tuple)):
         if not img:
             raise InputError(f"{name} is an empty list; give at least one image")
         return [each(one, fn, f"{name}[{index}]") for index, one in enumerate(img)]
-    return fn(read(img, name))
+    return fn(read(img, name), name)
 
 
 def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tensor:
@@ -198,8 +199,9 @@ def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tens
 def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> None:
     """Write one image of any kind to a file, whole or not at all; the suffix names the format.
 
-    ICC profile and resolution of PIL images and `Picture`s are written. JPEG is written with quality 95 and full
-    colour resolution, WebP without loss.
+    ICC profile and resolution of PIL images and `Picture`s are written where the format has room for them: BMP has
+    none for profiles, WebP none for the resolution. JPEG is written with quality 95 and full colour resolution, WebP
+    without loss.
 
     Args:
         img: see `read`; a batch must hold a single image.
@@ -210,6 +212,8 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     Raises:
         OutputError: the format is unknown, cannot hold transparency or 16 bits, or the file cannot be written.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"path is a {type(path).__name__}; give a string or a pathlib.Path")
     picture = read(img)
     kind = check_output(path, picture, bits=bits)
     if len(picture.pixels) != 1:

@@ -35,9 +35,9 @@ def resize(
     """Resize an image as MATLAB's imresize does; the same kind of image comes back.
 
     Integer images (files and PIL images among them) are computed in float64 and, as in MATLAB, clipped and rounded
-    after each of the two passes: the result is MATLAB's in every pixel. Float images are not rounded in between,
-    only clipped to [0, 1] at the end, and gradients flow through. Where an image is transparent its colours are
-    weighted by alpha.
+    after each of the two passes: the result is MATLAB's in every pixel. Float images are computed in float32
+    (`imresize` keeps float64), not rounded in between, only clipped to [0, 1] at the end, and gradients flow
+    through. Where an image is transparent its colours are weighted by alpha.
 
     Args:
         img: A path, PIL image, NumPy array, torch tensor, or a list of them: see `fastsr.images.read`.
@@ -58,7 +58,7 @@ def resize(
     """
     run = partial(imresize, scale=scale, size=size, kernel=kernel, antialias=antialias, border=border)
 
-    def resize_picture(picture: Picture) -> Any:
+    def resize_picture(picture: Picture, _: str) -> Any:
         levels = picture.levels
         transparent = picture.alpha is not None and bool((picture.alpha < 1).any())
         if levels is None or transparent:  # colours times alpha are no integers
@@ -99,7 +99,9 @@ def imresize(
         InputError: `scale`, `size`, `kernel` or `border` cannot be used.
         NotEnoughMemoryError: The result would not fit into memory.
     """
-    if kernel not in KERNELS:
+    if x.ndim < 2:
+        raise InputError(f"x has shape {tuple(x.shape)}; give (..., height, width)")
+    if kernel not in tuple(KERNELS):
         raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
     if border not in BORDERS:
         raise InputError(f"border={border!r} is unknown; choose one of {', '.join(BORDERS)}")
@@ -108,7 +110,7 @@ def imresize(
     # The result, what lies between the two passes, and a copy of either.
     planes = math.prod(x.shape[:-2])
     needed = 2 * planes * x.element_size() * (math.prod(out_size) + max(out_size[0], in_size[0]) * out_size[1])
-    require_memory(needed, x.device, f"a result of {out_size[0]}x{out_size[1]} pixels")
+    require_memory(needed, x.device, f"a result of {out_size[1]}x{out_size[0]} pixels")
     rows, columns = (
         axis_table(*sizes, scale=ratio, kernel=KERNELS[kernel], antialias=bool(antialias), border=border)
         for *sizes, ratio in zip(in_size, out_size, scales, strict=True)
@@ -136,9 +138,9 @@ def _target(
     scales = _pair("scale", scale, Real, right)
     exact = [ratio * side for ratio, side in zip(scales, in_size, strict=True)]
     if min(exact) < LEAST_SIDE:
-        raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[0]}x{in_size[1]} pixels")
+        raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[1]}x{in_size[0]} pixels")
     if max(exact) > LARGEST_SIDE:
-        raise InputError(f"scale={scale!r} of {in_size[0]}x{in_size[1]} pixels is beyond {LARGEST_SIDE} a side")
+        raise InputError(f"scale={scale!r} of {in_size[1]}x{in_size[0]} pixels is beyond {LARGEST_SIDE} a side")
     return scales, (math.ceil(exact[0]), math.ceil(exact[1]))
 
 
@@ -148,7 +150,7 @@ def _pair(name: str, values: Any, kind: type, right: str) -> tuple[Any, Any]:
         first, second = (values, values) if kind is Real and isinstance(values, Real) else values
     except (TypeError, ValueError):
         raise InputTypeError(wrong) from None
-    if not all(isinstance(value, kind) for value in (first, second)):
+    if not all(isinstance(value, kind) and not isinstance(value, bool) for value in (first, second)):
         raise InputTypeError(wrong)
     if not all(0 < float(value) < math.inf for value in (first, second)):
         raise InputError(wrong)

@@ -59,13 +59,14 @@ def fit(
         dtype: precision of activations; weights and the loss are float32.
     """
     device = observation.device
-    generator = torch.Generator().manual_seed(seed)
-    network = build(recipe, generator).to(device)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    network = build(recipe, generator).to(device, torch.float32)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this out
-    z = INPUT_RANGE * torch.rand(1, recipe.network.input_channels, *size, generator=generator)
+    shape = (1, recipe.network.input_channels, *size)
+    z = INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
     z = z.to(device, memory_format=torch.channels_last)
     optimizers = make_optimizers(network, recipe)
-    image = torch.zeros(1, observation.shape[1], *size, device=device)
+    image = observation.new_zeros(1, observation.shape[1], *size)
 
     for step in range(recipe.steps):
         noisy = add_noise(z, recipe.noise, seed=seed, step=step)
@@ -84,15 +85,15 @@ def fit(
 
 def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
     """Return the recipe's network with PyTorch's default initial weights, drawn from `generator` alone."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
         return Hourglass(recipe.network)
 
 
 def make_optimizers(network: Hourglass, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Return what updates the network: Adam for all weights, or Muon for those of 3x3 and wide 1x1 convolutions."""
+    """Return what updates the network: Adam, or Muon for the weights of convolutions and Adam for the rest."""
     matrices = [p for p in network.parameters() if p.ndim == 4 and recipe.optimizer == "muon"]
     taken = set(map(id, matrices))
     others = [p for p in network.parameters() if id(p) not in taken]
     adam = torch.optim.Adam(others, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
-    return [adam, Muon(matrices)] if matrices else [adam]
+    return [adam, Muon(matrices, recipe.muon_learning_rate)] if matrices else [adam]

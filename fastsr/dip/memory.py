@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from .network import Hourglass, HourglassConfig
 
 PROBE_SIDE = 128
+COPIES_OF_WEIGHTS = 5
+"""Weights, gradients, the two moments of Adam, and what an update works in."""
+PICTURES = 10
+"""Float32 pictures a step holds: output and average, observation and residual, and their gradients."""
 
 
 def fit_memory(config: HourglassConfig, size: tuple[int, int], dtype: torch.dtype) -> int:
-    """Return about how many bytes one step at `size` (height, width) keeps and works in.
+    """Return about how many bytes a fit at `size` (height, width) takes.
 
     What autograd saves at 128x128 is counted tensor by tensor and scaled by the area; as much again as the
-    largest of them is allowed four times over for the gradients and the convolutions' own copies.
+    largest of them is allowed eight times over for the gradients and the convolutions' own copies, and a quarter
+    of all for what the allocator leaves unused.
     """
+    saved, largest, weights = _probe(config, dtype)
+    inputs = 2 * config.input_channels  # the noise of the input, and the noisy input
+    area = config.padded(size[0]) * config.padded(size[1])
+    per_pixel = (saved + 8 * largest) / PROBE_SIDE**2 + 4 * (inputs + PICTURES * config.output_channels)
+    return int(1.25 * (per_pixel * area + COPIES_OF_WEIGHTS * weights))
+
+
+@lru_cache
+def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
+    """The bytes that autograd saves for one forward pass at 128x128, the largest of them, and the weights' bytes."""
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -22,15 +39,14 @@ def fit_memory(config: HourglassConfig, size: tuple[int, int], dtype: torch.dtyp
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    network = Hourglass(config)
-    z = torch.zeros(1, config.input_channels, PROBE_SIDE, PROBE_SIDE).contiguous(memory_format=torch.channels_last)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network = Hourglass(config).float()
+    z = torch.zeros(1, config.input_channels, PROBE_SIDE, PROBE_SIDE, dtype=torch.float32, device="cpu")
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
     ):
-        output = network(z)
+        output = network(z.contiguous(memory_format=torch.channels_last))
     weights = sum(p.nbytes for p in network.parameters())
-    activations = sum(kept.values()) - weights
-    del output
-    area = config.padded(size[0]) * config.padded(size[1]) / PROBE_SIDE**2
-    return int((activations + 4 * max(kept.values())) * area) + 4 * weights
+    del output  # what was saved lives until here, so that no two tensors had one address
+    return sum(kept.values()) - weights, max(kept.values()), weights

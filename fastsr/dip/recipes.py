@@ -20,6 +20,7 @@ class Recipe:
         optimizer: "adam", or "muon" for the convolution weights with Adam for the rest.
         learning_rate: of Adam.
         betas: decay rates of Adam's two moments.
+        muon_learning_rate: of Muon.
         noise: standard deviation of the noise added to the network's input at every step.
         average: decay of the running average of outputs that is the result.
     """
@@ -29,6 +30,7 @@ class Recipe:
     optimizer: str = "adam"
     learning_rate: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
+    muon_learning_rate: float = 0.02
     noise: float = 0.03
     average: float = 0.98
 

@@ -192,8 +192,11 @@ def test_the_kind_that_came_goes_out(tmp_path):
         ({"scale": "2"}, InputTypeError, "scale='2' cannot be used"),
         ({"scale": (2, 2, 2)}, InputTypeError, r"scale=\(2, 2, 2\) cannot be used"),
         ({"scale": (2, 0)}, InputError, r"scale=\(2, 0\) cannot be used"),
-        ({"scale": 1e-4}, InputError, "scale=0.0001 leaves nothing of a picture of 6x8 pixels"),
-        ({"scale": 1e12}, InputError, "scale=1000000000000.0 of 6x8 pixels is beyond"),
+        ({"scale": 1e-4}, InputError, "scale=0.0001 leaves nothing of a picture of 8x6 pixels"),
+        ({"scale": 1e12}, InputError, "scale=1000000000000.0 of 8x6 pixels is beyond"),
+        ({"scale": True}, InputTypeError, "scale=True cannot be used"),
+        ({"size": (True, 4)}, InputTypeError, r"size=\(True, 4\) cannot be used"),
+        ({"scale": 2, "kernel": ["bicubic"]}, InputError, r"kernel=\['bicubic'\] is unknown"),
         ({"size": 4}, InputTypeError, r"size=4 cannot be used; give \(height, width\), two integers"),
         ({"size": (4, 0)}, InputError, r"size=\(4, 0\) cannot be used"),
         ({"size": (4.0, 4)}, InputTypeError, r"size=\(4.0, 4\) cannot be used"),
@@ -205,3 +208,8 @@ def test_the_kind_that_came_goes_out(tmp_path):
 def test_what_cannot_be_resized_is_refused(options, error, message):
     with pytest.raises(error, match=message):
         fastsr.resize(noise(6, 8, 3), **options)
+
+
+def test_a_line_is_no_picture():
+    with pytest.raises(InputError, match=r"x has shape \(8,\); give \(..., height, width\)"):
+        imresize(torch.zeros(8), 2)

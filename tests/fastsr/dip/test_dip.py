@@ -82,6 +82,59 @@ def test_bfloat16_fits_as_well_as_float32(eye):
     assert scores[1] > scores[0] - 0.5
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_need_not_be_on(mode):
+    small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    expected = fastsr.dip(small, 2, **QUICK)
+    with mode():
+        assert np.array_equal(fastsr.dip(small, 2, **QUICK), expected)
+        tensor = torch.from_numpy(small).permute(2, 0, 1).clone()  # in inference mode an inference tensor
+        assert np.array_equal(fastsr.dip(tensor, 2, **QUICK).permute(1, 2, 0), expected)
+        assert not torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("consistency", [True, False])
+def test_no_gradient_reaches_the_callers_tensor(consistency):
+    small = torch.rand(3, 8, 8, requires_grad=True)
+    result = fastsr.dip(small, 2, **QUICK, consistency=consistency)
+    assert small.grad is None
+    assert not result.requires_grad
+
+
+def test_the_global_generator_and_defaults_are_left_alone():
+    small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fastsr.dip(small, 2, **QUICK)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_callers_default_dtype_and_device_do_not_matter():
+    small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert fastsr.dip(small, 2, **QUICK).shape == (16, 16, 3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"):
+        assert fastsr.dip(small, 2, **QUICK).shape == (16, 16, 3)
+
+
+def test_numbers_of_numpy_are_numbers():
+    small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    expected = fastsr.dip(small, 2, seed=5, **QUICK)
+    given = {**QUICK, "steps": np.int64(3)}
+    assert np.array_equal(fastsr.dip(small, np.float32(2), seed=np.int64(5), **given), expected)
+
+
+def test_activations_are_bfloat16_where_the_device_computes_in_it(monkeypatch):
+    small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    for found, dtype in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("fastsr.device.has_bfloat16", lambda device, found=found: found)
+        assert np.array_equal(fastsr.dip(small, 2, **QUICK), fastsr.dip(small, 2, dtype=dtype, **QUICK))
+
+
 def test_callback_sees_every_step():
     seen = []
     fastsr.dip(
@@ -130,6 +183,9 @@ def test_progress_is_a_bar_on_a_terminal_only(capfd):
         ({"factor": "4"}, InputTypeError, r"factor='4' is a str; give a number"),
         ({"factor": True}, InputTypeError, r"factor=True is a bool; give a number"),
         ({"preset": "slow"}, InputError, r"preset='slow' is unknown; .*'fast', 'paper'"),
+        ({"factor": 10**400}, InputError, r"factor=1000.* above 1"),
+        ({"factor": 1e200}, InputError, r"factor=1e\+200 enlarges img, 8x8 pixels, beyond"),
+        ({"callback": 3}, InputTypeError, r"callback=3 cannot be called"),
         ({"steps": 0}, InputError, r"steps=0 .* at least 1"),
         ({"steps": 2.5}, InputTypeError, r"steps=2.5 is a float; give a whole number"),
         ({"seed": -1}, InputError, r"seed=-1 is out of range; give an integer from 0"),
@@ -151,6 +207,18 @@ def test_cuda_where_there_is_none_is_refused():
         fastsr.dip(torch.rand(3, 8, 8), device="cuda")
 
 
+def test_a_list_is_checked_before_the_first_picture_is_worked_on(tmp_path):
+    fine, seen = torch.rand(3, 8, 8), []
+    options = {**QUICK, "callback": lambda *state: seen.append(state)}
+    with pytest.raises(FastsrError, match=r"img\[1\]='.*missing.png' does not exist"):
+        fastsr.dip([fine, tmp_path / "missing.png"], 2, **options)
+    with pytest.raises(InputError, match=r"img\[1\] is 3x3 pixels; .* at least 4"):
+        fastsr.dip([fine, torch.rand(3, 3, 3)], 2, **options)
+    with pytest.raises(NotEnoughMemoryError, match=r"fitting img\[1\] at 200000x160 pixels"):
+        fastsr.dip([fine, torch.rand(3, 4, 5000)], 40, **options)
+    assert seen == []
+
+
 @pytest.mark.parametrize("size", [(1, 20), (20, 1), (3, 3)])
 def test_too_small_pictures_are_refused(size):
     with pytest.raises(InputError, match=rf"img is {size[1]}x{size[0]} pixels; .* at least 4 on each side"):
@@ -158,7 +226,7 @@ def test_too_small_pictures_are_refused(size):
 
 
 def test_a_picture_that_cannot_fit_is_refused_before_the_work():
-    with pytest.raises(NotEnoughMemoryError, match=r"fitting a 200000x200000 picture needs about .* GiB"):
+    with pytest.raises(NotEnoughMemoryError, match=r"fitting img at 200000x200000 pixels needs about .* GiB"):
         fastsr.dip(torch.rand(3, 50, 50), 4000, **QUICK)
 
 

@@ -9,20 +9,23 @@ import torch
 
 from fastsr.dip.memory import fit_memory
 from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import super_resolution
 
-STEP = """
+FIT = """
 import torch
-from fastsr.dip.network import Hourglass, HourglassConfig
-config, dtype = HourglassConfig((32,) * 5), getattr(torch, "{dtype}")
-def step(side):
-    net = Hourglass(config).to(memory_format=torch.channels_last)
-    z = torch.rand(1, 32, side, side).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        net(z).sum().backward()
+from dataclasses import replace
+from fastsr.consistency import Downscale
+from fastsr.dip.fit import fit
+from fastsr.dip.recipes import super_resolution
+recipe = replace(super_resolution("fast", 4), steps=2)
+def run(side):
+    small = torch.rand(1, 3, side // 4, side // 4)
+    for _ in fit(small, Downscale((side,) * 2, (side // 4,) * 2), (side,) * 2, recipe, seed=0, dtype=torch.{dtype}):
+        pass
     with open("/proc/self/status") as status:
         return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-base = step(32)
-print(step(512) - base)
+base = run(32)
+print(run(512) - base)
 """
 
 
@@ -30,11 +33,11 @@ print(step(512) - base)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_estimate_covers_the_peak_without_exaggerating(dtype):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    step = subprocess.run(
-        [sys.executable, "-c", STEP.format(dtype=dtype)], stdout=subprocess.PIPE, env=environment, check=True
+    fit = subprocess.run(
+        [sys.executable, "-c", FIT.format(dtype=dtype)], stdout=subprocess.PIPE, env=environment, check=True
     )
-    peak = int(step.stdout)
-    estimate = fit_memory(HourglassConfig((32,) * 5), (512, 512), getattr(torch, dtype))
+    peak = int(fit.stdout)
+    estimate = fit_memory(super_resolution("fast", 4).network, (512, 512), getattr(torch, dtype))
     assert 1.0 < estimate / peak < 2.0
 
 
@@ -42,3 +45,4 @@ def test_estimate_grows_with_the_area():
     config = HourglassConfig((16,) * 5)
     small, large = (fit_memory(config, (side, side), torch.float32) for side in (512, 1024))
     assert large / small == pytest.approx(4, rel=0.05)
+    assert small > 512**2 * 4 * 64  # what the input alone takes
