@@ -30,8 +30,8 @@ def resample(x: Tensor, rows: AxisTable | None, columns: AxisTable | None, impl:
     """Resample the last two dimensions of `x`: y = A_h x A_w^T.
 
     Accumulates in float32; float64 input is accumulated in float64, always by the torch implementation.
-    Differentiable any number of times. A pixel that is not finite can spoil its neighbourhood beyond the reach of
-    the kernel.
+    Differentiable any number of times, by backward passes. A pixel that is not finite can spoil its neighbourhood
+    beyond the reach of the kernel.
 
     Args:
         x: (..., H, W), float16, bfloat16, float32 or float64, of any strides.
@@ -141,7 +141,10 @@ def _run(
 ) -> Tensor:
     rows = None if row_start is None or row_weights is None else (row_start, row_weights)
     columns = None if column_start is None or column_weights is None else (column_start, column_weights)
-    return (_launch if impl == "triton" else _multiply)(x, rows, columns, height, width)
+    if impl == "triton":
+        return _launch(x, rows, columns, height, width)
+    with torch.autocast(x.device.type, enabled=False):  # or the products would be made in bfloat16
+        return _multiply(x, rows, columns, height, width)
 
 
 # The torch implementation: every block of the band is a small dense matrix, multiplied with the lines it needs.

@@ -102,6 +102,18 @@ def test_torch_takes_any_strides_and_dtype(layout, dtype, poisoned):
         assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("name", ["x4 down", "several blocks"])
+def test_autocast_does_not_reach_the_products(name):
+    x = picture(name, (2, 3), dtype=torch.float32).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = resample.resample(x, *TABLES[name])
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.detach().double(), definition(x.detach(), name), **tolerance(torch.float32))
+    (expected,) = torch.autograd.grad(resample.resample(x, *TABLES[name]).sum(), x)
+    assert torch.equal(gradient, expected)
+
+
 def test_no_table_leaves_everything():
     x = picture("odd")
     assert resample.resample(x, None, None) is x
