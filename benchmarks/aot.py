@@ -98,7 +98,9 @@ def compile_case(case: AotCase, target: str) -> Report:
         problems.append(f"spills {found['spilled']} bytes")
     if shared > SHARED_BYTES[target]:
         problems.append(f"wants {shared} bytes of shared memory of {SHARED_BYTES[target]}")
-    if case.matrix and target == "sm_90" and "HGMMA" not in found["matrix"]:
+    if case.matrix and not found["matrix"]:
+        problems.append("makes its matrix products without the tensor cores")
+    if case.warpgroups and target == "sm_90" and "HGMMA" not in found["matrix"]:
         problems.append("has no HGMMA")
     if seconds > COMPILE_SECONDS:
         problems.append(f"compiles in {seconds:.1f} s")

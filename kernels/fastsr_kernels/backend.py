@@ -64,7 +64,9 @@ class AotCase:
     divisible: tuple[str, ...] = ()
     """Integer arguments that are multiples of 16 in this case, as the launcher would specialise them."""
     matrix: bool = False
-    """Whether the kernel has a matrix product that must run on the tensor cores (HGMMA on sm_90)."""
+    """Whether the kernel has matrix products, which must run on the tensor cores of every target."""
+    warpgroups: bool = False
+    """Whether they are large enough for those of a whole warp group on sm_90 (HGMMA): 64 rows or more."""
     backends: tuple[str, ...] = ("cuda", "hip")
     """For which kinds of GPU this case is."""
 

@@ -397,5 +397,6 @@ def _aot_case(
         num_warps=WARPS,
         num_stages=STAGES,
         divisible=sizes,
+        matrix=True,
         backends=(backend,),
     )

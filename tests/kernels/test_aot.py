@@ -32,7 +32,9 @@ def product(x, y, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     tl.store(y + row * ROWS + tl.arange(0, ROWS)[None, :], tl.dot(a, tl.trans(a)).to(y.dtype.element_ty))
 
 
-PRODUCT = AotCase("product", product, {"x": "*bf16", "y": "*bf16"}, {"ROWS": 64, "COLUMNS": 64}, matrix=True)
+PRODUCT = AotCase(
+    "product", product, {"x": "*bf16", "y": "*bf16"}, {"ROWS": 64, "COLUMNS": 64}, matrix=True, warpgroups=True
+)
 
 
 def test_a_good_kernel_has_no_problems():
@@ -67,3 +69,9 @@ def test_other_problems_are_found(monkeypatch):
     assert "shared memory" in problems
     assert "HGMMA" in problems
     assert "compiles in" in problems
+
+
+@pytest.mark.parametrize("target", aot.TARGETS)
+def test_products_elsewhere_than_on_the_tensor_cores_are_found(target):
+    case = AotCase("wide", wide, {"x": "*fp32", "y": "*fp32"}, {"SIZE": 256}, matrix=True)
+    assert aot.compile_case(case, target).problems == ("makes its matrix products without the tensor cores",)
