@@ -8,7 +8,6 @@ Rows are written as they are measured and not measured again. PSNR on Y, 4 pixel
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from dataclasses import replace
@@ -26,7 +25,7 @@ from fastsr.dip.recipes import Recipe, super_resolution
 from fastsr.images import read
 
 from .dip_crops import SIDE, centre_crop, psnr
-from .report import RESULTS, environment, save
+from .report import RESULTS, environment, kept_rows, save
 
 IMAGES = ("zebra", "monarch")
 SMALL, LARGE = super_resolution("fast", 4), super_resolution("fast", 8)
@@ -71,7 +70,8 @@ def measure(name: str, image: str, data: Path) -> dict[str, Any]:
     for state in fit(observation, operator, (SIDE, SIDE), recipe, seed=0, dtype=dtype):
         if state.step in {round(part * recipe.steps) for part in CHECKPOINTS}:
             course[state.step] = psnr(state.image[0], original_pixels, channel="y", shave=4)
-    return {"recipe": name, "image": image, "psnr_y": course, "seconds": time.perf_counter() - start}
+    seconds = time.perf_counter() - start
+    return {"recipe": name, "details": str(recipe), "image": image, "psnr_y": course, "seconds": seconds}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -95,8 +95,9 @@ def main() -> None:
         parser.error("set FASTSR_DATA to the folder that holds Set14")
     data = Path(os.environ["FASTSR_DATA"])
     path = RESULTS / "dip_recipes.json"
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    where = {**environment(torch.device("cpu")), "threads": torch.get_num_threads()}
+    where = environment(torch.device("cpu"))
+    current = {name: str(recipe) for name, (_, recipe) in RECIPES.items()}
+    rows = [row for row in kept_rows(path, where) if row["details"] == current.get(row["recipe"])]
     done = {(row["recipe"], row["image"]) for row in rows}
     for name in arguments.names or RECIPES:
         for image in IMAGES:

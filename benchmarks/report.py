@@ -23,11 +23,12 @@ FORMAT = 1
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Return where a measurement is made: device, versions, commit and time."""
+    """Return where a measurement is made: device, versions, commit and time; on the CPU also the threads."""
     import torch
 
+    cpu = {"device": _processor(), "threads": torch.get_num_threads()}
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        **({"device": torch.cuda.get_device_name(device)} if device.type == "cuda" else cpu),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
@@ -37,9 +38,27 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+def kept_rows(path: Path, where: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that a run before left in `path`; none where that ran elsewhere than `where`."""
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text())
+    same = all(report.get(key) == where[key] for key in ("device", "threads", "python", "torch"))
+    return report["rows"] if same else []
+
+
 def folder_name(device: str) -> str:
     """Return the folder for the results of a device: its name in lower case, with dashes."""
     return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+
+
+def _processor() -> str:
+    """The name of the processor where the system tells, else its architecture."""
+    try:
+        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        names = []
+    return names[0] if names else platform.machine()
 
 
 def _version(package: str) -> str | None:

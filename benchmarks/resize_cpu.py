@@ -46,7 +46,7 @@ def measure(name: str, scale: float, side: int) -> dict[str, Any]:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = [measure(name, scale, SIDE) for name, scale in SCALES.items()]
-    where = {**environment(torch.device("cpu")), "threads": torch.get_num_threads()}
+    where = environment(torch.device("cpu"))
     save(RESULTS / "resize_cpu.json", {**where, "rows": rows})
     print(f"3x{SIDE}x{SIDE}, float32, {where['threads']} threads\n")
     print("| case | fastsr (ms) | torch (ms) | fastsr / torch |\n|---|---|---|---|")

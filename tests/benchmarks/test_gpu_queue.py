@@ -217,4 +217,4 @@ def test_command_run_without_a_gpu_says_so(capsys, monkeypatch, tmp_path):
 def test_environment_names_versions_and_commit():
     made_on = environment(torch.device("cpu"))
     assert made_on["torch"] == torch.__version__
-    assert set(made_on) == {"device", "python", "torch", "cuda", "triton", "commit", "date"}
+    assert set(made_on) == {"device", "threads", "python", "torch", "cuda", "triton", "commit", "date"}
