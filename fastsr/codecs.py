@@ -7,7 +7,9 @@ written. Of other formats comes what Pillow gives.
 
 from __future__ import annotations
 
+import errno
 import math
+import stat
 import struct
 import sys
 import warnings
@@ -21,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from .errors import FastsrError, InputError, MissingFileError
+from .errors import FastsrError, InputError, MissingFileError, OutputError
 
 KEPT_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 # What the other modes become; any mode not named here is converted to RGB.
@@ -47,15 +49,26 @@ class Raster:
 
 @dataclass(frozen=True)
 class Format:
-    """A file format that can be written: its name in Pillow, whether it holds alpha, bits a channel, options."""
+    """A file format that can be written.
+
+    Its name in Pillow, whether it holds alpha, bits a channel, the most pixels a side (None: more than memory), and
+    Pillow's options.
+    """
 
     name: str
     alpha: bool
     bits: int
+    largest_side: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
-_JPEG = Format("JPEG", alpha=False, bits=8, options={"quality": 95, "subsampling": "4:4:4"})
+_JPEG = Format(
+    "JPEG",
+    alpha=False,
+    bits=8,
+    largest_side=65500,  # of libjpeg; the format itself goes to 65535
+    options={"quality": 95, "subsampling": "4:4:4"},
+)
 _TIFF = Format("TIFF", alpha=True, bits=16, options={"compression": "tiff_adobe_deflate"})
 FORMATS = {
     ".png": Format("PNG", alpha=True, bits=16),
@@ -63,7 +76,7 @@ FORMATS = {
     ".jpeg": _JPEG,
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".webp": Format("WEBP", alpha=True, bits=8, options={"lossless": True}),
+    ".webp": Format("WEBP", alpha=True, bits=8, largest_side=16383, options={"lossless": True}),
     ".bmp": Format("BMP", alpha=False, bits=8),
 }
 
@@ -78,13 +91,11 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
 
     Raises:
         MissingFileError: there is no such file.
-        InputError: it is a folder, not an image, truncated, empty, or larger than the limit.
+        InputError: it is a folder, unreadable, not an image, truncated, empty, or larger than the limit.
     """
     what = f"{name}={str(path)!r}"
-    if path.is_dir():
+    if is_folder(path, what):
         raise InputError(f"{what} is a folder; give an image file")
-    if not path.exists():
-        raise MissingFileError(f"{what} does not exist")
     with _reading(what), _pixel_limit(max_pixels):
         with Image.open(path) as image:
             width, height = image.size
@@ -97,6 +108,21 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
         if layout is not None:
             raster = _decode_deep(path, raster, layout)
     return raster
+
+
+def is_folder(path: Path, what: str) -> bool:
+    """Whether `path` is a folder, and not a file; errors call it `what`.
+
+    Raises:
+        MissingFileError: there is nothing of that name.
+        InputError: it cannot be looked at.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name with a null byte
+        raise MissingFileError(f"{what} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{what} cannot be read: {error.strerror}") from error
 
 
 def decode_pil(image: Image.Image, name: str) -> Raster:
@@ -121,6 +147,20 @@ def encode(
     image.save(file, kind.name, **kind.options, **{key: value for key, value in metadata.items() if value})
 
 
+def check_size(path: Path, width: int, height: int) -> None:
+    """Check that the format of the file `path`, one of `FORMATS`, can hold that many pixels; before the work.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    kind = FORMATS[path.suffix.lower()]
+    if kind.largest_side is not None and max(width, height) > kind.largest_side:
+        raise OutputError(
+            f"path={str(path)!r}: {kind.name} cannot hold {width}x{height} pixels, only {kind.largest_side} a side; "
+            "use .png or .tif"
+        )
+
+
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
     """Turn whatever Pillow raises for a bad file into an `InputError` about `what`."""
@@ -129,10 +169,16 @@ def _reading(what: str) -> Iterator[None]:
     except (FastsrError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{what}: {error}; if you trust the file, raise max_pixels (--max-pixels)") from error
+        raise InputError(
+            f"{what}: {error}; if you trust the file, allow more: fastsr.images.read(path, max_pixels=...), "
+            "or --max-pixels on the command line"
+        ) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{what} is not an image that Pillow can read") from error
-    except Exception as error:  # broken files make Pillow's decoders raise almost anything
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an offset in the file
+            raise InputError(f"{what} cannot be read: {error.strerror}") from error
+        # Broken files make Pillow's decoders raise almost anything.
         raise InputError(f"{what} cannot be decoded: {error}; the file is truncated or broken") from error
 
 

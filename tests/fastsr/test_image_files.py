@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageCms
 
 import fastsr
-from fastsr import images
+from fastsr import codecs, images
 from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, OutputError
 from fastsr.resize import imresize
 
@@ -324,11 +324,46 @@ def test_missing_files_and_folders_are_named(tmp_path):
         fastsr.load(np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize(("method", "where"), [("stat", "pathlib.Path"), ("open", "builtins")])
+def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch, method, where):
+    path = tmp_path / "a.png"
+    Image.new("L", (3, 2)).save(path)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{where}.{method}", refuse)
+        with pytest.raises(InputError, match=r"a.png' cannot be read: Permission denied$"):
+            images.read(path)
+
+
+def test_names_that_no_file_can_have_are_refused():
+    with pytest.raises(InputError, match=r"img='a{300}' cannot be read: File name too long"):
+        images.read("a" * 300)
+    with pytest.raises(MissingFileError, match="does not exist"):
+        images.read("a\0b")
+
+
+@pytest.mark.parametrize(("name", "most"), [("a.jpg", 65500), ("a.JPEG", 65500), ("a.webp", 16383)])
+def test_the_largest_sides_are_those_that_can_be_written(name, most, tmp_path):
+    fastsr.save(np.zeros((1, most)), tmp_path / name)
+    codecs.check_size(tmp_path / name, most, most)
+    with pytest.raises(OutputError):
+        fastsr.save(np.zeros((1, most + 1)), tmp_path / name)
+    for size in ((most + 1, 1), (1, most + 1)):
+        with pytest.raises(OutputError, match=rf"cannot hold {size[0]}x{size[1]} pixels, only {most} a side; use .png"):
+            codecs.check_size(tmp_path / name, *size)
+    codecs.check_size(tmp_path / "a.png", 10**6, 10**6)
+
+
 def test_decompression_bombs_are_refused_unless_allowed(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     Image.new("L", (30, 20)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    with pytest.raises(InputError, match=r"a.png'.* \(600 pixels\) .* 400 pixels.*--max-pixels"):
+    with pytest.raises(
+        InputError, match=r"a.png'.* \(600 pixels\) .* 400 pixels.*read\(path, max_pixels=...\), or --max-pixels"
+    ):
         images.read(path)
     assert images.read(path, max_pixels=600).pixels.shape == (1, 1, 20, 30)
     assert fastsr.load(path, max_pixels=600).shape == (1, 20, 30)
