@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .codecs import FORMATS
-from .errors import InputError, MissingFileError, OutputError
+from .codecs import FORMATS, is_folder
+from .errors import FastsrError, InputError, OutputError
 
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
@@ -23,85 +24,137 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     known by `READ_SUFFIXES`. A file named outright is taken whatever its suffix. A file named twice comes once.
 
     Raises:
-        InputError: nothing was given, or a folder or glob holds no image.
+        InputError: nothing was given, a folder or glob holds no image, or a path cannot be looked at.
         MissingFileError: a path does not exist.
     """
+    return list(_find(inputs))
+
+
+def _find(inputs: Sequence[str | Path]) -> dict[Path, bool]:
+    """Do what `find_images` says; of each file, say whether it was named outright."""
     if not inputs:
         raise InputError("no input: give image files, folders or globs")
-    found: dict[Path, Path] = {}
-    for given in inputs:
-        for path in _expand(Path(given)):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+    found: dict[str, Path] = {}
+    named = set()
+    for given in map(Path, inputs):
+        for path in _expand(given):
+            real = os.path.realpath(path)
+            found.setdefault(real, path)
+            if path == given:
+                named.add(real)
+    return {path: real in named for real, path in found.items()}
 
 
 def _expand(given: Path) -> list[Path]:
-    if given.is_dir():
-        matches = list(given.iterdir())
-    elif given.exists():
-        return [given]
-    elif glob.has_magic(str(given)):
-        matches = [Path(match) for match in glob.glob(str(given), recursive=True)]
-    else:
-        raise MissingFileError(f"input {str(given)!r} does not exist")
-    images = sorted(path for path in matches if path.suffix.lower() in READ_SUFFIXES and path.is_file())
+    what = f"input {str(given)!r}"
+    pattern = False
+    try:
+        if not is_folder(given, what):
+            return [given]
+    except FastsrError:
+        pattern = glob.has_magic(str(given))
+        if not pattern:
+            raise
+    try:
+        matches = map(Path, glob.glob(str(given), recursive=True)) if pattern else given.iterdir()
+        images = sorted(path for path in matches if path.suffix.lower() in READ_SUFFIXES and path.is_file())
+    except OSError as error:  # a folder may be entered and not listed, or listed and not entered
+        raise InputError(f"{what} cannot be read: {error.strerror}") from error
     if not images:
-        raise InputError(f"input {str(given)!r} holds no image; images end in {', '.join(READ_SUFFIXES)}")
+        raise InputError(f"{what} holds no image; images end in {', '.join(READ_SUFFIXES)}")
     return images
 
 
-def plan_outputs(inputs: Sequence[str | Path], output: str | Path | None, *, suffix: str) -> list[tuple[Path, Path]]:
+def plan_outputs(
+    inputs: Sequence[str | Path], output: str | Path | None, *, suffix: str, compare: bool = False
+) -> list[tuple[Path, Path]]:
     """Expand `inputs` and say where the result of each goes; check that it can be written there.
 
     With the suffix "_dip_x4" the result of `photo.jpg` is `photo_dip_x4.jpg`, beside it or in the folder `output`;
     a format that cannot be written becomes PNG. For a single input `output` may name the file itself: it does
     where it ends like a file and is not a folder already.
 
+    Of what folders and globs give, the result of another file found, or its comparison, is no input: so the same
+    call can be made again, and writes the same files anew. A file named outright is always an input.
+
+    Args:
+        inputs: files, folders and globs, as `find_images` takes them.
+        output: a folder, a file, or None for beside the input.
+        suffix: what the name of a result has after that of its input.
+        compare: whether a comparison goes beside each result, named as `comparison_of` says.
+
     Returns:
         (input, output) pairs, as `find_images` orders them.
 
     Raises:
         InputError, MissingFileError: as `find_images`.
-        OutputError: a result would overwrite an input, two would get one name, `output` names one file for
-            several inputs or an unknown format, a folder is where a file should go, or nothing can be written in
-            a folder.
+        OutputError: a result or comparison would overwrite an input, two would get one name, `output` names one
+            file for several inputs or an unknown format, a folder is where a file should go, or a file cannot be
+            written.
     """
-    sources = find_images(inputs)
-    if output is None or names_folder(output):
-        folder = None if output is None else Path(output)
-        targets = [_result_name(path, suffix, path.parent if folder is None else folder) for path in sources]
-    elif len(sources) > 1:
+    folder = None if output is None else Path(output)
+    file = None if output is None or names_folder(output) else Path(output)
+
+    def result(source: Path) -> Path:
+        return file or _result_name(source, suffix, folder or source.parent)
+
+    sources = _without_results(_find(inputs), result)
+    if file is not None and len(sources) > 1:
         raise OutputError(f"output {str(output)!r} is one file for {len(sources)} inputs; name a folder")
-    elif Path(output).suffix.lower() not in FORMATS:
+    if file is not None and file.suffix.lower() not in FORMATS:
         raise OutputError(f"output {str(output)!r} has no suffix that can be written: {', '.join(FORMATS)}")
-    else:
-        targets = [Path(output)]
-    _refuse_clashes(sources, targets)
-    for folder in {target.parent for target in targets}:
-        prepare_folder(folder)
-    return list(zip(sources, targets, strict=True))
+    plan = [(source, result(source)) for source in sources]
+    writes = plan + [(source, comparison_of(target)) for source, target in plan if compare]
+    _refuse_clashes(writes)
+    for parent in {target.parent for _, target in writes}:
+        prepare_folder(parent)
+    for _, target in writes:
+        _check_name(target)
+    return plan
+
+
+def comparison_of(target: Path) -> Path:
+    """Return where the comparison goes that belongs to the result `target`: photo_compare.png beside photo.png."""
+    return target.with_name(f"{target.stem}_compare{target.suffix}")
 
 
 def names_folder(output: str | Path) -> bool:
     """Whether `output` is a folder, or would be one if it were made: it ends in a slash or has no suffix."""
-    return Path(output).is_dir() or str(output).endswith(("/", os.sep)) or not Path(output).suffix
+    return os.path.isdir(output) or str(output).endswith(("/", os.sep)) or not Path(output).suffix
 
 
-def _refuse_clashes(sources: Sequence[Path], targets: Sequence[Path]) -> None:
-    taken = {path.resolve() for path in sources}
-    owners: dict[Path, Path] = {}
-    for source, target in zip(sources, targets, strict=True):
-        resolved = target.resolve()
-        if target.is_dir():
+def _without_results(found: dict[Path, bool], result: Callable[[Path], Path]) -> list[Path]:
+    """Leave out what is, by its place, a result or comparison of another file, unless it was named outright."""
+
+    def places(path: Path) -> list[str]:
+        targets = (result(path), comparison_of(result(path)))
+        return [os.path.join(os.path.realpath(target.parent), target.name) for target in targets]
+
+    written = Counter(place for path in found for place in places(path))
+
+    def written_by_another(path: Path) -> bool:
+        real = os.path.realpath(path)
+        return written[real] > places(path).count(real)
+
+    kept = [path for path, named in found.items() if named or not written_by_another(path)]
+    return kept or list(found)  # each is the result of the others where `output` is a file among them
+
+
+def _refuse_clashes(writes: Sequence[tuple[Path, Path]]) -> None:
+    taken = {os.path.realpath(source) for source, _ in writes}
+    owners: dict[str, Path] = {}
+    for source, target in writes:
+        real = os.path.realpath(target)
+        if os.path.isdir(target):
             raise OutputError(f"output {str(target)!r} is a folder")
-        if resolved in taken:
+        if real in taken:
             raise OutputError(f"the result of {str(source)!r} would overwrite the input {str(target)!r}")
-        if resolved in owners:
+        if real in owners:
             raise OutputError(
-                f"the results of {str(owners[resolved])!r} and {str(source)!r} would both be {str(target)!r}; "
+                f"the results of {str(owners[real])!r} and {str(source)!r} would both be {str(target)!r}; "
                 "give them different output folders"
             )
-        owners[resolved] = source
+        owners[real] = source
 
 
 def _result_name(source: Path, suffix: str, folder: Path) -> Path:
@@ -117,11 +170,24 @@ def prepare_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = _temporary(folder / "probe")
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        _probe(_temporary(folder))
     except OSError as error:
         raise OutputError(f"output folder {str(folder)!r} is not writable: {error.strerror}") from error
+
+
+def _check_name(target: Path) -> None:
+    """Check that the file system takes the name, which may be too long for it; a file that exists is not touched."""
+    try:
+        _probe(target)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise OutputError(f"output {str(target)!r} cannot be written: {error.strerror}") from error
+
+
+def _probe(path: Path) -> None:
+    path.touch(exist_ok=False)
+    path.unlink()
 
 
 @contextmanager
@@ -132,18 +198,22 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = _temporary(path.parent)
     try:
         with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink()
         if isinstance(error, OSError) and not isinstance(error, OutputError):
             raise OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
         raise
 
 
-def _temporary(path: Path) -> Path:
-    """Name a file beside `path`, so that it can be renamed to it: `os.replace` does not cross file systems."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+def _temporary(folder: Path) -> Path:
+    """Name a file in the folder of the final one: `os.replace` does not cross file systems.
+
+    The name is short and not made from the final one, which may already be as long as the file system allows.
+    """
+    return folder / f".{secrets.token_hex(4)}.tmp"

@@ -22,8 +22,12 @@ def found(*inputs):
     return [path.as_posix() for path in files.find_images(inputs)]
 
 
-def planned(inputs, output=None):
-    return [target.as_posix() for _, target in files.plan_outputs(inputs, output, suffix="_x4")]
+def planned(inputs, output=None, **options):
+    return [target.as_posix() for _, target in files.plan_outputs(inputs, output, suffix="_x4", **options)]
+
+
+def worked_on(inputs, output=None, **options):
+    return [source.as_posix() for source, _ in files.plan_outputs(inputs, output, suffix="_x4", **options)]
 
 
 def test_a_folder_gives_its_images_sorted(photos):
@@ -95,10 +99,108 @@ def test_clashes_are_refused(photos, inputs, output, message):
 def test_the_result_of_one_input_never_replaces_another(photos):
     (photos / "one" / "b_x4.png").touch()
     with pytest.raises(OutputError, match=r"result of 'one/b.png' would overwrite the input 'one/b_x4.png'"):
-        planned(["one"])
+        planned(["one", "one/b_x4.png"])
     (photos / "two" / "b_x4.png").symlink_to(photos / "one" / "b.png")
     with pytest.raises(OutputError, match="would overwrite the input"):
         planned(["one/b.png"], "two")
+
+
+def test_a_comparison_never_replaces_an_input(photos):
+    (photos / "x_compare.png").touch()
+    assert planned(["x_compare.png"], "x.png") == ["x.png"]
+    with pytest.raises(OutputError, match=r"result of 'x_compare.png' would overwrite the input 'x_compare.png'"):
+        planned(["x_compare.png"], "x.png", compare=True)
+    (photos / "one" / "b_x4_compare.png").touch()
+    with pytest.raises(OutputError, match=r"overwrite the input 'one/b_x4_compare.png'"):
+        planned(["one/b.png", "one/b_x4_compare.png"], compare=True)
+
+
+def test_a_folder_in_the_way_of_a_comparison_is_refused(photos):
+    (photos / "one" / "b_x4_compare.png").mkdir()
+    with pytest.raises(OutputError, match=r"'one/b_x4_compare.png' is a folder"):
+        planned(["one/b.png"], compare=True)
+
+
+@pytest.mark.parametrize("inputs", [["one"], ["one/*"], ["one/b.png", "one"]])
+@pytest.mark.parametrize("compare", [True, False])
+def test_a_second_run_writes_the_same_files_anew(photos, inputs, compare):
+    first = files.plan_outputs(inputs, None, suffix="_x4", compare=compare)
+    for _, target in first:
+        target.touch()
+        files.comparison_of(target).touch()
+    assert files.plan_outputs(inputs, None, suffix="_x4", compare=compare) == first
+
+
+def test_results_of_another_run_are_inputs(photos):
+    for name in ("b_x8.png", "c_x4.png", "b_x4.png"):
+        (photos / "one" / name).touch()
+    assert worked_on(["one"]) == ["one/a.JPG", "one/b.png", "one/b_x8.png", "one/c_x4.png"]
+    assert worked_on(["one"], "out") == ["one/a.JPG", "one/b.png", "one/b_x4.png", "one/b_x8.png", "one/c_x4.png"]
+
+
+def test_a_second_run_to_a_file_in_the_folder_of_its_input(photos):
+    for name in ("two/c.png", "two/c_compare.png"):
+        (photos / name).touch()
+    assert worked_on(["two"], "two/c.png", compare=True) == ["two/b.png"]
+    (photos / "two" / "b.png").unlink()
+    with pytest.raises(OutputError, match="one file for 2 inputs"):
+        planned(["two"], "two/c.png", compare=True)
+
+
+def test_a_link_in_the_place_of_a_result_does_not_hide_an_input(photos):
+    (photos / "two" / "a.png").touch()
+    (photos / "two" / "a_x4.png").symlink_to("b.png")
+    (photos / "two" / "b_x4.png").symlink_to("a.png")
+    for inputs in (["two"], ["two/b.png", "two"]):
+        with pytest.raises(OutputError, match=r"would overwrite the input 'two/a_x4.png'|'two/b_x4.png'"):
+            planned(inputs)
+
+
+def test_inputs_with_names_that_are_too_long_are_refused(photos):
+    with pytest.raises(InputError, match=r"'a{300}' cannot be read: File name too long"):
+        found("a" * 300)
+    assert found(f"one/[{'b' * 300}].png") == ["one/b.png"]
+
+
+def refuse(*args, **kwargs):
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize("method", ["stat", "iterdir", "is_file"])
+def test_what_may_not_be_looked_at_is_named(photos, monkeypatch, method):
+    monkeypatch.setattr(f"pathlib.Path.{method}", refuse)
+    with pytest.raises(InputError, match=r"input 'one' cannot be read: Permission denied"):
+        found("one")
+
+
+def test_an_output_that_may_not_be_looked_at_is_named(photos, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.is_dir", refuse)
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(OutputError, match=r"'locked' is not writable: Permission denied"):
+        planned(["one/b.png"], "locked/c.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "compare"),
+    [
+        ("b.png", f"out/{'c' * 252}.png", False),
+        ("b.png", f"out/{'c' * 250}.png", True),
+        (f"{'b' * 251}.png", "out", False),
+        (f"{'b' * 251}.png", None, False),
+    ],
+)
+def test_a_name_that_is_too_long_is_found_before_the_work(photos, name, output, compare):
+    (photos / name).touch()
+    with pytest.raises(OutputError, match=r"output '.*\.png' cannot be written: File name too long"):
+        planned([name], output, compare=compare)
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(photos):
+    target = f"out/{'c' * 251}.png"
+    assert planned(["one/b.png"], target) == [target]
+    with files.atomic_write(target) as file:
+        file.write(b"new")
+    assert os.listdir("out") == [f"{'c' * 251}.png"]
 
 
 def test_a_folder_in_the_way_is_refused(photos):
@@ -115,17 +217,23 @@ def test_a_read_only_folder_is_found_before_the_work(photos):
 
 
 def test_a_folder_that_refuses_files_is_found_before_the_work(photos, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
     monkeypatch.setattr("pathlib.Path.touch", refuse)
     with pytest.raises(OutputError, match="'two' is not writable: Permission denied"):
         planned(["one"], "two")
 
 
 def test_the_check_leaves_nothing_behind(photos):
-    planned(["one"], "out")
+    planned(["one"], "out", compare=True)
     assert list((photos / "out").iterdir()) == []
+
+
+def test_the_check_does_not_touch_an_earlier_result(photos):
+    (photos / "one" / "b_x4.png").write_bytes(b"old")
+    before = (photos / "one" / "b_x4.png").stat()
+    planned(["one/b.png"])
+    after = (photos / "one" / "b_x4.png").stat()
+    assert (photos / "one" / "b_x4.png").read_bytes() == b"old"
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
 def test_a_file_is_written_whole(tmp_path):
@@ -169,6 +277,12 @@ def test_a_write_that_fails_names_the_file(tmp_path):
         files.atomic_write(tmp_path / "no" / "a.bin"),
     ):
         pass
+    for long in ("a" * 300, f"{'a' * 300}/b"):
+        with (
+            pytest.raises(OutputError, match="cannot be written: File name too long"),
+            files.atomic_write(tmp_path / long),
+        ):
+            pass
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="folder' cannot be written"), files.atomic_write(tmp_path / "folder"):
         pass
