@@ -5,15 +5,25 @@ Everything heavy is imported inside the commands, so that ``fastsr --help`` answ
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
-from .errors import FastsrError, Interrupted
+from .errors import FastsrError, InputError, Interrupted
+
+if TYPE_CHECKING:
+    import torch
+
+    from .images import Picture
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+COMPARED = ("bicubic", "fastsr dip")
 
 
 class Command(click.Command):
@@ -24,7 +34,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except FastsrError as error:
-            click.echo(f"Error: {error}", err=True)
+            complain(error)
             ctx.exit(EXIT_BAD_INPUT)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -35,6 +45,68 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+
+def complain(error: FastsrError, source: Path | None = None) -> None:
+    """Print an error as one line, which names the picture `source` that it is about."""
+    message = " ".join(str(error).splitlines())
+    named = source is None or repr(str(source)) in message
+    click.echo(f"Error: {message}" if named else f"Error: {str(source)!r}: {message}", err=True)
+
+
+def work_through(
+    plan: Iterable[tuple[Path, Path]],
+    max_pixels: int | None,
+    work: Callable[[Picture, Path], Any],
+    write: Callable[[Picture, Any, Path], None],
+) -> None:
+    """Read every picture of the plan, `work` on it and `write` the result; end the command as that went.
+
+    A picture that fails does not keep those after it from being done. Ctrl-C does, once its picture is written.
+    """
+    from .images import check_output, read
+
+    failed = interrupted = False
+    for source, target in plan:
+        try:
+            picture = read(source, "IN", max_pixels=max_pixels)
+            check_output(target, picture)
+            try:
+                result = work(picture, target)
+            except Interrupted as stop:
+                result, interrupted = stop.image, True
+            write(picture, result, target)
+        except FastsrError as error:
+            complain(error, source)
+            failed = True
+        else:
+            if interrupted:
+                click.echo(f"Interrupted: {target} holds the picture reached so far.", err=True)
+            else:
+                click.echo(target)
+        if interrupted:
+            click.get_current_context().exit(EXIT_INTERRUPTED)
+    if failed:
+        click.get_current_context().exit(EXIT_BAD_INPUT)
+
+
+@contextmanager
+def kernel_choice() -> Iterator[None]:
+    """Turn what the kernels say of FASTSR_KERNELS, which only a user of the command line sets, into its error."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def check_kernels(device: str | torch.device) -> None:
+    """Refuse a FASTSR_KERNELS that names no implementation, or none for `device`."""
+    import torch
+
+    from fastsr_kernels import backend
+
+    with kernel_choice():
+        backend.choose(torch.empty(0, device=device))
 
 
 images_argument = click.argument("images", nargs=-1, required=True, metavar="IN...")
@@ -70,6 +142,7 @@ def dip(
     images: tuple[str, ...],
     output: str | None,
     factor: float,
+    consistency: bool,
     compare: bool,
     max_pixels: int | None,
     **options: Any,
@@ -77,31 +150,37 @@ def dip(
     """Upscale pictures with Deep Image Prior, which needs no training and no weights.
 
     IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. The result of photo.png is
-    photo_dip_x4.png. Ctrl-C writes the picture reached so far.
+    photo_dip_x4.png. In folders and patterns the results of this same command, from an earlier run, are no pictures
+    to upscale: they are written anew. Ctrl-C writes the picture reached so far.
     """
-    from . import resize as enlarge
-    from .compare import side_by_side
+    from .codecs import check_size
+    from .compare import sheet_size, side_by_side
+    from .dip import check_options, target_size
     from .dip import dip as upscale
-    from .files import plan_outputs
-    from .images import check_output, read, save
+    from .files import comparison_of, plan_outputs
+    from .images import save
+    from .resize import resize as enlarge
 
-    for source, target in plan_outputs(images, output, suffix=f"_dip_x{factor:g}"):
-        picture = read(source, "IN", max_pixels=max_pixels)
-        check_output(target, picture)
-        interrupted = False
-        try:
-            result = upscale(picture, factor, **options)
-        except Interrupted as stop:
-            result, interrupted = stop.image, True
+    check_kernels(check_options(factor=factor, **options).device)
+    if compare:
+        check_kernels("cpu")
+
+    def work(picture: Picture, target: Path) -> Any:
+        if picture.alpha is not None:
+            check_kernels("cpu")  # where alpha is resized
+        height, width = target_size(picture.pixels, factor, "IN")
+        check_size(target, width, height)
+        if compare:
+            check_size(target, *sheet_size([(title, (width, height)) for title in COMPARED]))
+        return upscale(picture, factor, consistency=consistency, **options)
+
+    def write(picture: Picture, result: Picture, target: Path) -> None:
         save(result, target)
         if compare:
-            beside = target.with_name(f"{target.stem}_compare{target.suffix}")
-            size = tuple(result.pixels.shape[-2:])
-            save(side_by_side([("bicubic", enlarge(picture, size=size)), ("fastsr dip", result)]), beside)
-        if interrupted:
-            click.echo(f"Interrupted: {target} holds the picture reached so far.", err=True)
-            click.get_current_context().exit(EXIT_INTERRUPTED)
-        click.echo(target)
+            bicubic = enlarge(picture, size=tuple(result.pixels.shape[-2:]))
+            save(side_by_side(list(zip(COMPARED, (bicubic, result), strict=True))), comparison_of(target))
+
+    work_through(plan_outputs(images, output, suffix=f"_dip_x{factor:g}", compare=compare), max_pixels, work, write)
 
 
 @main.command()
@@ -123,18 +202,42 @@ def resize(
 ) -> None:
     """Resize pictures as MATLAB's imresize does, to the last digit.
 
-    The result of photo.png at --scale 0.25 is photo_bicubic_x0.25.png.
+    The result of photo.png at --scale 0.25 is photo_bicubic_x0.25.png. In folders and patterns the results of this
+    same command, from an earlier run, are no pictures to resize: they are written anew.
     """
+    from .codecs import check_size
     from .files import plan_outputs
-    from .images import check_output, read, save
+    from .images import save
     from .resize import resize as run
 
+    check_resize(scale, size, options["kernel"], options["border"])
+    check_kernels("cpu")
+
+    def work(picture: Picture, target: Path) -> Any:
+        return run(picture, scale, size=size, **options)
+
+    def write(picture: Picture, result: Picture, target: Path) -> None:
+        height, width = result.pixels.shape[-2:]
+        check_size(target, width, height)
+        save(result, target)
+
     ratio = f"x{scale:g}" if scale is not None else "x".join(map(str, size or ()))
-    for source, target in plan_outputs(images, output, suffix=f"_{options['kernel']}_{ratio}"):
-        picture = read(source, "IN", max_pixels=max_pixels)
-        check_output(target, picture)
-        save(run(picture, scale, size=size, **options), target)
-        click.echo(target)
+    work_through(plan_outputs(images, output, suffix=f"_{options['kernel']}_{ratio}"), max_pixels, work, write)
+
+
+def check_resize(scale: float | None, size: tuple[int, int] | None, kernel: str, border: str) -> None:
+    """Refuse what `resize` would refuse for every picture."""
+    from .resize import BORDERS, KERNELS
+
+    for name, value, known in (("kernel", kernel, KERNELS), ("border", border, BORDERS)):
+        if value not in known:
+            raise InputError(f"{name}={value!r} is unknown; choose one of {', '.join(known)}")
+    if (scale is None) == (size is None):
+        raise InputError(f"scale={scale} and size={size}: give one of --scale and --size")
+    if scale is not None and not 0 < scale < math.inf:
+        raise InputError(f"scale={scale:g} cannot be used; give a positive number, such as 0.25")
+    if size is not None and min(size) < 1:
+        raise InputError(f"size={size} cannot be used; give height and width, whole numbers of at least 1")
 
 
 @main.command()
@@ -142,7 +245,12 @@ def resize(
 @click.argument("b")
 @click.option("--channel", default="y", show_default=True, help="y for luma, or rgb.")
 @click.option("--shave", type=int, default=0, show_default=True, help="Pixels to leave out at each side.")
-@click.option("--protocol", default="rgb8", show_default=True, help="How pixels are rounded: rgb8 or matlab8.")
+@click.option(
+    "--protocol",
+    default="rgb8",
+    show_default=True,
+    help="How pixels are rounded: rgb8, matlab8, or float for not at all.",
+)
 @max_pixels_option
 def metrics(a: str, b: str, max_pixels: int | None, **options: Any) -> None:
     """Print PSNR and SSIM of picture A against picture B."""
@@ -150,15 +258,21 @@ def metrics(a: str, b: str, max_pixels: int | None, **options: Any) -> None:
     from .metrics import psnr, ssim
 
     pictures = [read(path, name, max_pixels=max_pixels) for path, name in ((a, "A"), (b, "B"))]
-    click.echo(f"PSNR {psnr(*pictures, **options):.3f} dB")
-    click.echo(f"SSIM {ssim(*pictures, **options):.4f}")
+    values = psnr(*pictures, **options), ssim(*pictures, **options)  # either may refuse the pictures
+    click.echo("PSNR {:.3f} dB\nSSIM {:.4f}".format(*values))
 
 
 @main.command()
 def doctor() -> None:
     """Report versions, devices, which implementation each op uses and why, and check the kernels."""
+    import torch
+
+    from fastsr_kernels import backend
+
     from .doctor import report
 
+    with kernel_choice():
+        backend.explain(torch.device("cpu"))
     lines, healthy = report()
     click.echo("\n".join(lines))
     if not healthy:

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .images import read
 
 TEXT_HEIGHT = 16
 MARGIN = 6
+TOP = TEXT_HEIGHT + 2 * MARGIN
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
 
 
 def side_by_side(pictures: Sequence[tuple[str, Any]]) -> Image.Image:
     """Return one RGB picture with each of `pictures` (title, image of any kind) beside the one before, tops aligned."""
-    font = ImageFont.load_default(TEXT_HEIGHT)
-    top = TEXT_HEIGHT + 2 * MARGIN
     columns = [(title, opaque(img)) for title, img in pictures]
-    widths = [max(picture.width, round(font.getlength(title))) for title, picture in columns]
-    height = max(picture.height for _, picture in columns)
-    sheet = Image.new("RGB", (sum(widths) + MARGIN * (len(columns) + 1), top + height + MARGIN), PAPER)
+    sheet = Image.new("RGB", sheet_size([(title, picture.size) for title, picture in columns]), PAPER)
     draw = ImageDraw.Draw(sheet)
     left = MARGIN
-    for (title, picture), width in zip(columns, widths, strict=True):
-        draw.text((left, MARGIN), title, fill=INK, font=font)
-        sheet.paste(picture, (left, top))
-        left += width + MARGIN
+    for title, picture in columns:
+        draw.text((left, MARGIN), title, fill=INK, font=_font())
+        sheet.paste(picture, (left, TOP))
+        left += _column(title, picture.width) + MARGIN
     return sheet
+
+
+def sheet_size(sizes: Sequence[tuple[str, tuple[int, int]]]) -> tuple[int, int]:
+    """Return the (width, height) of `side_by_side` for pictures of these titles and (width, height)."""
+    width = sum(_column(title, size[0]) + MARGIN for title, size in sizes) + MARGIN
+    return width, TOP + max(size[1] for _, size in sizes) + MARGIN
+
+
+def _column(title: str, width: int) -> int:
+    return max(width, round(_font().getlength(title)))
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(TEXT_HEIGHT)
 
 
 def opaque(img: Any) -> Image.Image:
@@ -39,4 +51,4 @@ def opaque(img: Any) -> Image.Image:
     pixels = picture.pixels.expand(-1, 3, -1, -1)
     if picture.alpha is not None:
         pixels = 1 - picture.alpha * (1 - pixels)
-    return Image.fromarray((pixels[0] * 255).round().byte().permute(1, 2, 0).numpy().astype(np.uint8))
+    return Image.fromarray((pixels[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy())
