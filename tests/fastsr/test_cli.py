@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -243,7 +244,7 @@ def test_other_value_errors_are_bugs(photo, monkeypatch):
     def fail(*args: object, **kwargs: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(sys.modules["fastsr.resize"], "axis_table", fail)
+    monkeypatch.setattr(importlib.import_module("fastsr.resize"), "axis_table", fail)
     assert isinstance(CliRunner().invoke(main, ["resize", str(photo), "--scale", "2"]).exception, ValueError)
 
 
@@ -367,7 +368,7 @@ def test_ctrl_c_stops_even_where_its_picture_cannot_be_written(photo, monkeypatc
         raise OutputError("the disk is full")
 
     other = save_noise(photo.with_name("z.png"), 9, 9)
-    monkeypatch.setattr(sys.modules["fastsr.dip"], "dip", stop)
+    monkeypatch.setattr(importlib.import_module("fastsr.dip"), "dip", stop)
     monkeypatch.setattr("fastsr.images.save", refuse)
     status, out, err = run("dip", photo, other, *QUICK)
     assert (status, out) == (130, "")
