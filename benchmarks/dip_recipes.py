@@ -20,7 +20,6 @@ from PIL import Image
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
-from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, super_resolution
 from fastsr.images import read
 
@@ -38,20 +37,20 @@ def channels(recipe: Recipe, *widths: int) -> Recipe:
 
 RECIPES: dict[str, tuple[int, Recipe]] = {
     "x4 fast": (4, SMALL),
+    "x4 falling rate": (4, replace(SMALL, final_rate=0.1)),
     "x4 64 channels": (4, channels(SMALL, *[64] * 5)),
     "x4 128 channels": (4, channels(SMALL, *[128] * 5)),
     "x4 no input noise": (4, replace(SMALL, noise=0.0)),
     "x4 Adam": (4, replace(SMALL, optimizer="adam")),
-    "x4 Adam, beta2 0.99": (4, replace(SMALL, optimizer="adam", betas=(0.9, 0.99))),
     "x4 nearest upsampling": (4, replace(SMALL, network=replace(SMALL.network, upsampling="nearest"))),
     "x8 fast": (8, LARGE),
+    "x8 constant rate": (8, replace(LARGE, final_rate=1.0)),
+    "x8 rate 0.01": (8, replace(LARGE, learning_rate=0.01)),
+    "x8 rate 0.03": (8, replace(LARGE, learning_rate=0.03)),
+    "x8 beta2 0.99, rate 0.01": (8, replace(LARGE, betas=(0.9, 0.99), learning_rate=0.01)),
+    "x8 Muon": (8, replace(LARGE, optimizer="muon", learning_rate=0.01)),
     "x8 64 channels": (8, channels(LARGE, *[64] * 5)),
-    "x8 128 channels": (8, channels(LARGE, *[128] * 5)),
-    "x8 Adam, beta2 0.999": (8, replace(LARGE, betas=(0.9, 0.999))),
-    "x8 Adam, beta1 0.5": (8, replace(LARGE, betas=(0.5, 0.99))),
-    "x8 Muon, 64 channels": (8, replace(LARGE, optimizer="muon", network=HourglassConfig(channels=(64,) * 5))),
-    "x8 half the noise": (8, replace(LARGE, noise=0.025)),
-    "x8 twice the noise": (8, replace(LARGE, noise=0.1)),
+    "x8 noise 0.08": (8, replace(LARGE, noise=0.08)),
 }
 CHECKPOINTS = (0.25, 0.5, 0.75, 1.0)
 """Parts of the recipe's steps after which PSNR is taken."""

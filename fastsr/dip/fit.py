@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from fastsr_kernels.noise import add_noise
 
@@ -66,6 +68,7 @@ def fit(
     z = INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
     z = z.to(device, memory_format=torch.channels_last)
     optimizers = make_optimizers(network, recipe)
+    schedules = [LambdaLR(optimizer, partial(rate, recipe)) for optimizer in optimizers]
     image = observation.new_zeros(1, observation.shape[1], *size)
 
     for step in range(recipe.steps):
@@ -75,9 +78,10 @@ def fit(
         output = output.float()
         loss = F.mse_loss(operator(output), observation)
         loss.backward()
-        for optimizer in optimizers:
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             optimizer.zero_grad()
+            schedule.step()
         # A plain mean until the window is full: the first, empty outputs would otherwise linger.
         image.lerp_(output.detach(), max(1 - recipe.average, 1 / (step + 1)))
         yield State(step + 1, image, loss.detach())
@@ -88,6 +92,11 @@ def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
         return Hourglass(recipe.network)
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Return the learning rates at `step`, counted from 0, over those of the recipe."""
+    return 1 - (1 - recipe.final_rate) * max(0.0, 2 * step / recipe.steps - 1)
 
 
 def make_optimizers(network: Hourglass, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from benchmarks import dip_crops, dip_recipes
 from benchmarks.report import environment, kept_rows, save
+from fastsr.dip.network import HourglassConfig
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_recipes_measure_what_is_missing(set14, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(dip_recipes, "RESULTS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["dip_recipes", "x4 fast"])
     factor, recipe = dip_recipes.RECIPES["x4 fast"]
-    quick = dip_recipes.replace(recipe, steps=3, network=dip_recipes.HourglassConfig(channels=(4, 4)))
+    quick = dip_recipes.replace(recipe, steps=3, network=HourglassConfig(channels=(4, 4)))
     monkeypatch.setitem(dip_recipes.RECIPES, "x4 fast", (factor, quick))
     dip_recipes.main()
     rows = json.loads((tmp_path / "dip_recipes.json").read_text())["rows"]

@@ -45,6 +45,17 @@ def test_the_loss_falls(optimizer):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_the_rates_fall_in_the_second_half(monkeypatch):
+    seen = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: (seen.append(self.param_groups[0]["lr"]), step(self))[1])
+    run(Recipe(SMALL.network, steps=8, learning_rate=0.02, final_rate=0.2))
+    assert seen == pytest.approx([0.02] * 5 + [0.016, 0.012, 0.008])
+    seen.clear()
+    run(Recipe(SMALL.network, steps=8))
+    assert seen == [0.01] * 8
+
+
 def test_the_image_is_first_the_mean_then_the_running_average_of_outputs():
     steps = 12
     plain = Recipe(SMALL.network, steps=steps, average=0.0)
