@@ -5,7 +5,6 @@ Everything heavy is imported inside the commands, so that ``fastsr --help`` answ
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -208,9 +207,10 @@ def resize(
     from .codecs import check_size
     from .files import plan_outputs
     from .images import save
+    from .resize import check_options
     from .resize import resize as run
 
-    check_resize(scale, size, options["kernel"], options["border"])
+    check_options(scale, size, options["kernel"], options["border"])
     check_kernels("cpu")
 
     def work(picture: Picture, target: Path) -> Any:
@@ -223,21 +223,6 @@ def resize(
 
     ratio = f"x{scale:g}" if scale is not None else "x".join(map(str, size or ()))
     work_through(plan_outputs(images, output, suffix=f"_{options['kernel']}_{ratio}"), max_pixels, work, write)
-
-
-def check_resize(scale: float | None, size: tuple[int, int] | None, kernel: str, border: str) -> None:
-    """Refuse what `resize` would refuse for every picture."""
-    from .resize import BORDERS, KERNELS
-
-    for name, value, known in (("kernel", kernel, KERNELS), ("border", border, BORDERS)):
-        if value not in known:
-            raise InputError(f"{name}={value!r} is unknown; choose one of {', '.join(known)}")
-    if (scale is None) == (size is None):
-        raise InputError(f"scale={scale} and size={size}: give one of --scale and --size")
-    if scale is not None and not 0 < scale < math.inf:
-        raise InputError(f"scale={scale:g} cannot be used; give a positive number, such as 0.25")
-    if size is not None and min(size) < 1:
-        raise InputError(f"size={size} cannot be used; give height and width, whole numbers of at least 1")
 
 
 @main.command()

@@ -101,10 +101,7 @@ def imresize(
     """
     if x.ndim < 2:
         raise InputError(f"x has shape {tuple(x.shape)}; give (..., height, width)")
-    if kernel not in tuple(KERNELS):
-        raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
-    if border not in BORDERS:
-        raise InputError(f"border={border!r} is unknown; choose one of {', '.join(BORDERS)}")
+    check_options(scale, size, kernel, border)
     in_size = (x.shape[-2], x.shape[-1])
     scales, out_size = _target(in_size, scale, size)
     # The result, what lies between the two passes, and a copy of either.
@@ -125,17 +122,25 @@ def imresize(
     return x
 
 
+def check_options(scale: float | Sequence[float] | None, size: Sequence[int] | None, kernel: str, border: str) -> None:
+    """Raise what `resize` raises for arguments that no picture can make right."""
+    if kernel not in tuple(KERNELS):
+        raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
+    if border not in BORDERS:
+        raise InputError(f"border={border!r} is unknown; choose one of {', '.join(BORDERS)}")
+    if (scale is None) == (size is None):
+        raise InputError(f"scale={scale!r} and size={size!r}: give one of the two")
+    _pair(*(("scale", scale) if size is None else ("size", size)))
+
+
 def _target(
     in_size: tuple[int, int], scale: float | Sequence[float] | None, size: Sequence[int] | None
 ) -> tuple[tuple[float, float], tuple[int, int]]:
     """The scale and the output size along each axis."""
-    if (scale is None) == (size is None):
-        raise InputError(f"scale={scale!r} and size={size!r}: give one of the two")
     if size is not None:
-        height, width = _pair("size", size, Integral, "(height, width), two integers of at least 1")
+        height, width = _pair("size", size)
         return (height / in_size[0], width / in_size[1]), (int(height), int(width))
-    right = "one positive number or two, (for the height, for the width)"
-    scales = _pair("scale", scale, Real, right)
+    scales = _pair("scale", scale)
     exact = [ratio * side for ratio, side in zip(scales, in_size, strict=True)]
     if min(exact) < LEAST_SIDE:
         raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[1]}x{in_size[0]} pixels")
@@ -144,7 +149,15 @@ def _target(
     return scales, (math.ceil(exact[0]), math.ceil(exact[1]))
 
 
-def _pair(name: str, values: Any, kind: type, right: str) -> tuple[Any, Any]:
+PAIRS: dict[str, tuple[type, str]] = {
+    "scale": (Real, "one positive number or two, (for the height, for the width)"),
+    "size": (Integral, "(height, width), two integers of at least 1"),
+}
+
+
+def _pair(name: str, values: Any) -> tuple[Any, Any]:
+    """The two values of `scale` or `size`, checked."""
+    kind, right = PAIRS[name]
     wrong = f"{name}={values!r} cannot be used; give {right}"
     try:
         first, second = (values, values) if kind is Real and isinstance(values, Real) else values
