@@ -146,7 +146,9 @@ def dip(
     max_pixels: int | None,
     **options: Any,
 ) -> None:
-    """Upscale pictures with Deep Image Prior, which needs no training and no weights.
+    """Upscale pictures with Deep Image Prior.
+
+    An untrained network is fitted to each picture: no training data, no weights.
 
     IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. The result of photo.png is
     photo_dip_x4.png. In folders and patterns the results of this same command, from an earlier run, are no pictures
@@ -249,7 +251,10 @@ def metrics(a: str, b: str, max_pixels: int | None, **options: Any) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Report versions, devices, which implementation each op uses and why, and check the kernels."""
+    """Report the environment and check the kernels.
+
+    Versions, devices, and which implementation each operation uses and why.
+    """
     import torch
 
     from fastsr_kernels import backend
