@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that ``fastsr --help`` answ
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,9 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
+                return super().invoke(ctx)
         except FastsrError as error:
             complain(error)
             ctx.exit(EXIT_BAD_INPUT)
@@ -151,8 +154,8 @@ def dip(
     An untrained network is fitted to each picture: no training data, no weights.
 
     IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. The result of photo.png is
-    photo_dip_x4.png. In folders and patterns the results of this same command, from an earlier run, are no pictures
-    to upscale: they are written anew. Ctrl-C writes the picture reached so far.
+    photo_dip_x4.png. In folders and patterns the results of earlier runs are
+    left out where the picture that they were made of is there too. Ctrl-C writes the picture reached so far.
     """
     from .codecs import check_size
     from .compare import sheet_size, side_by_side
@@ -172,7 +175,7 @@ def dip(
         height, width = target_size(picture.pixels, factor, "IN")
         check_size(target, width, height)
         if compare:
-            check_size(target, *sheet_size([(title, (width, height)) for title in COMPARED]))
+            check_size(comparison_of(target), *sheet_size([(title, (width, height)) for title in COMPARED]))
         return upscale(picture, factor, consistency=consistency, **options)
 
     def write(picture: Picture, result: Picture, target: Path) -> None:
@@ -181,7 +184,7 @@ def dip(
             bicubic = enlarge(picture, size=tuple(result.pixels.shape[-2:]))
             save(side_by_side(list(zip(COMPARED, (bicubic, result), strict=True))), comparison_of(target))
 
-    work_through(plan_outputs(images, output, suffix=f"_dip_x{factor:g}", compare=compare), max_pixels, work, write)
+    work_through(plan_outputs(images, output, suffix=f"_dip_x{factor:.15g}", compare=compare), max_pixels, work, write)
 
 
 @main.command()
@@ -203,10 +206,9 @@ def resize(
 ) -> None:
     """Resize pictures as MATLAB's imresize does, to the last digit.
 
-    The result of photo.png at --scale 0.25 is photo_bicubic_x0.25.png. In folders and patterns the results of this
-    same command, from an earlier run, are no pictures to resize: they are written anew.
+    The result of photo.png at --scale 0.25 is photo_bicubic_x0.25.png. In folders and patterns the results of
+    earlier runs are left out where the picture that they were made of is there too.
     """
-    from .codecs import check_size
     from .files import plan_outputs
     from .images import save
     from .resize import check_options
@@ -219,11 +221,9 @@ def resize(
         return run(picture, scale, size=size, **options)
 
     def write(picture: Picture, result: Picture, target: Path) -> None:
-        height, width = result.pixels.shape[-2:]
-        check_size(target, width, height)
         save(result, target)
 
-    ratio = f"x{scale:g}" if scale is not None else "x".join(map(str, size or ()))
+    ratio = f"x{scale:.15g}" if scale is not None else "x".join(map(str, size or ()))
     work_through(plan_outputs(images, output, suffix=f"_{options['kernel']}_{ratio}"), max_pixels, work, write)
 
 

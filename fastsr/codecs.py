@@ -21,15 +21,21 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from .errors import FastsrError, InputError, MissingFileError, OutputError
+from .device import require_memory
+from .errors import FastsrError, InputError, MissingFileError, NotEnoughMemoryError, OutputError
 
 KEPT_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 # What the other modes become; any mode not named here is converted to RGB.
 CONVERTED_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 # For each layout of 16-bit channels in a file, the layout whose upper byte is its lower byte.
 LOWER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+
+
+BYTES_PER_SAMPLE = 6
+"""While a file is read: as Pillow holds it, as an array, and as float32."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
     Raises:
         MissingFileError: there is no such file.
         InputError: it is a folder, unreadable, not an image, truncated, empty, or larger than the limit.
+        NotEnoughMemoryError: its pixels would not fit into memory.
     """
     what = f"{name}={str(path)!r}"
     if is_folder(path, what):
@@ -103,6 +110,8 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
                 raise InputError(f"{what} has {width}x{height} pixels, more than max_pixels={max_pixels}")
             if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photo and its previews
                 warnings.warn(f"{what} has several frames; only the first is used", stacklevel=4)
+            needed = BYTES_PER_SAMPLE * len(image.getbands()) * width * height
+            require_memory(needed, torch.device("cpu"), f"reading {what} of {width}x{height} pixels")
             layout = _deep_layout(image)
             raster = _decode(image, what)
         if layout is not None:
@@ -166,8 +175,10 @@ def _reading(what: str) -> Iterator[None]:
     """Turn whatever Pillow raises for a bad file into an `InputError` about `what`."""
     try:
         yield
-    except (FastsrError, MemoryError):
+    except FastsrError:
         raise
+    except MemoryError as error:
+        raise NotEnoughMemoryError(f"{what} does not fit into memory") from error
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{what}: {error}; if you trust the file, allow more: fastsr.images.read(path, max_pixels=...), "

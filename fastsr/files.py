@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,8 @@ from typing import BinaryIO
 from .codecs import FORMATS, is_folder
 from .errors import FastsrError, InputError, OutputError
 
+# What a result is called: its input, the method or kernel, the factor or size; "_compare" for its comparison.
+RESULT_STEM = re.compile(r"(?P<source>.+)_[a-z0-9]+_(x[0-9.]+|[0-9]+x[0-9]+)(_compare)?")
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
 
@@ -27,22 +29,21 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
         InputError: nothing was given, a folder or glob holds no image, or a path cannot be looked at.
         MissingFileError: a path does not exist.
     """
-    return list(_find(inputs))
+    return _distinct(path for path, _ in _find(inputs))
 
 
-def _find(inputs: Sequence[str | Path]) -> dict[Path, bool]:
-    """Do what `find_images` says; of each file, say whether it was named outright."""
+def _find(inputs: Sequence[str | Path]) -> list[tuple[Path, bool]]:
+    """Return the files, each with whether it was named outright; some may come twice."""
     if not inputs:
         raise InputError("no input: give image files, folders or globs")
+    return [(path, path == given) for given in map(Path, inputs) for path in _expand(given)]
+
+
+def _distinct(paths: Iterable[Path]) -> list[Path]:
     found: dict[str, Path] = {}
-    named = set()
-    for given in map(Path, inputs):
-        for path in _expand(given):
-            real = os.path.realpath(path)
-            found.setdefault(real, path)
-            if path == given:
-                named.add(real)
-    return {path: real in named for real, path in found.items()}
+    for path in paths:
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
 
 
 def _expand(given: Path) -> list[Path]:
@@ -74,13 +75,14 @@ def plan_outputs(
     a format that cannot be written becomes PNG. For a single input `output` may name the file itself: it does
     where it ends like a file and is not a folder already.
 
-    Of what folders and globs give, the result of another file found, or its comparison, is no input: so the same
-    call can be made again, and writes the same files anew. A file named outright is always an input.
+    Of what folders and globs give, the results and comparisons of other files found are no inputs, whichever command
+    made them: photo_dip_x4.png beside photo.png. So a call can be made again, and writes the same files anew. A file
+    named outright is always an input.
 
     Args:
         inputs: files, folders and globs, as `find_images` takes them.
         output: a folder, a file, or None for beside the input.
-        suffix: what the name of a result has after that of its input.
+        suffix: what the name of a result has after that of its input, such as "_dip_x4".
         compare: whether a comparison goes beside each result, named as `comparison_of` says.
 
     Returns:
@@ -98,7 +100,7 @@ def plan_outputs(
     def result(source: Path) -> Path:
         return file or _result_name(source, suffix, folder or source.parent)
 
-    sources = _without_results(_find(inputs), result)
+    sources = _distinct(_without_results(_find(inputs)))
     if file is not None and len(sources) > 1:
         raise OutputError(f"output {str(output)!r} is one file for {len(sources)} inputs; name a folder")
     if file is not None and file.suffix.lower() not in FORMATS:
@@ -123,21 +125,13 @@ def names_folder(output: str | Path) -> bool:
     return os.path.isdir(output) or str(output).endswith(("/", os.sep)) or not Path(output).suffix
 
 
-def _without_results(found: dict[Path, bool], result: Callable[[Path], Path]) -> list[Path]:
-    """Leave out what is, by its place, a result or comparison of another file, unless it was named outright."""
-
-    def places(path: Path) -> list[str]:
-        targets = (result(path), comparison_of(result(path)))
-        return [os.path.join(os.path.realpath(target.parent), target.name) for target in targets]
-
-    written = Counter(place for path in found for place in places(path))
-
-    def written_by_another(path: Path) -> bool:
-        real = os.path.realpath(path)
-        return written[real] > places(path).count(real)
-
-    kept = [path for path, named in found.items() if named or not written_by_another(path)]
-    return kept or list(found)  # each is the result of the others where `output` is a file among them
+def _without_results(found: Sequence[tuple[Path, bool]]) -> Iterator[Path]:
+    """Leave out what is by its name a result or comparison of another file found, unless it was named outright."""
+    stems = {path.stem for path, _ in found}
+    for path, named in found:
+        match = RESULT_STEM.fullmatch(path.stem)
+        if named or match is None or match["source"] not in stems:
+            yield path
 
 
 def _refuse_clashes(writes: Sequence[tuple[Path, Path]]) -> None:

@@ -220,12 +220,10 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
         raise InputError(f"img is a batch of {len(picture.pixels)} images; save them one by one")
     deep = kind.bits == 16 and (bits == 16 or (bits is None and picture.levels == 65535))
     channels = picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], 1)
+    codecs.check_size(Path(path), *reversed(channels.shape[-2:]))
     values = _to_numpy(channels, Origin("numpy", 3, np.dtype(np.uint16 if deep else np.uint8)))
     with atomic_write(Path(path)) as file:
-        try:
-            codecs.encode(file, values, kind, picture.icc, picture.dpi)
-        except ValueError as error:  # sides beyond what the format can state
-            raise OutputError(f"path={str(path)!r}: {kind.name} cannot hold this image: {error}") from error
+        codecs.encode(file, values, kind, picture.icc, picture.dpi)
 
 
 def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | None = None) -> codecs.Format:

@@ -163,8 +163,9 @@ def _pair(name: str, values: Any) -> tuple[Any, Any]:
         first, second = (values, values) if kind is Real and isinstance(values, Real) else values
     except (TypeError, ValueError):
         raise InputTypeError(wrong) from None
-    if not all(isinstance(value, kind) and not isinstance(value, bool) for value in (first, second)):
+    pair: tuple[Any, Any] = (first, second)
+    if not all(isinstance(value, kind) and not isinstance(value, bool) for value in pair):
         raise InputTypeError(wrong)
-    if not all(0 < float(value) < math.inf for value in (first, second)):
+    if not all(0 < value <= LARGEST_SIDE for value in pair):
         raise InputError(wrong)
-    return first, second
+    return pair

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from ..consistency import Downscale
 from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError, InputTypeError, Interrupted
-from ..images import Picture, each, transform
+from ..images import Picture, each
 from ..resize import LARGEST_SIDE
 from .fit import State, fit
 from .memory import fit_memory
@@ -73,6 +73,7 @@ def dip(
     options = check_options(factor, preset, steps, seed, device, dtype)
     if callback is not None and not callable(callback):
         raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
+    single = not isinstance(img, (list, tuple))
     interrupted = False
 
     def check(picture: Picture, name: str) -> None:
@@ -80,14 +81,17 @@ def dip(
         needed = fit_memory(network_for(picture.pixels), size, options.dtype)
         require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
 
+    def fit_to(picture: Picture, name: str) -> Any:
+        check(picture, name)
+        return picture.map(upscale)
+
     def network_for(pixels: Tensor) -> HourglassConfig:
         return replace(options.recipe.network, output_channels=pixels.shape[1])
 
     def upscale(pixels: Tensor) -> Tensor:
-        single = not isinstance(img, (list, tuple)) and len(pixels) == 1
-        return torch.cat([upscale_one(picture, single) for picture in pixels.split(1)])
+        return torch.cat([upscale_one(picture, single and len(pixels) == 1) for picture in pixels.split(1)])
 
-    def upscale_one(pixels: Tensor, single: bool) -> Tensor:
+    def upscale_one(pixels: Tensor, alone: bool) -> Tensor:
         nonlocal interrupted
         observation = pixels.detach().clone().to(options.device)
         small, large = pixels.shape[-2:], target_size(pixels, options.factor)
@@ -104,7 +108,7 @@ def dip(
                     if callback is not None:
                         callback(state.step, image, state)
             except KeyboardInterrupt:
-                if not single:
+                if not alone:
                     raise
                 interrupted = True
         if consistency:
@@ -113,8 +117,9 @@ def dip(
 
     # A caller may have switched gradients off; without them there is nothing to fit by.
     with torch.inference_mode(False), torch.enable_grad():
-        each(img, check)  # the last picture of a list too, before the first is worked on
-        result = transform(img, upscale)
+        if not single:
+            each(img, check)  # the last picture too, before the first is worked on
+        result = each(img, fit_to)
     if interrupted:
         raise Interrupted(result)
     return result

@@ -21,8 +21,8 @@ class Recipe:
         learning_rate: of Adam.
         betas: decay rates of Adam's two moments.
         muon_learning_rate: of Muon.
-        final_rate: what both learning rates have fallen to at the last step, over what they are in the first half;
-            they fall linearly.
+        final_rate: what both learning rates, constant in the first half, fall towards in the second, linearly, as a
+            part of what they were.
         noise: standard deviation of the noise added to the network's input at every step.
         average: decay of the running average of outputs that is the result.
     """

@@ -122,7 +122,7 @@ def _resolve(device: torch.device, impl: str | None) -> str:
         if problem is None and device.type != "cuda" and not interpreted():
             problem = f"the tensor is on {device.type}, and Triton kernels need a GPU"
         if problem is not None:
-            raise ValueError(f"Triton kernels were {reason}, but {problem}; use impl='torch'")
+            raise ValueError(f"Triton kernels were {reason}, but {problem}; ask for torch instead")
     elif device.type == "cuda" and triton_problem() is not None:
         _warn_once(f"fastsr runs its torch implementations on the GPU: {reason}")
     return chosen

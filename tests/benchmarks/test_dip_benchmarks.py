@@ -32,7 +32,8 @@ def test_rows_are_kept_where_they_were_made(tmp_path):
     save(path, {**where, "commit": "another", "rows": [1]})
     assert kept_rows(path, where) == [1]
     for key in ("device", "threads", "python", "torch"):
-        assert kept_rows(path, {**where, key: "another"}) == []
+        with pytest.raises(SystemExit, match=f"measured with {key} .*, not 'another'; move it away"):
+            kept_rows(path, {**where, key: "another"})
 
 
 def test_crops_measure_what_is_missing(set14, tmp_path, monkeypatch, capsys):

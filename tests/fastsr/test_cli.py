@@ -149,6 +149,15 @@ def test_doctor_reports_every_op():
         assert word in out
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(tmp_path):
+    frames = [Image.new("L", (8, 8), value) for value in (0, 255)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    status, _, err = run("resize", tmp_path / "a.gif", "--scale", 2)
+    assert status == 0
+    assert err == f"Warning: IN={str(tmp_path / 'a.gif')!r} has several frames; only the first is used\n"
+
+
 BAD_INPUT = [
     (["dip", "missing.png"], "missing.png"),
     (["dip", "{photo}", "missing.png"], "missing.png"),
@@ -172,7 +181,10 @@ BAD_INPUT = [
         ["dip", "{photo}", "-o", "{folder}/a.webp", "--factor", "2000"],
         "photo.png': path='{folder}/a.webp': WEBP cannot",
     ),
-    (["dip", "{photo}", "-o", "{folder}/a.webp", "--factor", "800", "--compare"], "WEBP cannot hold 19218x8034"),
+    (
+        ["dip", "{photo}", "-o", "{folder}/a.webp", "--factor", "800", "--compare"],
+        "a_compare.webp': WEBP cannot hold 19218x8034",
+    ),
     (["resize", "{photo}", "--scale", "0"], "scale=0"),
     (["resize", "{photo}", "--scale", "nan"], "scale=nan"),
     (["resize", "{photo}", "--scale", "0.0001"], "photo.png': scale=0.0001"),

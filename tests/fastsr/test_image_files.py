@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 import fastsr
 from fastsr import codecs, images
-from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, OutputError
+from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError, OutputError
 from fastsr.resize import imresize
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -338,6 +338,22 @@ def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch, method, whe
             images.read(path)
 
 
+def test_files_too_large_for_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (30, 20)).save(path)
+    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 6 * 3 * 30 * 20 - 1)
+    with pytest.raises(NotEnoughMemoryError, match=r"reading img='.*a.png' of 30x20 pixels needs about"):
+        images.read(path)
+    monkeypatch.undo()
+
+    def exhausted(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(codecs, "_decode", exhausted)
+    with pytest.raises(NotEnoughMemoryError, match="does not fit into memory"):
+        images.read(path)
+
+
 def test_names_that_no_file_can_have_are_refused():
     with pytest.raises(InputError, match=r"img='a{300}' cannot be read: File name too long"):
         images.read("a" * 300)
@@ -349,7 +365,7 @@ def test_names_that_no_file_can_have_are_refused():
 def test_the_largest_sides_are_those_that_can_be_written(name, most, tmp_path):
     fastsr.save(np.zeros((1, most)), tmp_path / name)
     codecs.check_size(tmp_path / name, most, most)
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match=f"only {most} a side"):
         fastsr.save(np.zeros((1, most + 1)), tmp_path / name)
     for size in ((most + 1, 1), (1, most + 1)):
         with pytest.raises(OutputError, match=rf"cannot hold {size[0]}x{size[1]} pixels, only {most} a side; use .png"):
@@ -381,8 +397,8 @@ def test_decompression_bombs_are_refused_unless_allowed(tmp_path, monkeypatch):
         (np.zeros((2, 2)), "a.jpg", {"bits": 16}, "JPEG cannot hold 16 bits"),
         (np.zeros((2, 2)), "a.png", {"bits": 12}, "bits=12"),
         (np.zeros((2, 2, 2, 3)), "a.png", {}, "batch of 2 images"),
-        (np.zeros((1, 17000)), "a.webp", {}, "WEBP cannot hold this image: .* 16383"),
-        (np.zeros((1, 70000)), "a.jpg", {}, "a.jpg' cannot be written"),
+        (np.zeros((1, 17000)), "a.webp", {}, "WEBP cannot hold 17000x1 pixels, only 16383"),
+        (np.zeros((1, 70000)), "a.jpg", {}, "JPEG cannot hold 70000x1 pixels, only 65500"),
         (np.zeros((2, 2)), "missing/a.png", {}, "missing/a.png' cannot be written: No such file"),
     ],
 )
