@@ -39,12 +39,20 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def kept_rows(path: Path, where: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows that a run before left in `path`; none where that ran elsewhere than `where`."""
+    """Return the rows that an earlier run left in `path`.
+
+    Raises:
+        SystemExit: they were measured elsewhere than `where`, and writing there would lose them.
+    """
     if not path.exists():
         return []
     report = json.loads(path.read_text())
-    same = all(report.get(key) == where[key] for key in ("device", "threads", "python", "torch"))
-    return report["rows"] if same else []
+    for key in ("device", "threads", "python", "torch"):
+        if report.get(key) != where[key]:
+            raise SystemExit(
+                f"{path} was measured with {key} {report.get(key)!r}, not {where[key]!r}; move it away to begin anew"
+            )
+    return list(report["rows"])
 
 
 def folder_name(device: str) -> str:
