@@ -52,7 +52,8 @@ def dip(
         factor: how much larger the result is, more than 1; need not be an integer.
         preset: "fast", or "paper" for the recipe of the paper.
         steps: optimiser steps, instead of the preset's number.
-        seed: names the random numbers; on the CPU the same seed gives the same result, to the last bit.
+        seed: names the random numbers; on one CPU with as many threads, the same seed gives the same result, to the
+            last bit.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
         dtype: "float32" or "bfloat16" for the activations; by default bfloat16 where the device computes in it.
         consistency: move the result to the nearest picture whose downscale is `img`, then clip to [0, 1].

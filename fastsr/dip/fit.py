@@ -57,7 +57,7 @@ def fit(
         operator: differentiable map from a picture (1, C, H, W) to the observation's shape.
         size: (H, W) of the picture.
         recipe: network, optimiser and steps.
-        seed: names the weights, the input and the noise; one seed gives one result on one device.
+        seed: names the weights, the input and the noise.
         dtype: precision of activations; weights and the loss are float32.
     """
     device = observation.device
