@@ -54,7 +54,6 @@ def super_resolution(preset: str, factor: float) -> Recipe:
         return Recipe(HourglassConfig(), steps=2000 if small else 5000, noise=noise)
     if small:
         return Recipe(HourglassConfig(channels=(32,) * 5), steps=300, optimizer="muon", noise=noise)
-    # Muon fits the few pixels of a larger factor before the prior has done its work; Adam at twice the paper's rate
-    # gets there in a sixth of the steps, and settles while the rate falls.
+    # Muon fits the few pixels of a larger factor before the prior has done its work. docs/dip.md has what was tried.
     wide_below = HourglassConfig(channels=(64, 128, 128, 128, 128))
     return Recipe(wide_below, steps=800, learning_rate=0.02, final_rate=0.1, noise=noise)
