@@ -7,6 +7,7 @@ than 5 seconds of processor time to compile. What is compiled is what each op de
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import pkgutil
@@ -14,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ TARGETS = {
 }
 SHARED_BYTES = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024, "gfx942": 64 * 1024}
 COMPILE_SECONDS = 5.0
+MARKS = "<!-- compiled -->", "<!-- end of compiled -->"
 NVIDIA_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
@@ -62,12 +64,12 @@ def find_cases() -> list[tuple[str, AotCase, str]]:
     ops = sorted(module.name for module in pkgutil.iter_modules(fastsr_kernels.__path__))
     modules = {op: importlib.import_module(f"fastsr_kernels.{op}") for op in ops}
     return [
-        (op, case, target)
+        (op.removesuffix("_kernels"), case, target)
         for op, module in modules.items()
         if hasattr(module, "aot_cases")
         for case in module.aot_cases()
         for target, gpu in TARGETS.items()
-        if gpu.backend in case.backends
+        if not {gpu.backend, target}.isdisjoint(case.backends)
     ]
 
 
@@ -154,21 +156,62 @@ def _number(pattern: str, text: str) -> int:
     return int(match[1])
 
 
+def summary(reports: dict[tuple[str, str], dict[str, Report]]) -> str:
+    """Return a table with a line for each (op, case), its cells those of sm_80, sm_90 and sm_100."""
+    lines = [
+        f"Triton {triton.__version__}; sm_80 / sm_90 / sm_100",
+        "",
+        "| op | case | registers | shared memory, KiB | instructions | matrix instructions on sm_90 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (op, name), found in reports.items():
+        nvidia = [report for target, report in found.items() if TARGETS[target].backend == "cuda"]
+        if nvidia:
+            columns = (
+                [report.registers for report in nvidia],
+                [f"{report.shared / 1024:.3g}" for report in nvidia],
+                [report.instructions for report in nvidia],
+            )
+            cells = [" / ".join(map(str, column)) for column in columns]
+            matrix = found["sm_90"].matrix if "sm_90" in found else ""
+            lines.append(f"| {op} | {name} | {' | '.join(cells)} | {matrix} |")
+    return "\n".join(lines)
+
+
+def write_between_marks(path: Path, table: str) -> None:
+    """Put `table` between the two marks in a Markdown file.
+
+    Raises:
+        ValueError: the file has not these marks.
+    """
+    before, begin, rest = path.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"{path} has no {MARKS[0]} with {MARKS[1]} behind it")
+    path.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}")
+
+
 def main() -> int:
-    wanted = set(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("op", nargs="*", help="which ops (default: all)")
+    parser.add_argument("--write", type=Path, help=f"a Markdown file, to put a shorter table between its {MARKS[0]}")
+    options = parser.parse_args()
     print(f"Triton {triton.__version__}")
     print("| op | case | target | registers | spilled | shared | matrix | instructions | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")
     problems = []
+    reports: dict[tuple[str, str], dict[str, Report]] = defaultdict(dict)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TRITON_CACHE_DIR"] = cache  # an empty cache, or no compile time would be measured
         for op, case, target in find_cases():
-            if wanted and op not in wanted:
+            if options.op and op not in options.op:
                 continue
-            report = compile_case(case, target)
+            report = reports[op, case.name][target] = compile_case(case, target)
             cells = (report.registers, report.spilled, report.shared, report.matrix, report.instructions)
             print(f"| {op} | {case.name} | {target} | {' | '.join(map(str, cells))} | {report.seconds:.1f} |")
             problems += [f"{op}, {case.name}, {target}: {problem}" for problem in report.problems]
+    if options.write:
+        write_between_marks(options.write, summary(reports))
     print(*problems, sep="\n")
     return 1 if problems else 0
 

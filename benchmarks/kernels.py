@@ -1,4 +1,4 @@
-"""Microbenchmarks of the kernels against what PyTorch offers: ``python -m benchmarks.kernels [noise] [resample]``.
+"""Microbenchmarks of the kernels against what PyTorch offers: ``python -m benchmarks.kernels [op ...]``.
 
 No speed is reported of a call whose result is wrong. On a machine without a GPU the same calls are timed on the CPU.
 """
@@ -6,8 +6,7 @@ No speed is reported of a call whose result is wrong. On a machine without a GPU
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -15,89 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.timing import copy_bandwidth, sets_needed, time_calls
+from benchmarks.measure import Call, Case, Check, agrees_with, measure, random, relative_error
+from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise, philox_normals, stream
 from fastsr_kernels.resample import axis_table, resample
 
-Call = Callable[..., Tensor]
-Check = Callable[..., float]
 SEED, STEP, SIGMA = 3, 4, 1.0
 FACTOR = 8
-
-
-@dataclass(frozen=True)
-class Case:
-    """One piece of work and the rivals that can do it."""
-
-    name: str
-    bytes: int
-    """What must be read and written at least."""
-    inputs: Callable[[], tuple[Tensor, ...]]
-    """Makes a fresh set of arguments."""
-    rivals: dict[str, tuple[Call, Check]]
-    """Name -> the call, and what checks it: from the output and the inputs to its error over what is allowed."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was measured of one rival; the times are None where nothing was timed."""
-
-    case: str
-    rival: str
-    excess: float
-    """The error over what is allowed: at most 1."""
-    bytes: int
-    microseconds: float | None = None
-    percentile_20: float | None = None
-    percentile_80: float | None = None
-    gigabytes_per_second: float | None = None
-    of_copy: float | None = None
-    """The bandwidth over that of a copy, measured in the same run."""
-
-
-def measure(cases: list[Case], device: torch.device, timed: bool) -> dict[str, Any]:
-    """Check every rival of every case, time it if `timed`, and return what JSON can hold.
-
-    Raises:
-        ArithmeticError: a result is wrong.
-    """
-    bandwidth = copy_bandwidth(device) if timed else None
-    rows = []
-    for case in cases:
-        sets = [case.inputs() for _ in range(sets_needed(case.bytes, device) if timed else 1)]
-        for rival, (call, check) in case.rivals.items():
-            excess = check(call(*sets[0]), *sets[0])
-            if not excess <= 1:
-                raise ArithmeticError(f"{case.name}, {rival}: the error is {excess:.3g} times what is allowed")
-            row = Row(case.name, rival, excess, case.bytes)
-            if bandwidth is not None:
-                row = _timed(row, [partial(call, *inputs) for inputs in sets], device, bandwidth)
-                print(_line(row), flush=True)
-            rows.append(row)
-    return {"copy_gigabytes_per_second": bandwidth and bandwidth / 1e9, "rows": [asdict(row) for row in rows]}
-
-
-def _timed(row: Row, calls: list[Callable[[], Tensor]], device: torch.device, bandwidth: float) -> Row:
-    timing = time_calls(calls, device)
-    achieved = row.bytes / timing.median
-    return Row(
-        row.case,
-        row.rival,
-        row.excess,
-        row.bytes,
-        microseconds=timing.median * 1e6,
-        percentile_20=timing.low * 1e6,
-        percentile_80=timing.high * 1e6,
-        gigabytes_per_second=achieved / 1e9,
-        of_copy=achieved / bandwidth,
-    )
-
-
-def _line(row: Row) -> str:
-    return (
-        f"{row.case:<56} {row.rival:<32} {row.microseconds:>10.1f} us "
-        f"{row.gigabytes_per_second:>8.1f} GB/s, {row.of_copy:>4.0%} of a copy"
-    )
 
 
 def noise_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
@@ -110,7 +33,7 @@ def noise_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
         ("bfloat16", torch.bfloat16, torch.contiguous_format, 1e-2),
         ("bfloat16, channels_last", torch.bfloat16, torch.channels_last, 1e-2),
     ]:
-        inputs = partial(_random, device, dtype, memory_format, shape)
+        inputs = partial(random, device, dtype, memory_format, shape)
         (z,) = inputs()
         is_philox = partial(_is_philox, allowed)
         rivals: dict[str, tuple[Call, Check]] = {
@@ -125,7 +48,7 @@ def noise_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
 
 
 def _is_philox(allowed: float, result: Tensor, z: Tensor) -> float:
-    return _relative_error(result, z.double().cpu() + SIGMA * _definition(z.numel()).view(z.shape)) / allowed
+    return relative_error(result, z.double().cpu() + SIGMA * _definition(z.numel()).view(z.shape)) / allowed
 
 
 @cache
@@ -153,7 +76,7 @@ def resample_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
         interpolate = partial(F.interpolate, size=(small, small), mode="bicubic", antialias=True)
 
         shapes = (batch, 3, side, side), (batch, 3, small, small)
-        inputs = partial(_random, device, torch.float32, torch.contiguous_format, *shapes)
+        inputs = partial(random, device, torch.float32, torch.contiguous_format, *shapes)
         traffic = sum(x.nbytes for x in inputs())
         for name, count, use in (("resample", traffic, _forward), ("resample, gradient", 2 * traffic, _gradient)):
             yield Case(
@@ -161,9 +84,9 @@ def resample_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
                 count,
                 inputs,
                 {
-                    "resample": (use(ours), _agrees_with(use(ours))),
-                    "pad + conv2d": (use(convolve), _agrees_with(use(ours))),
-                    "bicubic interpolate(antialias)": (use(interpolate), _agrees_with(use(interpolate))),
+                    "resample": (use(ours), agrees_with(use(ours))),
+                    "pad + conv2d": (use(convolve), agrees_with(use(ours))),
+                    "bicubic interpolate(antialias)": (use(interpolate), agrees_with(use(interpolate))),
                 },
             )
 
@@ -186,25 +109,77 @@ def _gradient(function: Call) -> Call:
     return call
 
 
-def _agrees_with(reference: Call, allowed: float = 1e-5) -> Check:
-    """A check against `reference` in float64 on the CPU."""
-    return lambda result, *inputs: _relative_error(result, reference(*(x.double().cpu() for x in inputs))) / allowed
+def norm_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
+    """What stands between the convolutions of Deep Image Prior's finest scale at 512x512."""
+    side = 16 if smoke else 512
+    for channels in (8,) if smoke else (128, 32):
+        plain = (1, channels, side, side)
+        yield from _fused_cases(
+            "norm_act_pad",
+            partial(norm_act_pad.norm_act_pad, slope=0.2, pad=1),
+            partial(norm_act_pad.definition, slope=0.2, pad=1),
+            (plain,),
+            channels,
+            device,
+        )
+        yield from _fused_cases(
+            "upsample_norm_pad",
+            partial(upsample_norm_pad.upsample_norm_pad, pad=1),
+            partial(upsample_norm_pad.definition, pad=1),
+            ((1, 4, side, side), (1, channels, side // 2, side // 2)),
+            4 + channels,
+            device,
+        )
 
 
-def _relative_error(result: Tensor, expected: Tensor) -> float:
-    difference = result.detach().double().cpu() - expected
-    return float(torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(expected))
+def _fused_cases(
+    name: str,
+    ours: Call,
+    theirs: Call,
+    shapes: tuple[tuple[int, ...], ...],
+    channels: int,
+    device: torch.device,
+) -> Iterator[Case]:
+    """Forward, and forward with backward: the gradient for the last input counts as the result."""
+    side = shapes[0][-1]
+    parameters = torch.linspace(0.5, 1.5, channels, device=device), torch.linspace(-1, 1, channels, device=device)
+    result = 1, channels, side + 2, side + 2
+
+    def inputs() -> tuple[Tensor, ...]:
+        return random(device, torch.bfloat16, torch.channels_last, *shapes, result)
+
+    def bound(function: Call) -> Call:
+        # The parameters are in float64 where the check makes its reference.
+        return lambda *xs: function(*xs, *(p.to(xs[0].device, _parameter_dtype(xs[0])) for p in parameters))
+
+    def forward(function: Call) -> Call:
+        return lambda *tensors: bound(function)(*tensors[:-1])
+
+    def both(function: Call) -> Call:
+        def call(*tensors: Tensor) -> Tensor:
+            xs = [x.detach().requires_grad_() for x in tensors[:-1]]
+            return torch.autograd.grad(bound(function)(*xs), xs, tensors[-1])[-1]
+
+        return call
+
+    *xs, y = inputs()
+    read = sum(x.nbytes for x in xs)
+    # Forward, the statistics read once and the rest again. Backward, the sums read all, and the rest again; with
+    # upsampling the rest needs instead of the gradient only what the sums have made of it, as large as `deep`.
+    forward_bytes = 2 * read + y.nbytes
+    again = y.nbytes if name == "norm_act_pad" else 2 * xs[-1].nbytes
+    both_bytes = forward_bytes + 3 * read + y.nbytes + again
+    for direction, use, count in (("", forward, forward_bytes), (" and backward", both, both_bytes)):
+        check = agrees_with(use(theirs), 2e-2, device.type)
+        rivals = {name: (use(ours), check), "torch, one after the other": (use(theirs), check)}
+        yield Case(f"{name}{direction}, {channels}x{side}x{side}, bfloat16", count, inputs, rivals)
 
 
-def _random(
-    device: torch.device, dtype: torch.dtype, memory_format: torch.memory_format, *shapes: tuple[int, ...]
-) -> tuple[Tensor, ...]:
-    return tuple(
-        torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=memory_format) for shape in shapes
-    )
+def _parameter_dtype(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
 
 
-CASES = {"noise": noise_cases, "resample": resample_cases}
+CASES = {"noise": noise_cases, "resample": resample_cases, "norm": norm_cases}
 
 
 def run(op: str, device: torch.device, smoke: bool = False) -> dict[str, Any]:
@@ -220,6 +195,11 @@ def noise() -> dict[str, Any]:
 def resample_op() -> dict[str, Any]:
     """The resample op on the GPU, for the queue."""
     return run("resample", torch.device("cuda"))
+
+
+def norms() -> dict[str, Any]:
+    """The fused norms on the GPU, for the queue."""
+    return run("norm", torch.device("cuda"))
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import torch
 QUANTILES = (0.5, 0.2, 0.8)
 CPU_ROUNDS = 7
 COPIED_BYTES = 2**30
+MATRIX_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,10 @@ def copy_bandwidth(device: torch.device) -> float:
     source = torch.randn(COPIED_BYTES // 4, device=device)
     target = torch.empty_like(source)
     return 2 * COPIED_BYTES / time_calls([lambda: target.copy_(source)], device).median
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Return the operations a second of a large product of bfloat16 matrices."""
+    side = MATRIX_SIDE if device.type == "cuda" else MATRIX_SIDE // 8
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * side**3 / time_calls([lambda: a @ b], device).median

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
+from torch.nn import functional as F
 
-from fastsr_kernels import backend, noise
+from fastsr_kernels import backend, noise, norm_act_pad, reflect_conv, upsample_norm_pad
 from fastsr_kernels.resample import axis_table, resample
 
 from . import __version__
-from .device import available_memory, has_bfloat16
+from .consistency import Downscale
+from .device import available_memory, has_bfloat16, resolve_dtype
+from .dip.fit import Step
+from .dip.graph import WARM_UP, Graphed
+from .dip.network import HourglassConfig
+from .dip.recipes import Recipe
 
 PACKAGES = ("torch", "triton", "numpy", "pillow", "scikit-image", "safetensors")
 # The Philox stream of seed 1 and step 2, computed from its definition in Python's integers and float64.
@@ -33,6 +40,8 @@ def report() -> tuple[list[str], bool]:
             chosen, reason = "-", "none could be chosen"
             try:
                 chosen, reason = backend.explain(device)
+                if name == "reflect_conv":
+                    chosen, reason = reflect_conv.explain(device)
                 if name == "noise":
                     reason = f"stream {noise.stream(torch.empty(0, device=device))}; {reason}"
                 error, allowed = check(device)
@@ -41,7 +50,9 @@ def report() -> tuple[list[str], bool]:
             except Exception as problem:  # whatever a broken driver or compiler raises belongs into the report
                 passed, outcome = False, f"FAILED: {type(problem).__name__}: {problem}"
             healthy &= passed
-            lines.append(f"  {name:<10} {chosen:<7} {outcome}  ({reason})")
+            lines.append(f"  {name:<17} {chosen:<7} {outcome}  ({reason})")
+        chosen, reason = _dip_steps(device)
+        lines.append(f"  {'dip steps':<17} {chosen:<7} {reason}")
     if len(devices) == 1:
         lines += ["", "GPU: PyTorch finds none"]
     return lines, healthy
@@ -87,7 +98,57 @@ def _check_noise(device: torch.device) -> tuple[float, float]:
     return abs(drawn.square().mean().item() - 1), 5 * (2 / 2**16) ** 0.5  # five standard deviations
 
 
+def _check_reflect_conv(device: torch.device) -> tuple[float, float]:
+    """Compare a convolution with torch's in float64."""
+    x, w = torch.rand(1, 32, 21, 18, dtype=torch.float64), torch.rand(48, 32, 3, 3, dtype=torch.float64) - 0.5
+    expected = F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), w)
+    found = reflect_conv.reflect_conv2d(x.float().to(device), w.float().to(device))
+    return _relative_error(found, expected), 2e-3  # TF32 may be allowed
+
+
+def _check_norm_act_pad(device: torch.device) -> tuple[float, float]:
+    """Compare a norm, an activation and a border with torch's in float64."""
+    x, weight, bias = (torch.rand(shape, dtype=torch.float64) for shape in ((1, 32, 21, 18), (32,), (32,)))
+    expected = norm_act_pad.definition(x, weight, bias, slope=0.2, pad=1)
+    x, weight, bias = (tensor.float().to(device) for tensor in (x, weight, bias))
+    return _relative_error(norm_act_pad.norm_act_pad(x, weight, bias, slope=0.2, pad=1), expected), 1e-5
+
+
+def _check_upsample_norm_pad(device: torch.device) -> tuple[float, float]:
+    """Compare upsampling, a norm and a border with torch's in float64."""
+    shapes = (1, 4, 20, 18), (1, 32, 10, 9), (36,), (36,)
+    skip, deep, weight, bias = (torch.rand(shape, dtype=torch.float64) for shape in shapes)
+    expected = upsample_norm_pad.definition(skip, deep, weight, bias, pad=1)
+    skip, deep, weight, bias = (tensor.float().to(device) for tensor in (skip, deep, weight, bias))
+    return _relative_error(upsample_norm_pad.upsample_norm_pad(skip, deep, weight, bias, pad=1), expected), 1e-5
+
+
+def _relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(found.cpu() - expected) / torch.linalg.vector_norm(expected))
+
+
+def _dip_steps(device: torch.device) -> tuple[str, str]:
+    """Return whether the steps of `fastsr.dip` run as one CUDA graph, "graph" or "eager", and the reason in words."""
+    if device.type != "cuda":
+        return "eager", f"CUDA graphs need a GPU, the tensors are on {device.type}"
+    recipe = Recipe(HourglassConfig(channels=(16, 16)), steps=WARM_UP + 1)
+    observation = torch.rand(1, 3, 8, 8, device=device)
+    step = Step(observation, Downscale((32, 32), (8, 8)), (32, 32), recipe, seed=0, dtype=resolve_dtype(None, device))
+    graphed = Graphed(step, device)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said here
+            for _ in range(recipe.steps):
+                graphed()
+    except Exception as problem:
+        return "FAILED", f"{type(problem).__name__}: {problem}"
+    return ("graph", "captured") if graphed.problem is None else ("eager", f"no capture: {graphed.problem}")
+
+
 CHECKS: dict[str, Callable[[torch.device], tuple[float, float]]] = {
     "resample": _check_resample,
     "noise": _check_noise,
+    "reflect_conv": _check_reflect_conv,
+    "norm_act_pad": _check_norm_act_pad,
+    "upsample_norm_pad": _check_upsample_norm_pad,
 }

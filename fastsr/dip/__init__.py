@@ -103,7 +103,7 @@ def dip(
             try:
                 for state in fit(observation, operator, large, recipe, seed=options.seed, dtype=options.dtype):
                     image = state.image
-                    if state.step % STEPS_BETWEEN_REPORTS == 0:
+                    if not bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
                         bar.set_postfix_str(f"PSNR of the fit {state.psnr:.2f} dB", refresh=False)
                     bar.update()
                     if callback is not None:

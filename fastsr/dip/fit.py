@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from fastsr_kernels.noise import add_noise
 
+from ..allocation import freed_memory_kept
+from .graph import Graphed
 from .network import Hourglass
 from .optimizers import Muon
 from .recipes import Recipe
+from .weights import Weights
 
 INPUT_RANGE = 0.1
 
@@ -28,7 +30,7 @@ class State:
     Attributes:
         step: optimiser steps done.
         image: running average of the outputs (1, C, H, W), float32 in [0, 1]; updated in place.
-        loss: mean squared error between the operator's view of the last output and the observation.
+        loss: mean squared error between the operator's view of the last output and the observation; likewise.
     """
 
     step: int
@@ -52,6 +54,8 @@ def fit(
 ) -> Iterator[State]:
     """Fit a network whose output x minimises ||operator(x) - observation||^2; yield the state after every step.
 
+    On a GPU the steps are replays of one CUDA graph, and nothing waits for them but who reads the state.
+
     Args:
         observation: (1, C, h, w) float32 in [0, 1], on the device to work on.
         operator: differentiable map from a picture (1, C, H, W) to the observation's shape.
@@ -60,31 +64,64 @@ def fit(
         seed: names the weights, the input and the noise.
         dtype: precision of activations; weights and the loss are float32.
     """
-    device = observation.device
-    generator = torch.Generator("cpu").manual_seed(seed)
-    network = build(recipe, generator).to(device, torch.float32)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this out
-    shape = (1, recipe.network.input_channels, *size)
-    z = INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
-    z = z.to(device, memory_format=torch.channels_last)
-    optimizers = make_optimizers(network, recipe)
-    schedules = [LambdaLR(optimizer, partial(rate, recipe)) for optimizer in optimizers]
-    image = observation.new_zeros(1, observation.shape[1], *size)
+    step = Step(observation, operator, size, recipe, seed=seed, dtype=dtype)
+    run = Graphed(step, observation.device) if observation.is_cuda else step
+    with freed_memory_kept():
+        for number in range(1, recipe.steps + 1):
+            run()
+            yield State(number, step.image, step.loss)
 
-    for step in range(recipe.steps):
-        noisy = add_noise(z, recipe.noise, seed=seed, step=step)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            output = network(noisy)
-        output = output.float()
-        loss = F.mse_loss(operator(output), observation)
-        loss.backward()
-        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+
+class Step:
+    """One step of a fit, a function of nothing: all that changes from step to step lies in tensors on the device.
+
+    Attributes:
+        image: the running average of the outputs.
+        loss: of the last output.
+    """
+
+    def __init__(
+        self,
+        observation: Tensor,
+        operator: Callable[[Tensor], Tensor],
+        size: tuple[int, int],
+        recipe: Recipe,
+        *,
+        seed: int,
+        dtype: torch.dtype,
+    ):
+        """Arguments are those of `fit`."""
+        device = observation.device
+        self._observation, self._operator, self._recipe = observation, operator, recipe
+        self._seed, self._dtype = seed, dtype
+        generator = torch.Generator("cpu").manual_seed(seed)
+        self._network = build(recipe, generator)
+        self._weights = Weights.of(self._network, device)
+        shape = (1, recipe.network.input_channels, *size)
+        z = INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        self._z = z.to(device, dtype, memory_format=torch.channels_last)
+        self._optimizers = make_optimizers(self._weights, recipe)
+        self._number = torch.zeros((), dtype=torch.int64, device=device)
+        self.image = observation.new_zeros(1, observation.shape[1], *size)
+        self.loss = observation.new_zeros(())
+
+    def __call__(self) -> None:
+        """Do the step."""
+        noisy = add_noise(self._z, self._recipe.noise, seed=self._seed, step=self._number)
+        output = functional_call(self._network, self._weights.parameters(self._dtype), noisy)
+        loss = F.mse_loss(self._operator(output), self._observation)
+        parameters = self._weights.matrices, self._weights.vectors
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        factor = rate(self._recipe, self._number)
+        for optimizer, learning_rate in self._optimizers:
+            optimizer.param_groups[0]["lr"].copy_(learning_rate * factor)
             optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
+        self._number += 1
         # A plain mean until the window is full: the first, empty outputs would otherwise linger.
-        image.lerp_(output.detach(), max(1 - recipe.average, 1 / (step + 1)))
-        yield State(step + 1, image, loss.detach())
+        share = (1 / self._number).clamp_min(1 - self._recipe.average)
+        self.image.lerp_(output.detach(), share)
+        self.loss.copy_(loss.detach())
 
 
 def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
@@ -94,15 +131,27 @@ def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
         return Hourglass(recipe.network)
 
 
-def rate(recipe: Recipe, step: int) -> float:
-    """Return the learning rates at `step`, counted from 0, over those of the recipe."""
-    return 1 - (1 - recipe.final_rate) * max(0.0, 2 * step / recipe.steps - 1)
+def rate(recipe: Recipe, step: Tensor) -> Tensor:
+    """Return the learning rates at `step`, an integer tensor counted from 0, over those of the recipe."""
+    return 1 - (1 - recipe.final_rate) * (2 * step / recipe.steps - 1).clamp_min(0)
 
 
-def make_optimizers(network: Hourglass, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Return what updates the network: Adam, or Muon for the weights of convolutions and Adam for the rest."""
-    matrices = [p for p in network.parameters() if p.ndim == 4 and recipe.optimizer == "muon"]
-    taken = set(map(id, matrices))
-    others = [p for p in network.parameters() if id(p) not in taken]
-    adam = torch.optim.Adam(others, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
-    return [adam, Muon(matrices, recipe.muon_learning_rate)] if matrices else [adam]
+def make_optimizers(weights: Weights, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Return what updates the weights, with its learning rate: Adam, or Muon for the matrices and Adam for the rest."""
+    device = weights.matrices.device
+    muon = recipe.optimizer == "muon"
+    adam = torch.optim.Adam(
+        [weights.vectors] if muon else [weights.matrices, weights.vectors],
+        lr=recipe.learning_rate,
+        betas=recipe.betas,
+        fused=True,
+        capturable=device.type == "cuda",
+    )
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [(adam, recipe.learning_rate)]
+    if muon:
+        shapes = [(shape[0], shape.numel() // shape[0]) for shape in weights.shapes.values() if len(shape) == 4]
+        optimizers.append((Muon([weights.matrices], shapes), recipe.muon_learning_rate))
+    for optimizer, learning_rate in optimizers:
+        # A tensor, which a captured step can change.
+        optimizer.param_groups[0]["lr"] = torch.full((), learning_rate, dtype=torch.float32, device=device)
+    return optimizers

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
+from torch.func import functional_call
 
 from .network import Hourglass, HourglassConfig
+from .weights import Weights
 
 PROBE_SIDE = 128
-COPIES_OF_WEIGHTS = 5
-"""Weights, gradients, the two moments of Adam, and what an update works in."""
+COPIES_OF_WEIGHTS = 6
+"""Weights, those to compute with, gradients, the two moments of Adam, and what an update works in."""
 PICTURES = 10
 """Float32 pictures a step holds: output and average, observation and residual, and their gradients."""
 
@@ -32,21 +34,21 @@ def fit_memory(config: HourglassConfig, size: tuple[int, int], dtype: torch.dtyp
 @lru_cache
 def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
     """The bytes that autograd saves for one forward pass at 128x128, the largest of them, and the weights' bytes."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network = Hourglass(config)
+    weights = Weights.of(network, torch.device("cpu"))
+    parameters = weights.parameters(dtype)
+    own = {tensor.untyped_storage().data_ptr() for tensor in parameters.values()}
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = Hourglass(config).float()
-    z = torch.zeros(1, config.input_channels, PROBE_SIDE, PROBE_SIDE, dtype=torch.float32, device="cpu")
-    with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
-    ):
-        output = network(z.contiguous(memory_format=torch.channels_last))
-    weights = sum(p.nbytes for p in network.parameters())
+    z = torch.zeros(1, config.input_channels, PROBE_SIDE, PROBE_SIDE, dtype=dtype, device="cpu")
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = functional_call(network, parameters, z.contiguous(memory_format=torch.channels_last))
     del output  # what was saved lives until here, so that no two tensors had one address
-    return sum(kept.values()) - weights, max(kept.values()), weights
+    return sum(kept.values()), max(kept.values()), weights.matrices.nbytes + weights.vectors.nbytes

@@ -8,6 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fastsr_kernels.norm_act_pad import norm_act_pad
+from fastsr_kernels.reflect_pad import reflect_pad
+from fastsr_kernels.upsample_norm_pad import upsample_norm_pad
+
+from ..nn import ReflectConv2d
+
 LEAKY_SLOPE = 0.2
 
 
@@ -38,15 +44,21 @@ class HourglassConfig:
         return max(2, -(-side // multiple)) * multiple
 
 
-class ConvNormAct(nn.Sequential):
-    """Convolution with reflection padding, batch norm, LeakyReLU: the only layer the network is made of."""
+class ConvNormAct(nn.Module):
+    """Convolution, batch norm, LeakyReLU: the only layer the network is made of.
+
+    It takes its input with the reflected border that the kernel needs, and writes its result with that which the next
+    layer needs. The paper's convolutions have a bias too; the norm subtracts it again, and it is left out.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect"),
-            nn.BatchNorm2d(outputs),
-            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
-        )
+        super().__init__()
+        self.conv = ReflectConv2d(inputs, outputs, kernel, stride, padding=0, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, track_running_stats=False)
+
+    def forward(self, x: Tensor, pad: int) -> Tensor:
+        """Map (N, inputs, H, W), its border included, to (N, outputs, h + 2 pad, w + 2 pad)."""
+        return norm_act_pad(self.conv(x), self.norm.weight, self.norm.bias, LEAKY_SLOPE, pad)
 
 
 class Scale(nn.Module):
@@ -59,16 +71,26 @@ class Scale(nn.Module):
         below = width if deepest else config.channels[level + 1]
         self.upsampling = config.upsampling
         self.skip = ConvNormAct(inputs, config.skip_channels, 1)
-        self.down = nn.Sequential(ConvNormAct(inputs, width, 3, stride=2), ConvNormAct(width, width, 3))
-        self.deeper = nn.Identity() if deepest else Scale(config, level + 1, width)
-        self.norm = nn.BatchNorm2d(config.skip_channels + below)
-        self.up = nn.Sequential(ConvNormAct(config.skip_channels + below, width, 3), ConvNormAct(width, width, 1))
+        self.down = nn.ModuleList([ConvNormAct(inputs, width, 3, stride=2), ConvNormAct(width, width, 3)])
+        self.deeper = None if deepest else Scale(config, level + 1, width)
+        self.norm = nn.BatchNorm2d(config.skip_channels + below, track_running_stats=False)
+        self.up = nn.ModuleList([ConvNormAct(config.skip_channels + below, width, 3), ConvNormAct(width, width, 1)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, width, H, W); H and W are even at every scale below."""
-        skip = self.skip(x)
-        deep = F.interpolate(self.deeper(self.down(x)), scale_factor=2, mode=self.upsampling)
-        return self.up(self.norm(torch.cat([skip, deep], 1)))
+        """Map (N, inputs, H + 2, W + 2), with its border, to (N, width, H, W); H and W are even at every scale."""
+        # The skip's kernel of one pixel needs no border: its part of x would be a copy, its part of the result is not.
+        skip = self.skip.conv(x)[:, :, 1:-1, 1:-1]
+        skip = norm_act_pad(skip, self.skip.norm.weight, self.skip.norm.bias, LEAKY_SLOPE, 0)
+        deep = self.down[0](x, pad=1)
+        deep = self.down[1](deep, pad=0) if self.deeper is None else self.deeper(self.down[1](deep, pad=1))
+        return self.up[1](self.up[0](self.meet(skip, deep), pad=0), pad=0)
+
+    def meet(self, skip: Tensor, deep: Tensor) -> Tensor:
+        """Return the norm of `skip` (N, S, H, W) beside the upsampled `deep` (N, D, H / 2, W / 2), with a border."""
+        if self.upsampling == "bilinear":
+            return upsample_norm_pad(skip, deep, self.norm.weight, self.norm.bias, pad=1)
+        both = torch.cat([skip, F.interpolate(deep, scale_factor=2, mode=self.upsampling)], 1)
+        return norm_act_pad(both, self.norm.weight, self.norm.bias, slope=1.0, pad=1)
 
 
 class Hourglass(nn.Module):
@@ -76,21 +98,23 @@ class Hourglass(nn.Module):
 
     The input is extended by reflection at the right and the bottom to the size that the scales need, and the
     output cropped. Batch norm always uses the statistics of the current picture, also for the final output,
-    as in the paper.
+    as in the paper. Norms compute in float32 whatever the dtype of the activations, and keep float32 parameters.
     """
 
     def __init__(self, config: HourglassConfig):
         super().__init__()
         self.config = config
         self.body = Scale(config, 0, config.input_channels)
-        self.head = nn.Conv2d(config.channels[0], config.output_channels, 1)
+        self.head = ReflectConv2d(config.channels[0], config.output_channels, 1, bias=False)
+        self.shift = nn.Parameter(torch.empty(config.output_channels).uniform_(-1, 1) / config.channels[0] ** 0.5)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map noise (N, input_channels, H, W) to a picture (N, output_channels, H, W)."""
         height, width = z.shape[-2:]
         for axis, side in ((-2, height), (-1, width)):
             z = reflect_to(z, axis, self.config.padded(side))
-        return torch.sigmoid(self.head(self.body(z)))[..., :height, :width]
+        picture = self.head(self.body(reflect_pad(z, (1, 1))))[..., :height, :width]
+        return torch.sigmoid(picture + self.shift[:, None, None])  # in float32, the dtype of the shift
 
 
 def reflect_to(x: Tensor, axis: int, size: int) -> Tensor:

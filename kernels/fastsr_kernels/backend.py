@@ -68,7 +68,7 @@ class AotCase:
     warpgroups: bool = False
     """Whether they are large enough for those of a whole warp group on sm_90 (HGMMA): 64 rows or more."""
     backends: tuple[str, ...] = ("cuda", "hip")
-    """For which kinds of GPU this case is."""
+    """For which kinds of GPU this case is, or for which targets of `benchmarks.aot`."""
 
 
 @cache
@@ -131,6 +131,20 @@ def _resolve(device: torch.device, impl: str | None) -> str:
 @cache
 def _warn_once(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+
+@torch.compiler.assume_constant_result
+def no_override() -> bool:
+    """Whether the environment variable leaves the choice to the op."""
+    return os.environ.get(ENVIRONMENT_VARIABLE, "auto") == "auto"
+
+
+@cache
+def float32_products(device: torch.device) -> str:
+    """How kernels make float32 products: of three TF32 ones where the GPU has TF32, exactly elsewhere."""
+    if device.type != "cuda" or torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
+        return "ieee"
+    return "tf32x3"
 
 
 def device_guard(x: Tensor) -> AbstractContextManager[object]:

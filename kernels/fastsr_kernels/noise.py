@@ -18,13 +18,12 @@ Two streams exist, and `stream` says which one a seed names on a device:
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .backend import ENVIRONMENT_VARIABLE, LIBRARY, AotCase, choose, device_guard, interpreted, jit, tl, triton
+from .backend import LIBRARY, AotCase, choose, device_guard, interpreted, jit, no_override, tl, triton
 
 if triton is not None:
     from triton.language.extra import libdevice
@@ -80,14 +79,9 @@ def stream(z: Tensor, impl: str | None = None) -> str:
 
 def _resolve(z: Tensor, impl: str | None) -> str:
     chosen = choose(z, impl)
-    if z.device.type == "cpu" and impl in (None, "auto") and _nothing_in_environment():
+    if z.device.type == "cpu" and impl in (None, "auto") and no_override():
         return "generator"
     return "torch" if z.dtype == torch.float64 else chosen
-
-
-@torch.compiler.assume_constant_result
-def _nothing_in_environment() -> bool:
-    return os.environ.get(ENVIRONMENT_VARIABLE, "auto") == "auto"
 
 
 def _number(name: str, value: int | Tensor, z: Tensor) -> tuple[int, Tensor | None]:

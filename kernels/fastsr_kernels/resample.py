@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .axis_table import AxisTable, axis_table
-from .backend import LIBRARY, AotCase, choose, device_guard, jit, tl
+from .backend import LIBRARY, AotCase, choose, device_guard, float32_products, jit, tl
 
 __all__ = ["AxisTable", "aot_cases", "axis_table", "resample"]
 
@@ -335,20 +334,12 @@ def _constants(rows: Factor | None, columns: Factor | None, precision: str) -> d
     }
 
 
-@cache
-def _precision(device: torch.device) -> str:
-    """How float32 products are made: three TF32 products where the GPU has TF32, exact ones elsewhere."""
-    if device.type != "cuda" or torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
-        return "ieee"
-    return "tf32x3"
-
-
 def _launch(x: Tensor, rows: Factor | None, columns: Factor | None, height: int, width: int) -> Tensor:
     y = x.new_empty(*x.shape[:-2], height, width)
     if y.numel() == 0:
         return y
     planes = x.flatten(0, -4) if x.ndim > 4 else x[(None,) * (4 - x.ndim)]
-    constants = _constants(rows, columns, _precision(x.device))
+    constants = _constants(rows, columns, float32_products(x.device))
     tiles = -(-height // constants["BLOCK_H"]) * -(-width // constants["BLOCK_W"])
     arguments = (x, y, *(rows or (x, x)), *(columns or (x, x)), planes.shape[1], *x.shape[-2:], height, width)
     with device_guard(x):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from benchmarks import correctness, dip_step, kernels, resize_cpu, timing
+from benchmarks import correctness, dip_cpu_step, dip_step, kernels, resize_cpu, timing
+from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS
 
 CPU = torch.device("cpu")
 
@@ -71,9 +72,19 @@ def test_resize_cpu_times_equal_results(name, scale, monkeypatch):
 
 
 def test_dip_step_runs_both_presets():
-    rows = dip_step.run("cpu", side=32, steps=(1, 20), timed=False)["rows"]
-    assert [row["preset"] for row in rows] == ["paper", "fast"]
+    rows = dip_step.run("cpu", side=64, counts=(1, 20), timed=False)["rows"]
+    rivals = (OURS, EAGER, NHWC, COMPILED)
+    assert [(row["preset"], row["rival"]) for row in rows] == [(p, r) for p in ("paper", "fast") for r in rivals]
     assert all("milliseconds_per_step" not in row for row in rows)
+
+
+def test_dip_cpu_step_has_a_row_for_each_rival():
+    rows = dip_cpu_step.measure("fast", 64, (EAGER, OURS), rounds=1)
+    assert [row["rival"] for row in rows] == [EAGER, OURS]
+    for row in rows:
+        assert row["seconds_per_step"] > 0
+        assert 0 < row["convolution_share"] < 1
+    assert dip_cpu_step.line(rows[0], rows[0]).split("|")[6].strip() == "1.00"
 
 
 def test_dip_step_refuses_a_fit_that_does_not_fit(monkeypatch):

@@ -18,6 +18,8 @@ What compiles ahead of time is declared by each op file in ``aot_cases()`` (see 
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 
 from fastsr_kernels import backend
 
@@ -43,3 +45,91 @@ def pytest_collection_modifyitems(config, items):
 def kernel_device():
     """The device on which Triton kernels run in this process."""
     return torch.device("cpu" if backend.interpreted() else "cuda")
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Memory comes filled with NaN: an element that is not written shows."""
+
+    def poison(allocate):
+        def allocate_poisoned(*args, **kwargs):
+            memory = allocate(*args, **kwargs)
+            return memory.fill_(torch.nan) if memory.is_floating_point() else memory
+
+        return allocate_poisoned
+
+    for owner, name in ((torch, "empty"), (torch, "empty_like"), (torch.Tensor, "new_empty")):
+        monkeypatch.setattr(owner, name, poison(getattr(owner, name)))
+
+
+def part(x):
+    n, c, h, w = x.shape
+    larger = x.new_full((n, c, 2 * h, w + 3), torch.nan)
+    larger[:, :, ::2, 1:-2] = x
+    return larger[:, :, ::2, 1:-2]
+
+
+def part_of_channels_last(x):
+    n, c, h, w = x.shape
+    larger = x.new_full((n, 2 * h, w + 3, c + 1), torch.nan).permute(0, 3, 1, 2)
+    larger[:, 1:, ::2, 1:-2] = x
+    return larger[:, 1:, ::2, 1:-2]
+
+
+LAYOUTS = {
+    "contiguous": lambda x: x.contiguous(),
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "transposed": lambda x: x.mT.contiguous().mT,
+    "channels_last, transposed": lambda x: x.mT.contiguous(memory_format=torch.channels_last).mT,
+    "part of a larger one": part,
+    "part of a larger one in channels_last": part_of_channels_last,
+    "pictures expanded": lambda x: x[:1].contiguous(memory_format=torch.channels_last).expand(x.shape),
+    "channels expanded": lambda x: x[:, :1].expand(x.shape),
+}
+
+
+@pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS)
+def layout(request):
+    """A function that puts the numbers of a batch (N, C, H, W) into memory of other strides."""
+    return request.param
+
+
+@pytest.fixture
+def far_apart(kernel_device):
+    """A function that puts the three numbers along an axis 2^30 elements apart: more than an int32 counts.
+
+    What an int32 would make of its offset lies in this memory too: a wrong number, not a crash.
+    """
+    if kernel_device.type == "cuda" and torch.cuda.mem_get_info()[0] < 9 * 2**30:
+        pytest.skip("needs 9 GiB of GPU memory")
+    try:
+        memory = torch.empty(2**32 + 2**20, dtype=torch.float16, device=kernel_device)  # of which few pages are touched
+    except RuntimeError as error:
+        pytest.skip(f"needs 8 GiB of address space: {error}")
+
+    def far_apart(x, axis):
+        assert x.shape[axis] == 3
+        strides, step = [2**30] * 4, 1
+        for other in (1, 3, 2, 0):
+            if other != axis:
+                strides[other] = step
+                step *= x.shape[other]
+        return memory[2**31 :].as_strided(x.shape, strides).copy_(x)
+
+    return far_apart
+
+
+@pytest.fixture
+def compile_and_trace():
+    """A function that compiles without a break, and returns beside the result the operators of each graph."""
+
+    def compile_and_trace(function):
+        graphs = []
+
+        def keep(graph, inputs):
+            graphs.append([node.target for node in graph.graph.nodes if node.op == "call_function"])
+            return make_boxed_func(graph.forward)
+
+        return torch.compile(function, backend=aot_autograd(fw_compiler=keep, bw_compiler=keep), fullgraph=True), graphs
+
+    return compile_and_trace

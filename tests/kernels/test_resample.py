@@ -21,18 +21,6 @@ TABLES = {  # rows, columns
 SHAPES = {"a picture": (), "a batch": (2, 3), "three dimensions": (3,), "five dimensions": (2, 1, 2)}
 
 
-@pytest.fixture
-def poisoned(monkeypatch):
-    """Memory comes filled with NaN: an element that is not written shows."""
-    new_empty = torch.Tensor.new_empty
-
-    def poison(*args, **kwargs):
-        empty = new_empty(*args, **kwargs)
-        return empty.fill_(torch.nan) if empty.is_floating_point() else empty
-
-    monkeypatch.setattr(torch.Tensor, "new_empty", poison)
-
-
 def random(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 

@@ -9,14 +9,16 @@ from fastsr.dip.network import Hourglass, HourglassConfig, reflect_to
 
 def test_paper_network_has_its_parameters():
     # Five scales: 1x1 skip of 4, two 3x3 down, one 3x3 and one 1x1 up, all with bias and batch norm; 1x1 head.
-    expected, below = 0, 128
+    expected, below, biases = 0, 128, 0
     for scale in range(5):
         inputs = 32 if scale == 0 else 128
         for cin, cout, k in [(inputs, 4, 1), (inputs, 128, 3), (128, 128, 3), (4 + below, 128, 3), (128, 128, 1)]:
             expected += cout * cin * k * k + cout + 2 * cout
+            biases += cout  # without effect before a norm, and left out
         expected += 2 * (4 + below)
     expected += 128 * 3 + 3
-    assert sum(p.numel() for p in Hourglass(HourglassConfig()).parameters()) == expected == 2217831
+    assert expected == 2217831
+    assert sum(p.numel() for p in Hourglass(HourglassConfig()).parameters()) == expected - biases
 
 
 def flat_forward(net: Hourglass, x: torch.Tensor) -> torch.Tensor:
@@ -24,37 +26,60 @@ def flat_forward(net: Hourglass, x: torch.Tensor) -> torch.Tensor:
 
     def conv(x, layer, stride=1):
         pad = layer.weight.shape[-1] // 2
-        return F.conv2d(F.pad(x, (pad,) * 4, mode="reflect"), layer.weight, layer.bias, stride)
+        bias = net.shift if layer is net.head else torch.randn(len(layer.weight), dtype=x.dtype)
+        return F.conv2d(F.pad(x, (pad,) * 4, mode="reflect"), layer.weight, bias, stride)
 
     def norm(x, layer):
         mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, unbiased=False)
         return (x - mean) / (var + 1e-5).sqrt() * layer.weight[:, None, None] + layer.bias[:, None, None]
 
-    def block(x, layers, stride=1):
-        x = norm(conv(x, layers[0], stride), layers[1])
+    def block(x, layer, stride=1):
+        x = norm(conv(x, layer.conv, stride), layer.norm)
         return torch.where(x > 0, x, 0.2 * x)
 
-    skips, scale = [], net.body
-    scales = []
-    while hasattr(scale, "down"):
+    skips, scales, scale = [], [], net.body
+    while scale is not None:
         scales.append(scale)
         skips.append(block(x, scale.skip))
         x = block(block(x, scale.down[0], 2), scale.down[1])
         scale = scale.deeper
     for scale, skip in zip(reversed(scales), reversed(skips), strict=True):
-        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = F.interpolate(x, scale_factor=2, mode=scale.upsampling)
         x = norm(torch.cat([skip, x], 1), scale.norm)
         x = block(block(x, scale.up[0]), scale.up[1])
     return 1 / (1 + torch.exp(-conv(x, net.head)))
 
 
-def test_forward_is_the_papers_network():
+def network(**config) -> Hourglass:
+    """A small network in float64, with values by which a swapped or skipped bias or scale shows."""
     torch.manual_seed(0)
-    net = Hourglass(HourglassConfig(channels=(6, 8, 10), skip_channels=3, input_channels=5)).double()
-    for p in net.parameters():  # fresh values, so that a swapped or skipped bias or scale shows
+    net = Hourglass(HourglassConfig(channels=(6, 8, 10), skip_channels=3, input_channels=5, **config)).double()
+    for p in net.parameters():
         torch.nn.init.normal_(p, std=0.5)
-    z = torch.randn(1, 5, 24, 32, dtype=torch.float64)
-    torch.testing.assert_close(net(z), flat_forward(net, z), rtol=1e-9, atol=1e-9)
+    return net
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+def test_network_and_gradients_are_the_papers(upsampling):
+    net = network(upsampling=upsampling)
+    z = torch.randn(1, 5, 24, 32, dtype=torch.float64, requires_grad=True)
+    ours, expected = net(z), flat_forward(net, z)
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
+    inputs = [z, *net.parameters()]
+    g = torch.randn_like(expected)
+    for gradient, wanted in zip(
+        torch.autograd.grad(ours, inputs, g), torch.autograd.grad(expected, inputs, g), strict=True
+    ):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-7, atol=1e-9)
+
+
+def test_activations_may_be_bfloat16_beside_float32_norms():
+    net = network().float()
+    z = torch.rand(1, 5, 24, 32)
+    weights = {name: p.bfloat16() if p.ndim == 4 else p for name, p in net.named_parameters()}
+    out = torch.func.functional_call(net, weights, z.bfloat16())
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, net(z), rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (5, 123), (33, 64), (96, 31)])

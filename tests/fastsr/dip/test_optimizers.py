@@ -6,7 +6,7 @@ import torch
 from fastsr.dip.optimizers import Muon, orthogonalise
 
 
-@pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 32, 32)])
+@pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 32, 32), (4, 1, 9)])
 def test_orthogonalise_keeps_the_directions_and_levels_the_singular_values(shape):
     torch.manual_seed(1)
     matrices = torch.randn(shape)
@@ -20,35 +20,45 @@ def test_orthogonalise_keeps_the_directions_and_levels_the_singular_values(shape
     assert diagonal.max() < 1.25
 
 
-def test_steps_agree_with_torchs_muon_on_matrices():
+def test_zeros_that_fill_up_stay_and_change_nothing():
+    torch.manual_seed(1)
+    matrices = torch.randn(3, 16, 40)
+    filled = orthogonalise(torch.nn.functional.pad(matrices, (0, 5, 0, 7)))
+    torch.testing.assert_close(filled[:, :16, :40], orthogonalise(matrices))
+    assert not filled[:, 16:].any()
+    assert not filled[:, :, 40:].any()
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
+def test_steps_agree_with_torchs_muon(shape):
     torch.manual_seed(2)
-    start, gradients = torch.randn(24, 40), torch.randn(5, 24, 40)
-    ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
+    start, gradients = torch.randn(shape), torch.randn(5, *shape)
+    ours, theirs = start.clone().flatten().requires_grad_(), start.clone().requires_grad_()
     optimizers = (
-        Muon([ours], lr=0.05, momentum=0.9),
+        Muon([ours], [shape], lr=0.05, momentum=0.9),
         torch.optim.Muon([theirs], lr=0.05, momentum=0.9, weight_decay=0.0),
     )
     for gradient in gradients:
-        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        ours.grad, theirs.grad = gradient.flatten(), gradient.clone()
         for optimizer in optimizers:
             optimizer.step()
     moved = (theirs - start).norm()
     assert moved > 0.5
-    assert (ours - theirs).norm() < 0.02 * moved  # torch's iterates in bfloat16
+    assert (ours.view(shape) - theirs).norm() < 0.02 * moved  # torch's iterates in bfloat16
 
 
-def test_a_batch_of_convolution_weights_moves_as_each_alone():
+def test_matrices_of_a_vector_move_as_each_alone():
     torch.manual_seed(3)
-    weights = [torch.randn(8, 4, 3, 3).contiguous(memory_format=torch.channels_last) for _ in range(3)]
-    weights.append(torch.randn(8, 8, 1, 1))
-    together = [w.clone().requires_grad_() for w in weights]
-    alone = [w.clone().requires_grad_() for w in weights]
-    for p, q in zip(together, alone, strict=True):
-        p.grad = torch.randn_like(p)
-        q.grad = p.grad.clone()
-    Muon(together).step()
-    for q in alone:
-        Muon([q]).step()
-    for p, q, w in zip(together, alone, weights, strict=True):
-        torch.testing.assert_close(p, q)
-        assert not torch.equal(p, w)
+    shapes = [(8, 36), (3, 8), (8, 8), (40, 9), (1, 5), (5, 1)]
+    starts, gradients = ([torch.randn(shape) for shape in shapes] for _ in range(2))
+
+    def moved(starts, gradients, shapes):
+        vector = torch.cat([start.flatten() for start in starts]).requires_grad_()
+        vector.grad = torch.cat([gradient.flatten() for gradient in gradients])
+        Muon([vector], shapes).step()
+        return vector.detach()
+
+    together = moved(starts, gradients, shapes).split([start.numel() for start in starts])
+    for part, start, gradient, shape in zip(together, starts, gradients, shapes, strict=True):
+        torch.testing.assert_close(part, moved([start], [gradient], [shape]))
+        assert not torch.equal(part.view(shape), start)

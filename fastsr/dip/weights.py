@@ -1,0 +1,59 @@
+"""The parameters of a network as two vectors, so that a step casts and updates them in a few operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Weights:
+    """The float32 parameters of a network: the optimiser's, from which each step makes those that it computes with.
+
+    A convolution's weight lies in NHWC order, (out, height, width, in), as the activations do.
+
+    Attributes:
+        matrices: all weights of convolutions, one after the other.
+        vectors: everything else: scales, shifts and biases.
+        shapes: name -> shape of each parameter, in the order in which they lie.
+    """
+
+    matrices: Tensor
+    vectors: Tensor
+    shapes: dict[str, torch.Size]
+
+    @classmethod
+    def of(cls, network: nn.Module, device: torch.device) -> Weights:
+        """Copy the parameters of `network` to `device`."""
+        named = dict(network.named_parameters())
+        parts = [
+            torch.cat([_to_nhwc(p.detach()).flatten().float() for p in named.values() if (p.ndim == 4) == is_matrix])
+            for is_matrix in (True, False)
+        ]
+        matrices, vectors = (part.to(device).requires_grad_() for part in parts)
+        return cls(matrices, vectors, {name: p.shape for name, p in named.items()})
+
+    def views(self, matrices: Tensor, vectors: Tensor) -> dict[str, Tensor]:
+        """Return the parts of vectors that are laid out as these two are, under the names of the parameters."""
+        split = {}
+        for is_matrix, vector in ((True, matrices), (False, vectors)):
+            shapes = {name: shape for name, shape in self.shapes.items() if (len(shape) == 4) == is_matrix}
+            parts = vector.split([shape.numel() for shape in shapes.values()])
+            split.update({name: _from_nhwc(part, shapes[name]) for name, part in zip(shapes, parts, strict=True)})
+        return split
+
+    def parameters(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return the parameters to compute with: the convolutions' weights in `dtype`, the others in float32."""
+        return self.views(self.matrices.to(dtype), self.vectors)
+
+
+def _to_nhwc(p: Tensor) -> Tensor:
+    return p.permute(0, 2, 3, 1) if p.ndim == 4 else p
+
+
+def _from_nhwc(part: Tensor, shape: torch.Size) -> Tensor:
+    if len(shape) != 4:
+        return part.view(shape)
+    return part.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)

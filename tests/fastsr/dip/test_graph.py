@@ -1,0 +1,87 @@
+"""When a step runs as it is, when it is captured, and what happens where it cannot be.
+
+On a GPU with real graphs; elsewhere with what stands in for them, which records that it was asked to.
+"""
+
+import contextlib
+
+import pytest
+import torch
+
+from fastsr.consistency import Downscale
+from fastsr.dip import fit as dip_fit
+from fastsr.dip.graph import WARM_UP, Graphed
+from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import Recipe, super_resolution
+
+
+class Recorder:
+    """Stands in for CUDA: a capture runs nothing, a replay what was captured."""
+
+    def __init__(self, monkeypatch, error=None):
+        self.done, self.capturing, self.error = [], False, error
+        nothing = lambda *args, **kwargs: contextlib.nullcontext()  # noqa: E731
+        monkeypatch.setattr(torch.cuda, "device", nothing)
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
+        monkeypatch.setattr(Graphed, "_run_aside", lambda graphed: graphed._step())
+
+    @contextlib.contextmanager
+    def graph(self, graph):
+        self.capturing = True
+        try:
+            yield
+        finally:
+            self.capturing = False
+
+    def step(self):
+        if self.capturing and self.error:
+            raise self.error
+        self.done.append("captured" if self.capturing else "run")
+
+    def replay(self):
+        self.done.append("replayed")
+
+
+def test_the_first_steps_run_then_one_is_captured_and_replayed(monkeypatch):
+    cuda = Recorder(monkeypatch)
+    graphed = Graphed(cuda.step, torch.device("cuda"))
+    for _ in range(WARM_UP + 3):
+        graphed()
+    assert cuda.done == ["run"] * WARM_UP + ["captured"] + ["replayed"] * 3
+    assert graphed.problem is None
+
+
+def test_a_step_that_cannot_be_captured_goes_on_as_it_is(monkeypatch):
+    cuda = Recorder(monkeypatch, RuntimeError("CUDA error: operation not permitted\nmore about it"))
+    graphed = Graphed(cuda.step, torch.device("cuda"))
+    for _ in range(WARM_UP):
+        graphed()
+    with pytest.warns(RuntimeWarning, match="cannot be captured: CUDA error: operation not permitted$"):
+        graphed()
+    for _ in range(2):
+        graphed()
+    assert cuda.done == ["run"] * (WARM_UP + 3)
+    assert graphed.problem == "CUDA error: operation not permitted"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("recipe", [super_resolution("fast", 4), Recipe(HourglassConfig((16, 16)), steps=9)])
+def test_replays_do_what_the_steps_do(recipe):
+    observation = torch.rand(1, 3, 16, 16, device="cuda")
+
+    def steps(wrap):
+        operator = Downscale((64, 64), (16, 16))
+        step = dip_fit.Step(observation, operator, (64, 64), recipe, seed=0, dtype=torch.bfloat16)
+        run, losses = wrap(step), []
+        for _ in range(WARM_UP + 6):
+            run()
+            losses.append(step.loss.item())
+        return losses, step.image, run
+
+    losses, image, _ = steps(lambda step: step)
+    replayed, replayed_image, graphed = steps(lambda step: Graphed(step, observation.device))
+    assert graphed.problem is None
+    assert replayed == losses
+    assert len(set(losses)) == len(losses)
+    assert torch.equal(replayed_image, image)
