@@ -8,6 +8,8 @@ next convolution takes as it is. In the backward direction the border's gradient
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -60,7 +62,8 @@ def norm_act_pad(
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    check_norm_arguments(x, x.shape[1:2], weight, bias, pad, (x.shape[-2], x.shape[-1]))
+    check_picture("x", x)
+    check_norm(x, x.shape[1], weight, bias, pad, eps)
     if not slope >= 0:
         raise ValueError(f"slope={slope} is negative; give 0 (ReLU) or more, 1 for no activation")
     chosen = choose(x, impl)
@@ -76,26 +79,30 @@ def definition(x: Tensor, weight: Tensor, bias: Tensor, slope: float, pad: int, 
     return F.pad(F.leaky_relu(normal, slope), (pad,) * 4, mode="reflect")
 
 
-def check_norm_arguments(
-    x: Tensor, channels: tuple[int, ...], weight: Tensor, bias: Tensor, pad: int, size: tuple[int, int]
-) -> None:
-    """Raise unless `x` has a dtype and shape, `weight` and `bias` fit it, and `size` can be padded by `pad`."""
+def check_picture(name: str, x: Tensor) -> None:
+    """Raise unless `x` is (N, C, H, W), with pixels and channels, of a dtype that the norms take."""
     if x.dtype not in DTYPES:
-        raise TypeError(f"x must be float16, bfloat16, float32 or float64, not {x.dtype}")
-    if x.ndim != 4:
-        raise ValueError(f"x must have the shape (N, C, H, W), not {tuple(x.shape)}")
-    wanted = torch.float64 if x.dtype == torch.float64 else torch.float32
+        raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, not {x.dtype}")
+    if x.ndim != 4 or x.numel() == 0:
+        raise ValueError(f"{name} must have the shape (N, C, H, W), none of them 0, not {tuple(x.shape)}")
+
+
+def check_norm(like: Tensor, channels: int, weight: Tensor, bias: Tensor, pad: int, eps: float) -> None:
+    """Raise unless a norm over pictures `like` this one, but of so many `channels`, can have the other arguments."""
+    wanted = torch.float64 if like.dtype == torch.float64 else torch.float32
     for name, vector in (("weight", weight), ("bias", bias)):
         if vector.dtype != wanted:
-            raise TypeError(f"{name} must be {wanted} where x is {x.dtype}, not {vector.dtype}")
-        if vector.shape != channels or vector.device != x.device:
+            raise TypeError(f"{name} must be {wanted} for a picture of {like.dtype}, not {vector.dtype}")
+        if vector.shape != (channels,) or vector.device != like.device:
             raise ValueError(
-                f"{name} must have the shape {tuple(channels)} on {x.device}, "
+                f"{name} must have the shape ({channels},) on {like.device}, "
                 f"not {tuple(vector.shape)} on {vector.device}"
             )
-    if x.shape[0] * size[0] * size[1] < 2:
-        raise ValueError(f"a norm over a single pixel is always zero; x has the shape {tuple(x.shape)}")
-    check_pad((pad, pad), size)
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps={eps} is not a variance; it must be finite and at least 0")
+    if like.numel() == like.shape[1]:
+        raise ValueError(f"a norm over a single pixel is always zero; the picture has the shape {tuple(like.shape)}")
+    check_pad((pad, pad), (like.shape[2], like.shape[3]))
 
 
 class _NormActPad(torch.autograd.Function):
@@ -113,19 +120,24 @@ class _NormActPad(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd, y = ctx.saved_tensors
         slope, pad, eps, impl = ctx.arguments
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # gradients of gradients are asked for
-            outputs = definition(x, weight, bias, slope, pad, eps)
-            return *grad_of(outputs, (x, weight, bias), gradients[0], ctx.needs_input_grad), None, None, None, None
+        if torch.is_grad_enabled():  # gradients of gradients are asked for
+            define = partial(definition, slope=slope, pad=pad, eps=eps)
+            found = differentiate(define, (x, weight, bias), gradients[0], ctx.needs_input_grad)
+            return *found, None, None, None, None
         found = torch.ops.fastsr.norm_act_pad_backward(gradients[0], x, weight, bias, mean, rstd, y, slope, pad, impl)
         return *found, None, None, None, None
 
 
-def grad_of(
-    output: Tensor, inputs: tuple[Tensor, ...], gradient: Tensor, wanted: tuple[bool, ...]
+def differentiate(
+    function: Callable[..., Tensor], inputs: tuple[Tensor, ...], gradient: Tensor, wanted: tuple[bool, ...]
 ) -> list[Tensor | None]:
-    """Return the gradients for those of `inputs` that are `wanted`, themselves differentiable."""
-    asked = [x for x, want in zip(inputs, wanted, strict=False) if want]
-    found = iter(torch.autograd.grad(output, asked, gradient, create_graph=True))
+    """Return the gradients of `function` for those of `inputs` that are `wanted`, themselves differentiable."""
+    # Inputs may depend on each other, or be the same: differentiated is by views, which nothing else depends on.
+    views = [x.view_as(x) for x in inputs]
+    with torch.autocast(gradient.device.type, enabled=False):
+        output = function(*views)
+        asked = [view for view, want in zip(views, wanted, strict=False) if want]
+        found = iter(torch.autograd.grad(output, asked, gradient, create_graph=True))
     return [next(found) if want else None for _, want in zip(inputs, wanted, strict=False)]
 
 
@@ -223,7 +235,7 @@ def address(
     """Return the offset of pixels numbered through a batch of pictures."""
     line = pixel // width
     n, row, column = line // height, line % height, pixel % width
-    return n.to(tl.int64) * stride_n + row.to(tl.int64) * stride_h + column * stride_w
+    return n.to(tl.int64) * stride_n + row.to(tl.int64) * stride_h + column.to(tl.int64) * stride_w
 
 
 @jit
@@ -340,7 +352,7 @@ def _apply_kernel(
     line = pixel // padded_w
     row = reflect_index(line % padded_h - PAD, height)
     column = reflect_index(pixel % padded_w - PAD, width)
-    offset = (line // padded_h).to(tl.int64) * stride_n + row.to(tl.int64) * stride_h + column * stride_w
+    offset = (line // padded_h).to(tl.int64) * stride_n + row.to(tl.int64) * stride_h + column.to(tl.int64) * stride_w
     value = tl.load(x + offset[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
     scale = tl.load(rstd + channel, mask=here) * tl.load(weight + channel, mask=here)
     center, shift = tl.load(mean + channel, mask=here), tl.load(bias + channel, mask=here)
@@ -456,6 +468,25 @@ def _sums_kernel(
 
 
 @jit
+def _total_kernel(
+    partial: tl.tensor,
+    product: tl.tensor,
+    plain: tl.tensor,
+    channels: tl.tensor,
+    programs: tl.tensor,
+    BLOCK_PROGRAMS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
+) -> None:
+    """Add up what the programs of a sums kernel found."""
+    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    program = tl.arange(0, BLOCK_PROGRAMS)
+    mask = (program < programs)[:, None] & (channel < channels)[None, :]
+    at = partial + program[:, None] * 2 * channels + channel[None, :]
+    tl.store(product + channel, tl.sum(tl.load(at, mask=mask, other=0), axis=0), mask=channel < channels)
+    tl.store(plain + channel, tl.sum(tl.load(at + channels, mask=mask, other=0), axis=0), mask=channel < channels)
+
+
+@jit
 def _differentiate_kernel(
     g: tl.tensor,
     x: tl.tensor,
@@ -463,7 +494,8 @@ def _differentiate_kernel(
     bias: tl.tensor,
     mean: tl.tensor,
     rstd: tl.tensor,
-    sums: tl.tensor,
+    dweight: tl.tensor,
+    dbias: tl.tensor,
     dx: tl.tensor,
     slope: tl.tensor,
     channels: tl.tensor,
@@ -511,8 +543,8 @@ def _differentiate_kernel(
         channel,
         PAD,
     )
-    product = tl.load(sums + channel, mask=here) / pixels
-    plain = tl.load(sums + channels + channel, mask=here) / pixels
+    product = tl.load(dweight + channel, mask=here) / pixels
+    plain = tl.load(dbias + channel, mask=here) / pixels
     scale = tl.load(weight + channel, mask=here) * tl.load(rstd + channel, mask=here)
     value = scale[None, :] * (gradient - plain[None, :] - normal * product[None, :])
     at = pixel.to(tl.int64)[:, None] * channels + channel[None, :]
@@ -589,11 +621,29 @@ def differentiate_norm(
     sizes = slope, channels, height, width, *strides(g), *strides(x), pixels
     with device_guard(x):
         _sums_kernel[programs, channel_blocks](*tensors, partial, *sizes, per_program, PAD=pad, **blocks, **OPTIONS)
-        sums = partial.sum(0)
+        dweight, dbias = total(partial)
         _differentiate_kernel[triton.cdiv(pixels, blocks["BLOCK_PIXELS"]), channel_blocks](
-            *tensors, sums, dx, *sizes, PAD=pad, **blocks, **OPTIONS
+            *tensors, dweight, dbias, dx, *sizes, PAD=pad, **blocks, **OPTIONS
         )
-    return dx, sums[0], sums[1]
+    return dx, dweight, dbias
+
+
+def total(partial: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums of products and of gradients from those that each program found."""
+    programs, _, channels = partial.shape
+    product, plain = partial.new_empty(channels), partial.new_empty(channels)
+    with device_guard(partial):
+        _total_kernel[(triton.cdiv(channels, COMBINED_CHANNELS),)](
+            partial,
+            product,
+            plain,
+            channels,
+            programs,
+            BLOCK_PROGRAMS=triton.next_power_of_2(programs),
+            BLOCK_CHANNELS=COMBINED_CHANNELS,
+            **OPTIONS,
+        )
+    return product, plain
 
 
 WARPS = 8
@@ -619,7 +669,7 @@ def split(pixels: int, block: int) -> tuple[int, int]:
 
 def aot_cases() -> list[AotCase]:
     """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
-    vectors = {name: "*fp32" for name in ("weight", "bias", "mean", "rstd", "sums", "partial")}
+    vectors = {name: "*fp32" for name in ("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial")}
     integers = (
         *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),
         *("out_channels", "pixels", "pixels_per_program"),
@@ -642,15 +692,14 @@ def aot_cases() -> list[AotCase]:
         )
         for channels, dtype in ((128, "bf16"), (32, "bf16"), (4, "bf16"), (128, "fp32"))
     ]
-    combined = AotCase(
-        name="combine, 128 channels",
-        kernel=_combine_kernel,
-        signature={
-            **vectors,
-            **dict.fromkeys(("channels", "programs", "samples", "samples_per_program"), "i32"),
-            "eps": "fp32",
-        },
-        constants={"BLOCK_PROGRAMS": PROGRAMS, "BLOCK_CHANNELS": COMBINED_CHANNELS},
-        num_warps=WARPS,
-    )
-    return [*cases, combined]
+    counts = dict.fromkeys(("channels", "programs", "samples", "samples_per_program"), "i32")
+    return cases + [
+        AotCase(
+            name=f"{name}, 128 channels",
+            kernel=kernel,
+            signature={**vectors, **counts, "product": "*fp32", "plain": "*fp32", "eps": "fp32"},
+            constants={"BLOCK_PROGRAMS": PROGRAMS, "BLOCK_CHANNELS": COMBINED_CHANNELS},
+            num_warps=WARPS,
+        )
+        for name, kernel in (("combine", _combine_kernel), ("total", _total_kernel))
+    ]

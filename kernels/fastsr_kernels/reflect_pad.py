@@ -266,7 +266,7 @@ def _pad_kernel(
     padded_h, padded_w = height + 2 * ROWS, width + 2 * COLUMNS
     picture = (tl.program_id(0) // pixel_blocks).to(tl.int64)
     pixel = tl.program_id(0) % pixel_blocks * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)[:, None]
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]
+    channel = (tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]).to(tl.int64)
     mask = (pixel < padded_h * padded_w) & (channel < channels)
     row = reflect_index(pixel // padded_w - ROWS, height).to(tl.int64)
     column = reflect_index(pixel % padded_w - COLUMNS, width).to(tl.int64)
@@ -298,7 +298,7 @@ def _fold_kernel(
     stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
     picture = (tl.program_id(0) // pixel_blocks).to(tl.int64)
     pixel = tl.program_id(0) % pixel_blocks * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)[:, None]
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]
+    channel = (tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]).to(tl.int64)
     mask = (pixel < height * width) & (channel < channels)
     total = load_folded(
         x + picture * stride_n,

@@ -13,6 +13,7 @@ linear and keeps constants, so that
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,14 +27,16 @@ from .norm_act_pad import (
     address,
     apply_norm,
     channels_adjacent,
-    check_norm_arguments,
+    check_norm,
+    check_picture,
     combine,
+    differentiate,
     differentiate_norm,
-    grad_of,
     merge,
     split,
     statistics,
     strides,
+    total,
 )
 from .reflect_pad import aligned, empty_nhwc, fill_border, fold_in_torch, interior, nhwc_blocks, reflect_index
 
@@ -69,13 +72,13 @@ def upsample_norm_pad(
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
+    check_picture("skip", skip)
+    check_picture("deep", deep)
     if deep.dtype != skip.dtype or deep.device != skip.device:
         raise TypeError(f"deep is {deep.dtype} on {deep.device}, skip is {skip.dtype} on {skip.device}; use one")
-    height, width = deep.shape[-2:]
-    if deep.ndim != 4 or (*skip.shape[:1], *skip.shape[2:]) != (deep.shape[0], 2 * height, 2 * width):
+    if (*skip.shape[:1], *skip.shape[2:]) != (deep.shape[0], 2 * deep.shape[2], 2 * deep.shape[3]):
         raise ValueError(f"deep must be half as large as skip, {tuple(skip.shape)}, not {tuple(deep.shape)}")
-    channels = skip.shape[1] + deep.shape[1]
-    check_norm_arguments(skip, (channels,), weight, bias, pad, (2 * height, 2 * width))
+    check_norm(skip, skip.shape[1] + deep.shape[1], weight, bias, pad, eps)
     chosen = choose(skip, impl)
     result: Tensor = _UpsampleNormPad.apply(
         skip, deep, weight, bias, pad, eps, "torch" if skip.dtype == torch.float64 else chosen
@@ -104,10 +107,10 @@ class _UpsampleNormPad(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         skip, deep, weight, bias, mean, rstd = ctx.saved_tensors
         pad, eps, impl = ctx.arguments
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # gradients of gradients are asked for
-            inputs = skip, deep, weight, bias
-            output = definition(*inputs, pad, eps)
-            return *grad_of(output, inputs, gradients[0], ctx.needs_input_grad), None, None, None
+        if torch.is_grad_enabled():  # gradients of gradients are asked for
+            define = partial(definition, pad=pad, eps=eps)
+            found = differentiate(define, (skip, deep, weight, bias), gradients[0], ctx.needs_input_grad)
+            return *found, None, None, None
         found = torch.ops.fastsr.upsample_norm_pad_backward(
             gradients[0], skip, deep, weight, bias, mean, rstd, pad, impl
         )
@@ -217,7 +220,9 @@ def _run_backward_in_torch(
     (dskip, *skip_sums), (ddeep, *deep_sums) = found
     # torch subtracts mean(t n) n where (U^T U n) / 4 stands for n, with means over the pixels of `deep`.
     factor = weight[beside:] * rstd[beside:] ** 2 * deep_sums[0] * (t.shape[1] / t.numel())
-    ddeep.addcmul_(deep - _smooth(deep), factor.to(deep.dtype)[:, None, None])
+    difference = deep.to(factor.dtype)
+    difference = difference - _smooth(difference)
+    ddeep = ddeep.add_(difference.mul_(factor[:, None, None]))
     dweight, dbias = (torch.cat(pair) for pair in zip(skip_sums, deep_sums, strict=True))
     return dskip, ddeep, dweight, dbias
 
@@ -311,7 +316,7 @@ def _interpolate(
     near_h, far_h = row // 2, tl.minimum(tl.maximum(row // 2 + row % 2 * 2 - 1, 0), height - 1)
     near_w, far_w = column // 2, tl.minimum(tl.maximum(column // 2 + column % 2 * 2 - 1, 0), width - 1)
     top, bottom = near_h.to(tl.int64) * stride_h, far_h.to(tl.int64) * stride_h
-    left, right = near_w * stride_w, far_w * stride_w
+    left, right = near_w.to(tl.int64) * stride_w, far_w.to(tl.int64) * stride_w
     value = 0.5625 * _pixel(picture + top + left, channel, mask)
     value += 0.1875 * _pixel(picture + top + right, channel, mask)
     value += 0.1875 * _pixel(picture + bottom + left, channel, mask)
@@ -416,7 +421,7 @@ def _adjoint_kernel(
                 for tap_w in tl.static_range(4):
                     at_w, weight_w = _source(column, tap_w, image % images_w, 2 * width, PAD)
                     factor = weight_h * weight_w
-                    at = picture + at_h.to(tl.int64) * g_stride_h + at_w * g_stride_w
+                    at = picture + at_h.to(tl.int64) * g_stride_h + at_w.to(tl.int64) * g_stride_w
                     total += factor[:, None] * _pixel(at, channel, mask & (factor > 0)[:, None])
         offset = address(pixel, height, width, stride_n, stride_h, stride_w)
         value = tl.load(x + offset[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
@@ -457,7 +462,8 @@ def _deep_gradient_kernel(
     weight: tl.tensor,
     mean: tl.tensor,
     rstd: tl.tensor,
-    sums: tl.tensor,
+    dweight: tl.tensor,
+    dbias: tl.tensor,
     dx: tl.tensor,
     channels: tl.tensor,
     height: tl.tensor,
@@ -484,15 +490,15 @@ def _deep_gradient_kernel(
     for tap_h in tl.static_range(3):
         at_h = tl.minimum(tl.maximum(row + tap_h - 1, 0), height - 1).to(tl.int64) * stride_h
         for tap_w in tl.static_range(3):
-            at_w = tl.minimum(tl.maximum(column + tap_w - 1, 0), width - 1) * stride_w
+            at_w = tl.minimum(tl.maximum(column + tap_w - 1, 0), width - 1).to(tl.int64) * stride_w
             factor = (1.25 if tap_h == 1 else 0.375) * (1.25 if tap_w == 1 else 0.375)
             stencil += factor * _pixel(picture + at_h + at_w, channel, mask)
     center, spread = tl.load(mean + channel, mask=here, other=0), tl.load(rstd + channel, mask=here, other=0)
     normal = (stencil - 4 * center[None, :]) * spread[None, :]  # the stencil's weights add up to 4
     at = pixel.to(tl.int64)[:, None] * channels + channel[None, :]
     gradient = tl.load(t + at, mask=mask, other=0).to(tl.float32)
-    product = tl.load(sums + channel, mask=here, other=0) / pixels
-    plain = tl.load(sums + channels + channel, mask=here, other=0) / pixels
+    product = tl.load(dweight + channel, mask=here, other=0) / pixels
+    plain = tl.load(dbias + channel, mask=here, other=0) / pixels
     scale = tl.load(weight + channel, mask=here, other=0) * spread
     value = scale[None, :] * (gradient - plain[None, :] - normal * (0.25 * product)[None, :])
     tl.store(dx + at, value.to(dx.dtype.element_ty), mask=mask)
@@ -571,16 +577,28 @@ def _differentiate_deep(
         _adjoint_kernel[programs, channel_blocks](
             g, deep, mean, rstd, t, partial, *sizes, per_program, PAD=pad, **blocks, **OPTIONS
         )
-        sums = partial.sum(0)
+        dweight, dbias = total(partial)
         _deep_gradient_kernel[triton.cdiv(pixels, blocks["BLOCK_PIXELS"]), channel_blocks](
-            t, deep, weight, mean, rstd, sums, dx, *deep.shape[1:], *strides(deep), pixels, **blocks, **OPTIONS
+            t,
+            deep,
+            weight,
+            mean,
+            rstd,
+            dweight,
+            dbias,
+            dx,
+            *deep.shape[1:],
+            *strides(deep),
+            pixels,
+            **blocks,
+            **OPTIONS,
         )
-    return dx, sums[0], sums[1]
+    return dx, dweight, dbias
 
 
 def aot_cases() -> list[AotCase]:
     """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
-    vectors = dict.fromkeys(("weight", "bias", "mean", "rstd", "sums", "partial"), "*fp32")
+    vectors = dict.fromkeys(("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial"), "*fp32")
     integers = (
         *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),
         *("out_channels", "pixels", "pixels_per_program"),

@@ -1,0 +1,107 @@
+"""The convolutions of Deep Image Prior, and the rivals that can do them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.measure import Call, Case, agrees_with, random
+from fastsr_kernels.reflect_conv import RIVALS, describe, reflect_conv2d
+from fastsr_kernels.reflect_conv_kernels import Problem
+from fastsr_kernels.reflect_pad import fold_in_torch
+
+ALLOWED = 1e-2
+FPAD = "F.pad + cuDNN"
+BORDER_THERE = "cuDNN, border there"
+"""What a convolution costs whose padding is written by what comes before it, and folded by what comes after."""
+PASSES = ("forward", "dgrad", "wgrad")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of a picture of `side` x `side` pixels, besides its border."""
+
+    inputs: int
+    outputs: int
+    kernel: int = 3
+    stride: int = 1
+    side: int = 512
+    border_there: bool = False
+    """Whether the picture comes with its border, as the layers of the network get it."""
+
+    @property
+    def problem(self) -> Problem:
+        """The sizes."""
+        border = self.kernel // 2
+        size = self.side + 2 * border * self.border_there
+        pad = (0, 0) if self.border_there else (border, border)
+        return Problem(1, self.inputs, self.outputs, size, size, (self.kernel, self.kernel), self.stride, pad)
+
+
+TARGET = Layer(128, 128)
+LAYERS = (
+    TARGET,
+    Layer(64, 64, side=256),
+    Layer(32, 32),
+    Layer(128, 128, border_there=True),
+    Layer(132, 128, border_there=True),
+    Layer(136, 128, border_there=True),  # would four channels of zeros pay?
+    Layer(32, 128, stride=2, border_there=True),
+    Layer(128, 128, stride=2, side=256, border_there=True),
+    Layer(132, 128, side=256, border_there=True),
+    Layer(128, 128, kernel=1, border_there=True),
+    Layer(68, 64, border_there=True),
+    Layer(36, 32, border_there=True),
+)
+
+
+def cases(device: torch.device, smoke: bool) -> Iterator[Case]:
+    """Each layer, forward and its two gradients, in bfloat16."""
+    for layer in (Layer(8, 16, side=12), Layer(8, 16, stride=2, side=12, border_there=True)) if smoke else LAYERS:
+        problem = layer.problem
+        shapes = (
+            (1, layer.inputs, problem.height, problem.width),
+            (layer.outputs, layer.inputs, *problem.kernel),
+            (1, layer.outputs, problem.out_height, problem.out_width),
+        )
+        inputs = partial(random, device, torch.bfloat16, torch.channels_last, *shapes)
+        for pass_ in PASSES:
+            reference = agrees_with(_ours(pass_, problem, "torch"), ALLOWED, device.type)
+            on_cpu = {"torch": _ours(pass_, problem, "torch")}
+            calls = {impl: _ours(pass_, problem, impl) for impl in RIVALS} if device.type == "cuda" else on_cpu
+            rivals = {name: (call, reference) for name, call in calls.items()}
+            if problem.pad != (0, 0):
+                rivals[FPAD] = (_separate(pass_, problem), reference)
+                if pass_ == "forward":
+                    rivals[BORDER_THERE] = (_without_border, lambda y, x, w, g: 0.0)
+            border = ", border there" if layer.border_there else ""
+            yield Case(
+                f"{pass_} {layer.inputs}->{layer.outputs} {layer.kernel}x{layer.kernel} stride {layer.stride} "
+                f"at {layer.side}x{layer.side}{border}",
+                2 * sum(_count(shape) for shape in shapes),
+                inputs,
+                rivals,
+                flops=2 * _count(shapes[2]) * layer.inputs * layer.kernel**2,
+                labels=describe(pass_, problem, "bfloat16"),
+            )
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
+
+
+def _ours(pass_: str, problem: Problem, impl: str) -> Call:
+    """One of the library's implementations: of x, w and the gradient g for the result."""
+    stride, pad = problem.stride, problem.pad
+    ops = torch.ops.fastsr
+    calls: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "forward": lambda x, w, g: reflect_conv2d(x, w, None, stride, impl, pad),
+        "dgrad": lambda x, w, g: ops.reflect_conv2d_dgrad(g, w, *x.shape[2:], stride, *pad, impl),
+        "wgrad": lambda x, w, g: ops.reflect_conv2d_wgrad(x, g, *w.shape[2:], stride, *pad, impl),
+    }
+    return calls[pass_]
