@@ -1,4 +1,4 @@
-"""Every kernel on this machine's GPU against its float64 definition: the tests marked `triton`."""
+"""What only a GPU can check: kernels against their float64 definitions, and captured steps against plain ones."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from benchmarks.report import ROOT
 
 
 def run(folder: str = "tests/kernels") -> dict[str, Any]:
-    """Run the marked tests of a folder and return how many passed and were skipped.
+    """Run the tests marked `triton` in a folder and return how many passed and were skipped.
 
     Raises:
         ArithmeticError: one failed, or none was run.
     """
+    return _pytest("-m", "triton", folder)
+
+
+def graphs() -> dict[str, Any]:
+    """Run the tests of `fastsr.dip`'s CUDA graph; otherwise like `run`."""
+    return _pytest("tests/fastsr/dip/test_graph.py")
+
+
+def _pytest(*arguments: str) -> dict[str, Any]:
     # A warning of other versions than those the tests were written with is no wrong result.
-    options = ["-m", "triton", "-o", "filterwarnings=default", "-p", "no:cacheprovider", "-rs"]
-    command = [sys.executable, "-m", "pytest", *options, folder]
+    options = ["-o", "filterwarnings=default", "-p", "no:cacheprovider", "-rs"]
+    command = [sys.executable, "-m", "pytest", *options, *arguments]
     tests = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(tests.stdout)
     counts = {name: int(count) for count, name in re.findall(r"(\d+) (passed|failed|error|skipped)", tests.stdout)}

@@ -50,19 +50,34 @@ class Item:
 
 
 KERNELS = "kernels/fastsr_kernels/"
-HARNESS = ("benchmarks/kernels.py", "benchmarks/timing.py")
+HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
+DIP = (
+    "fastsr/dip/*.py",
+    "fastsr/nn.py",
+    "fastsr/consistency.py",
+    f"{KERNELS}*.py",
+    f"{KERNELS}reflect_conv_table.json",
+)
 ITEMS = (
     Item(
         "kernels-correct",
         priority=1,
         why="no kernel has met a GPU until its tests have",
         function="benchmarks.correctness:run",
-        minutes=4,
+        minutes=6,
         sources=(f"{KERNELS}*.py", "tests/kernels/*.py", "benchmarks/correctness.py"),
     ),
     Item(
-        "noise",
+        "dip-graph-correct",
         priority=2,
+        why="replays of the captured step of fastsr.dip against the steps themselves, bit by bit",
+        function="benchmarks.correctness:graphs",
+        minutes=1,
+        sources=(*DIP, "tests/fastsr/dip/test_graph.py", "benchmarks/correctness.py"),
+    ),
+    Item(
+        "noise",
+        priority=3,
         why="bandwidth against a copy (target 85 %) and against z + sigma * randn_like",
         function="benchmarks.kernels:noise",
         minutes=1.5,
@@ -70,19 +85,43 @@ ITEMS = (
     ),
     Item(
         "resample",
-        priority=3,
+        priority=4,
         why="bandwidth against a copy (target 70 % at 16x3x1024x1024) and against pad + conv2d and interpolate",
         function="benchmarks.kernels:resample_op",
         minutes=2,
         sources=(f"{KERNELS}backend.py", f"{KERNELS}resample.py", f"{KERNELS}axis_table.py", *HARNESS),
     ),
     Item(
+        "norms",
+        priority=5,
+        why="norm_act_pad (target 80 % of copy bandwidth) and upsample_norm_pad, against torch's separate steps",
+        function="benchmarks.kernels:norms",
+        minutes=1.5,
+        sources=(f"{KERNELS}backend.py", f"{KERNELS}*_pad.py", *HARNESS),
+    ),
+    Item(
+        "reflect-conv",
+        priority=6,
+        why="128->128 3x3 at 512x512 in bfloat16: target 60 % of the matrix rate each way, and no slower than "
+        "F.pad + cuDNN; then run benchmarks.conv_table, and the queue again",
+        function="benchmarks.kernels:convolutions",
+        minutes=6,
+        sources=(
+            f"{KERNELS}backend.py",
+            f"{KERNELS}reflect_conv*.py",
+            f"{KERNELS}reflect_pad.py",
+            "benchmarks/conv_cases.py",
+            *HARNESS,
+        ),
+    ),
+    Item(
         "dip-step",
-        priority=4,
-        why="milliseconds a step of fastsr.dip at 512x512, both presets",
+        priority=7,
+        why="milliseconds a step of fastsr.dip at 512x512 (targets: paper 2.0, fast 0.8), against a straightforward "
+        "module, eager and compiled",
         function="benchmarks.dip_step:run",
-        minutes=2,
-        sources=("fastsr/dip/*.py", "fastsr/consistency.py", f"{KERNELS}*.py", "benchmarks/dip_step.py"),
+        minutes=4,
+        sources=(*DIP, "benchmarks/dip_step.py", "benchmarks/straightforward.py"),
     ),
 )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks import conv_cases
 from benchmarks.measure import Call, Case, Check, agrees_with, measure, random, relative_error
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise, philox_normals, stream
+from fastsr_kernels.reflect_conv import RIVALS
 from fastsr_kernels.resample import axis_table, resample
 
 SEED, STEP, SIGMA = 3, 4, 1.0
@@ -179,12 +182,64 @@ def _parameter_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-CASES = {"noise": noise_cases, "resample": resample_cases, "norm": norm_cases}
+CASES = {"noise": noise_cases, "resample": resample_cases, "norm": norm_cases, "conv": conv_cases.cases}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the best of some rivals is to reach in every case whose name begins so."""
+
+    case: str
+    rivals: tuple[str, ...]
+    figure: str
+    """A field of `Row`."""
+    least: float
+
+
+TARGETS = {
+    "noise": [Target("noise", ("add_noise",), "of_copy", 0.85)],
+    "resample": [Target("resample, 16x3x1024x1024", ("resample",), "of_copy", 0.70)],
+    "norm": [Target("norm_act_pad, ", ("norm_act_pad",), "of_copy", 0.80)],
+    "conv": [
+        Target(f"{pass_} 128->128 3x3 stride 1 at 512x512", RIVALS, "of_matrix", 0.60) for pass_ in conv_cases.PASSES
+    ],
+}
+
+
+def against_targets(op: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each case with a target the best figure of its rivals, and whether it is reached."""
+    found = []
+    for target in TARGETS[op]:
+        cases = sorted({row["case"] for row in rows if row["case"].startswith(target.case)})
+        for case in cases:
+            best = max(row[target.figure] for row in rows if row["case"] == case and row["rival"] in target.rivals)
+            found.append(
+                {
+                    "case": case,
+                    "figure": target.figure,
+                    "target": target.least,
+                    "best": best,
+                    "met": best >= target.least,
+                }
+            )
+    if op == "conv":
+        for case in sorted({row["case"] for row in rows if row["rival"] == conv_cases.FPAD}):
+            times = {row["rival"]: row["microseconds"] for row in rows if row["case"] == case}
+            best = times[conv_cases.FPAD] / min(times[rival] for rival in times if rival in RIVALS)
+            figure = f"speed over {conv_cases.FPAD}"
+            found.append({"case": case, "figure": figure, "target": 0.98, "best": best, "met": best >= 0.98})
+    return found
 
 
 def run(op: str, device: torch.device, smoke: bool = False) -> dict[str, Any]:
     """Measure one op; with `smoke`, check every call on small inputs and time none."""
-    return measure(list(CASES[op](device, smoke)), device, timed=not smoke)
+    result = measure(list(CASES[op](device, smoke)), device, timed=not smoke)
+    if not smoke:
+        result["targets"] = against_targets(op, result["rows"])
+        for target in result["targets"]:
+            verdict = "met" if target["met"] else "MISSED"
+            print(f"{target['case']}: {target['figure']} {target['best']:.2f}, target {target['target']}: {verdict}")
+    return result
 
 
 def noise() -> dict[str, Any]:
@@ -200,6 +255,11 @@ def resample_op() -> dict[str, Any]:
 def norms() -> dict[str, Any]:
     """The fused norms on the GPU, for the queue."""
     return run("norm", torch.device("cuda"))
+
+
+def convolutions() -> dict[str, Any]:
+    """The convolutions on the GPU, for the queue."""
+    return run("conv", torch.device("cuda"))
 
 
 def main() -> None:
