@@ -18,6 +18,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -164,30 +165,33 @@ def summary(reports: dict[tuple[str, str], dict[str, Report]]) -> str:
         "| op | case | registers | shared memory, KiB | instructions | matrix instructions on sm_90 |",
         "|---|---|---|---|---|---|",
     ]
+    targets = [target for target, gpu in TARGETS.items() if gpu.backend == "cuda"]
     for (op, name), found in reports.items():
-        nvidia = [report for target, report in found.items() if TARGETS[target].backend == "cuda"]
-        if nvidia:
-            columns = (
-                [report.registers for report in nvidia],
-                [f"{report.shared / 1024:.3g}" for report in nvidia],
-                [report.instructions for report in nvidia],
-            )
+        if not set(targets).isdisjoint(found):
+            columns = [
+                [getter(found[target]) if target in found else "-" for target in targets]
+                for getter in (attrgetter("registers"), _kibibytes, attrgetter("instructions"))
+            ]
             cells = [" / ".join(map(str, column)) for column in columns]
             matrix = found["sm_90"].matrix if "sm_90" in found else ""
             lines.append(f"| {op} | {name} | {' | '.join(cells)} | {matrix} |")
     return "\n".join(lines)
 
 
-def write_between_marks(path: Path, table: str) -> None:
-    """Put `table` between the two marks in a Markdown file.
+def _kibibytes(report: Report) -> str:
+    return f"{report.shared / 1024:.3g}"
+
+
+def write_between_marks(path: Path, marks: tuple[str, str], table: str) -> None:
+    """Put `table` between two marks in a Markdown file.
 
     Raises:
         ValueError: the file has not these marks.
     """
-    before, begin, rest = path.read_text().partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+    before, begin, rest = path.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{path} has no {MARKS[0]} with {MARKS[1]} behind it")
+        raise ValueError(f"{path} has no {marks[0]} with {marks[1]} behind it")
     path.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}")
 
 
@@ -211,7 +215,7 @@ def main() -> int:
             print(f"| {op} | {case.name} | {target} | {' | '.join(map(str, cells))} | {report.seconds:.1f} |")
             problems += [f"{op}, {case.name}, {target}: {problem}" for problem in report.problems]
     if options.write:
-        write_between_marks(options.write, summary(reports))
+        write_between_marks(options.write, MARKS, summary(reports))
     print(*problems, sep="\n")
     return 1 if problems else 0
 

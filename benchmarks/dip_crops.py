@@ -96,6 +96,7 @@ def main() -> None:
     """Measure what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS / "dip_crops.json", help="where the rows are kept")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
     arguments = parser.parse_args()
     if "FASTSR_DATA" not in os.environ:
         parser.error("set FASTSR_DATA to the folder that holds Set14")
@@ -106,7 +107,7 @@ def main() -> None:
     done = {(row["image"], row["factor"], row["method"]) for row in rows}
     for factor in FACTORS:
         for name in NUMBERS:
-            for method in METHODS:
+            for method in arguments.methods:
                 if (name, factor, method) not in done:
                     rows.append(measure(name, factor, method, data))
                     save(arguments.results, {**where, "rows": rows})

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from fastsr_kernels.noise import add_noise
 
 from ..allocation import freed_memory_kept
+from ..device import deterministic_convolutions
 from .graph import Graphed
 from .network import Hourglass
 from .optimizers import Muon
@@ -107,6 +108,10 @@ class Step:
 
     def __call__(self) -> None:
         """Do the step."""
+        with deterministic_convolutions():
+            self._do()
+
+    def _do(self) -> None:
         noisy = add_noise(self._z, self._recipe.noise, seed=self._seed, step=self._number)
         output = functional_call(self._network, self._weights.parameters(self._dtype), noisy)
         loss = F.mse_loss(self._operator(output), self._observation)

@@ -25,6 +25,7 @@ class Graphed:
         self.problem: str | None = None
         self._step, self._device = step, device
         self._calls = 0
+        self._aside: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
@@ -40,13 +41,13 @@ class Graphed:
             self._step()
 
     def _run_aside(self) -> None:
-        """Run on a stream of its own, as what precedes a capture must."""
+        """Run on a stream of its own, as what precedes a capture must; on one, for each keeps its memory."""
         with torch.cuda.device(self._device):
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
+            self._aside = self._aside or torch.cuda.Stream()
+            self._aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._aside):
                 self._step()
-            torch.cuda.current_stream().wait_stream(stream)
+            torch.cuda.current_stream().wait_stream(self._aside)
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()

@@ -1,12 +1,32 @@
 """The benchmarks themselves, on small inputs: every call is checked, none is timed for its speed."""
 
+import json
+
 import pytest
 import torch
 
-from benchmarks import correctness, dip_cpu_step, dip_step, kernels, resize_cpu, timing
+from benchmarks import (
+    conv_cases,
+    conv_table,
+    correctness,
+    dip_cpu_step,
+    dip_step,
+    kernels,
+    measure,
+    resize_cpu,
+    timing,
+)
 from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS
 
 CPU = torch.device("cpu")
+
+
+OURS_OF = {  # op -> the functions that its benchmark calls, and where
+    "noise": [(kernels, "add_noise")],
+    "resample": [(kernels, "resample")],
+    "norm": [(kernels.norm_act_pad, "norm_act_pad"), (kernels.upsample_norm_pad, "upsample_norm_pad")],
+    "conv": [(conv_cases, "reflect_conv2d")],
+}
 
 
 @pytest.mark.parametrize("op", kernels.CASES)
@@ -17,30 +37,83 @@ def test_every_rival_is_right(op):
         assert row["excess"] <= 1
         assert row["microseconds"] is None
         assert row["bytes"] > 0
-    assert {row["rival"] for row in result["rows"]} > {"add_noise" if op == "noise" else "resample"}
+    ours = {"conv": {"torch"}}.get(op, {name for _, name in OURS_OF[op]})
+    assert {row["rival"] for row in result["rows"]} > ours
 
 
 @pytest.mark.parametrize("op", kernels.CASES)
 @pytest.mark.parametrize("damage", [lambda y: y * 1.1, lambda y: y * torch.nan, lambda y: y + 0.1])
 def test_no_speed_of_a_wrong_result(op, damage, monkeypatch):
-    name = {"noise": "add_noise", "resample": "resample"}[op]
-    right = getattr(kernels, name)
+    place, name = OURS_OF[op][0]
+    right = getattr(place, name)
 
     def wrong(x, *args, **kwargs):
         y = right(x, *args, **kwargs)
         return y if x.dtype == torch.float64 else damage(y)  # float64 is what it is compared with
 
-    monkeypatch.setattr(kernels, name, wrong)
-    monkeypatch.setattr(kernels, "time_calls", lambda calls, device: pytest.fail("timed"))
-    monkeypatch.setattr(kernels, "copy_bandwidth", lambda device: 1.0)
-    with pytest.raises(ArithmeticError, match=rf"{name}.*: the error is"):
-        kernels.measure(list(kernels.CASES[op](CPU, True)), CPU, timed=True)
+    monkeypatch.setattr(place, name, wrong)
+    monkeypatch.setattr(measure, "time_calls", lambda calls, device: pytest.fail("timed"))
+    monkeypatch.setattr(measure, "copy_bandwidth", lambda device: 1.0)
+    monkeypatch.setattr(measure, "matrix_rate", lambda device: 1.0)
+    with pytest.raises(ArithmeticError, match="the error is"):
+        measure.measure(list(kernels.CASES[op](CPU, True)), CPU, timed=True)
+
+
+def test_a_product_is_compared_with_the_rate_of_a_large_one(monkeypatch):
+    monkeypatch.setattr(timing, "COPIED_BYTES", 2**20)
+    monkeypatch.setattr(timing, "MATRIX_SIDE", 2**10)
+    case = next(conv_cases.cases(CPU, smoke=True))
+    result = measure.measure([case], CPU, timed=True)
+    row = result["rows"][0]
+    assert case.flops == 2 * 12 * 12 * 16 * 8 * 9
+    assert row["teraflops"] == pytest.approx(case.flops / row["microseconds"] / 1e6)
+    assert row["of_matrix"] == pytest.approx(row["teraflops"] / result["matrix_teraflops"])
+
+
+def rows_of(case, **microseconds):
+    return [
+        {"case": case, "rival": rival, "of_matrix": 100 / time, "of_copy": 100 / time}
+        | {"microseconds": time, "labels": {"pass": case}}
+        for rival, time in microseconds.items()
+    ]
+
+
+def test_targets_are_met_by_the_best_rival_or_missed():
+    names = [f"{pass_} 128->128 3x3 stride 1 at 512x512" for pass_ in conv_cases.PASSES]
+    fpad = conv_cases.FPAD
+    rows = rows_of(names[0], torch=200, padded=150, gather=300, **{fpad: 149})
+    rows += rows_of(names[1], torch=200, padded=210, **{fpad: 100}) + rows_of("dgrad 8->8", torch=1)
+    found = kernels.against_targets("conv", rows)
+    assert [(t["case"], t["figure"], t["met"]) for t in found] == [
+        (names[0], "of_matrix", True),
+        (names[1], "of_matrix", False),
+        (names[1], f"speed over {fpad}", False),
+        (names[0], f"speed over {fpad}", True),
+    ]
+    assert [t["met"] for t in kernels.against_targets("norm", rows_of("norm_act_pad, a", norm_act_pad=126))] == [False]
+
+
+def test_the_table_takes_the_plainest_of_the_fastest():
+    rows = rows_of("a", torch=100.5, gather=100, padded=90) + rows_of("b", torch=100.5, gather=100)
+    rows += rows_of("a", **{conv_cases.FPAD: 10})
+    table = conv_table.table([{"device": "some GPU", "result": {"rows": rows}}])
+    assert table == {"some GPU": [{"pass": "a", "impl": "padded"}, {"pass": "b", "impl": "torch"}]}
+
+
+def test_no_table_without_a_measurement(tmp_path, capsys):
+    assert conv_table.main(tmp_path, tmp_path / "table.json") == 1
+    assert "nothing was measured" in capsys.readouterr().err
+    report = {"status": "done", "device": "some GPU", "result": {"rows": rows_of("a", torch=1)}}
+    (tmp_path / "some-gpu").mkdir()
+    (tmp_path / "some-gpu" / "reflect-conv.json").write_text(json.dumps(report))
+    assert conv_table.main(tmp_path, tmp_path / "table.json") == 0
+    assert json.loads((tmp_path / "table.json").read_text()) == {"some GPU": [{"pass": "a", "impl": "torch"}]}
 
 
 def test_a_row_has_times_and_bandwidth(monkeypatch, capsys):
     monkeypatch.setattr(timing, "COPIED_BYTES", 2**20)
     case = next(kernels.noise_cases(CPU, smoke=True))
-    result = kernels.measure([case], CPU, timed=True)
+    result = measure.measure([case], CPU, timed=True)
     row = result["rows"][0]
     assert row["percentile_20"] <= row["microseconds"] <= row["percentile_80"]
     assert row["gigabytes_per_second"] == pytest.approx(row["bytes"] / row["microseconds"] / 1e3)
