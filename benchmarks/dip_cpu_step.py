@@ -59,13 +59,14 @@ def prepare(rival: str, preset: str, side: int, threads: int) -> None:
 def _compile_network() -> None:
     """Have the fits of this process compile the network, which the library does not."""
     fits = sys.modules[fit.__module__]
-    plain = fits.functional_call
+    build = fits.build
 
-    @torch.compile
-    def compiled(network: Any, parameters: dict[str, torch.Tensor], noisy: torch.Tensor) -> Any:
-        return plain(network, parameters, noisy)
+    def built_and_compiled(*arguments: Any) -> torch.nn.Module:
+        network: torch.nn.Module = build(*arguments)
+        network.compile()
+        return network
 
-    fits.functional_call = compiled  # type: ignore[attr-defined]
+    fits.build = built_and_compiled  # type: ignore[attr-defined]
 
 
 def seconds() -> float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from fastsr_kernels.noise import add_noise
@@ -97,7 +96,7 @@ class Step:
         self._seed, self._dtype = seed, dtype
         generator = torch.Generator("cpu").manual_seed(seed)
         self._network = build(recipe, generator)
-        self._weights = Weights.of(self._network, device)
+        self._weights = Weights(self._network, device)
         shape = (1, recipe.network.input_channels, *size)
         z = INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
         self._z = z.to(device, dtype, memory_format=torch.channels_last)
@@ -113,7 +112,8 @@ class Step:
 
     def _do(self) -> None:
         noisy = add_noise(self._z, self._recipe.noise, seed=self._seed, step=self._number)
-        output = functional_call(self._network, self._weights.parameters(self._dtype), noisy)
+        self._weights.install(self._dtype)
+        output = self._network(noisy)
         loss = F.mse_loss(self._operator(output), self._observation)
         parameters = self._weights.matrices, self._weights.vectors
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from torch.func import functional_call
 
 from .network import Hourglass, HourglassConfig
 from .weights import Weights
@@ -36,9 +35,9 @@ def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
     """The bytes that autograd saves for one forward pass at 128x128, the largest of them, and the weights' bytes."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = Hourglass(config)
-    weights = Weights.of(network, torch.device("cpu"))
-    parameters = weights.parameters(dtype)
-    own = {tensor.untyped_storage().data_ptr() for tensor in parameters.values()}
+    weights = Weights(network, torch.device("cpu"))
+    weights.install(dtype)
+    own = {tensor.untyped_storage().data_ptr() for tensor in (network.body.skip.conv.weight, weights.vectors)}
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -49,6 +48,6 @@ def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
 
     z = torch.zeros(1, config.input_channels, PROBE_SIDE, PROBE_SIDE, dtype=dtype, device="cpu")
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = functional_call(network, parameters, z.contiguous(memory_format=torch.channels_last))
+        output = network(z.contiguous(memory_format=torch.channels_last))
     del output  # what was saved lives until here, so that no two tensors had one address
     return sum(kept.values()), max(kept.values()), weights.matrices.nbytes + weights.vectors.nbytes

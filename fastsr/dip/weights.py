@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 
-@dataclass
 class Weights:
     """The float32 parameters of a network: the optimiser's, from which each step makes those that it computes with.
 
-    A convolution's weight lies in NHWC order, (out, height, width, in), as the activations do.
+    A convolution's weight lies in NHWC order, (out, height, width, in), as the activations do. The parameters are
+    taken away from the network; `install` gives it tensors in their place. (`torch.func.functional_call` does so too,
+    but looks every module up at every call: milliseconds, of a step that may take less.)
 
     Attributes:
         matrices: all weights of convolutions, one after the other.
@@ -20,20 +19,20 @@ class Weights:
         shapes: name -> shape of each parameter, in the order in which they lie.
     """
 
-    matrices: Tensor
-    vectors: Tensor
-    shapes: dict[str, torch.Size]
-
-    @classmethod
-    def of(cls, network: nn.Module, device: torch.device) -> Weights:
-        """Copy the parameters of `network` to `device`."""
+    def __init__(self, network: nn.Module, device: torch.device):
+        """Move the parameters of `network` to `device`."""
         named = dict(network.named_parameters())
+        self.shapes = {name: p.shape for name, p in named.items()}
         parts = [
             torch.cat([_to_nhwc(p.detach()).flatten().float() for p in named.values() if (p.ndim == 4) == is_matrix])
             for is_matrix in (True, False)
         ]
-        matrices, vectors = (part.to(device).requires_grad_() for part in parts)
-        return cls(matrices, vectors, {name: p.shape for name, p in named.items()})
+        self.matrices, self.vectors = (part.to(device).requires_grad_() for part in parts)
+        self._places = {}
+        for name in named:
+            path, _, attribute = name.rpartition(".")
+            self._places[name] = network.get_submodule(path), attribute
+            delattr(*self._places[name])
 
     def views(self, matrices: Tensor, vectors: Tensor) -> dict[str, Tensor]:
         """Return the parts of vectors that are laid out as these two are, under the names of the parameters."""
@@ -44,9 +43,13 @@ class Weights:
             split.update({name: _from_nhwc(part, shapes[name]) for name, part in zip(shapes, parts, strict=True)})
         return split
 
-    def parameters(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return the parameters to compute with: the convolutions' weights in `dtype`, the others in float32."""
-        return self.views(self.matrices.to(dtype), self.vectors)
+    def install(self, dtype: torch.dtype) -> None:
+        """Give the network what it computes with: the convolutions' weights in `dtype`, the others in float32.
+
+        A gradient for these tensors arrives in `matrices` and `vectors`.
+        """
+        for name, part in self.views(self.matrices.to(dtype), self.vectors).items():
+            setattr(*self._places[name], part)
 
 
 def _to_nhwc(p: Tensor) -> Tensor:

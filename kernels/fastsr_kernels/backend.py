@@ -139,12 +139,27 @@ def no_override() -> bool:
     return os.environ.get(ENVIRONMENT_VARIABLE, "auto") == "auto"
 
 
+FEW = 2**18
+"""Elements below which, on a CPU, the Python of an operation of our own costs more than it saves."""
+
+
+def better_plain(x: Tensor, chosen: str) -> bool:
+    """Whether torch's own functions, one after the other, are the faster implementation for `x`."""
+    return chosen == "torch" and x.device.type == "cpu" and x.numel() < FEW
+
+
 @cache
 def float32_products(device: torch.device) -> str:
     """How kernels make float32 products: of three TF32 ones where the GPU has TF32, exactly elsewhere."""
     if device.type != "cuda" or torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
         return "ieee"
     return "tf32x3"
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Leave dtypes as they are where autocast is on."""
+    on = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()
 
 
 def device_guard(x: Tensor) -> AbstractContextManager[object]:

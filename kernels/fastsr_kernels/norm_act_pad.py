@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .backend import LIBRARY, AotCase, choose, device_guard, jit, tl, triton
+from .backend import LIBRARY, AotCase, better_plain, choose, device_guard, jit, no_autocast, tl, triton
 from .reflect_pad import (
     aligned,
     check_pad,
@@ -66,10 +66,10 @@ def norm_act_pad(
     check_norm(x, x.shape[1], weight, bias, pad, eps)
     if not slope >= 0:
         raise ValueError(f"slope={slope} is negative; give 0 (ReLU) or more, 1 for no activation")
-    chosen = choose(x, impl)
-    result: Tensor = _NormActPad.apply(
-        x, weight, bias, float(slope), pad, eps, "torch" if x.dtype == torch.float64 else chosen
-    )
+    chosen = "torch" if x.dtype == torch.float64 else choose(x, impl)
+    if better_plain(x, chosen):
+        return plain(definition, x, weight, bias, slope=slope, pad=pad, eps=eps)
+    result: Tensor = _NormActPad.apply(x, weight, bias, float(slope), pad, eps, chosen)
     return result
 
 
@@ -77,6 +77,12 @@ def definition(x: Tensor, weight: Tensor, bias: Tensor, slope: float, pad: int, 
     """`norm_act_pad` by torch's own functions, one after the other."""
     normal = F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
     return F.pad(F.leaky_relu(normal, slope), (pad,) * 4, mode="reflect")
+
+
+def plain(definition: Callable[..., Tensor], *tensors: Tensor, **numbers: float) -> Tensor:
+    """Return what `definition` gives, untouched by autocast and in NHWC memory."""
+    with no_autocast(tensors[0].device):
+        return definition(*tensors, **numbers).contiguous(memory_format=torch.channels_last)
 
 
 def check_picture(name: str, x: Tensor) -> None:
@@ -134,7 +140,7 @@ def differentiate(
     """Return the gradients of `function` for those of `inputs` that are `wanted`, themselves differentiable."""
     # Inputs may depend on each other, or be the same: differentiated is by views, which nothing else depends on.
     views = [x.view_as(x) for x in inputs]
-    with torch.autocast(gradient.device.type, enabled=False):
+    with no_autocast(gradient.device):
         output = function(*views)
         asked = [view for view, want in zip(views, wanted, strict=False) if want]
         found = iter(torch.autograd.grad(output, asked, gradient, create_graph=True))

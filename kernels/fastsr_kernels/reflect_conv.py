@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .backend import LIBRARY, choose, no_override
+from .backend import LIBRARY, better_plain, choose, no_autocast, no_override
 from .backend import explain as explain_choice
 from .reflect_conv_kernels import Problem, launch_dgrad, launch_forward, launch_wgrad
 from .reflect_pad import empty_nhwc
@@ -83,7 +83,12 @@ def reflect_conv2d(
     if pad is None:
         pad = w.shape[2] // 2, w.shape[3] // 2
     _check_pad(x, w, pad)
-    result: Tensor = _Conv.apply(x, w, b, stride, pad, _choose(x, impl))
+    chosen = _choose(x, impl)
+    if better_plain(x, chosen):
+        with no_autocast(x.device):
+            padded = functional.pad(x, (pad[1], pad[1], pad[0], pad[0]), mode="reflect") if any(pad) else x
+            return _nhwc(functional.conv2d(padded, w, b, stride))
+    result: Tensor = _Conv.apply(x, w, b, stride, pad, chosen)
     return result
 
 
@@ -250,7 +255,7 @@ def _forward(x: Tensor, w: Tensor, b: Tensor | None, stride: int, rows: int, col
     chosen = _look_up(impl, "forward", problem, x)
     if chosen not in VENDOR:
         return launch_forward(x, w, b, problem, chosen)
-    with torch.autocast(x.device.type, enabled=False):  # or the products would be made in another dtype
+    with no_autocast(x.device):
         return _nhwc(functional.conv2d(_pad(x, problem, chosen), _nhwc(w), b, stride))
 
 
@@ -262,7 +267,7 @@ def _dgrad(g: Tensor, w: Tensor, height: int, width: int, stride: int, rows: int
     chosen = _look_up(impl, "dgrad", problem, g)
     if chosen not in VENDOR:
         return launch_dgrad(g, w, problem, chosen)
-    with torch.autocast(g.device.type, enabled=False):
+    with no_autocast(g.device):
         x = empty_nhwc(g, problem.batch, problem.inputs, *problem.padded)  # nothing but its shape is read
         return _fold(_nhwc(_backward(_nhwc(g), x, _nhwc(w), stride, X)), problem, chosen)
 
@@ -275,7 +280,7 @@ def _wgrad(x: Tensor, g: Tensor, height: int, width: int, stride: int, rows: int
     chosen = _look_up(impl, "wgrad", problem, x)
     if chosen not in VENDOR:
         return launch_wgrad(x, g, problem)
-    with torch.autocast(x.device.type, enabled=False):
+    with no_autocast(x.device):
         return _nhwc(_weight_gradient(_nhwc(g), _pad(x, problem, chosen), problem))
 
 
@@ -329,7 +334,10 @@ def _backward(g: Tensor, x: Tensor, w: Tensor, stride: int, wanted: int) -> Tens
 def _nhwc(x: Tensor) -> Tensor:
     """`x` in channels_last, its strides those of `empty_nhwc` also where a side of 1 leaves a choice."""
     c, h, w = x.shape[1:]
-    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, (h * w * c, 1, w * c, c))
+    strides = (h * w * c, 1, w * c, c)
+    if x.stride() == strides:
+        return x
+    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, strides)
 
 
 # Which implementation

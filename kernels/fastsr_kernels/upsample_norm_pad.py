@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .backend import LIBRARY, AotCase, choose, device_guard, jit, tl, triton
+from .backend import LIBRARY, AotCase, better_plain, choose, device_guard, jit, no_autocast, tl, triton
 from .norm_act_pad import (
     OPTIONS,
     WARPS,
@@ -33,6 +33,7 @@ from .norm_act_pad import (
     differentiate,
     differentiate_norm,
     merge,
+    plain,
     split,
     statistics,
     strides,
@@ -79,10 +80,10 @@ def upsample_norm_pad(
     if (*skip.shape[:1], *skip.shape[2:]) != (deep.shape[0], 2 * deep.shape[2], 2 * deep.shape[3]):
         raise ValueError(f"deep must be half as large as skip, {tuple(skip.shape)}, not {tuple(deep.shape)}")
     check_norm(skip, skip.shape[1] + deep.shape[1], weight, bias, pad, eps)
-    chosen = choose(skip, impl)
-    result: Tensor = _UpsampleNormPad.apply(
-        skip, deep, weight, bias, pad, eps, "torch" if skip.dtype == torch.float64 else chosen
-    )
+    chosen = "torch" if skip.dtype == torch.float64 else choose(skip, impl)
+    if better_plain(deep, chosen):
+        return plain(definition, skip, deep, weight, bias, pad=pad, eps=eps)
+    result: Tensor = _UpsampleNormPad.apply(skip, deep, weight, bias, pad, eps, chosen)
     return result
 
 
@@ -236,13 +237,10 @@ def _adjoint(g: Tensor) -> Tensor:
 
 def _smooth(x: Tensor) -> Tensor:
     """U^T U x / 4."""
-    for axis in (2, 3):
-        last = x.shape[axis] - 1
-        y = 0.625 * x
-        for target, source, length in ((0, 1, last), (1, 0, last), (0, 0, 1), (last, last, 1)):
-            y.narrow(axis, target, length).add_(x.narrow(axis, source, length), alpha=0.1875)
-        x = y
-    return x
+    axis = torch.tensor([0.1875, 0.625, 0.1875], dtype=x.dtype, device=x.device)
+    kernel = axis.outer(axis).expand(x.shape[1], 1, 3, 3)
+    with no_autocast(x.device):
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
 # The kernels. A program makes some pixels of `deep`, or of the result, and a block of the channels of `deep`.

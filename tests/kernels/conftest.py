@@ -41,6 +41,12 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if not item.get_closest_marker("triton")]
 
 
+@pytest.fixture(autouse=True)
+def no_short_cut(monkeypatch):
+    """Pictures as small as a test's would be left to torch's own functions: these have `test_few_elements.py`."""
+    monkeypatch.setattr(backend, "FEW", 0)
+
+
 @pytest.fixture
 def kernel_device():
     """The device on which Triton kernels run in this process."""
