@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,10 +42,11 @@ WARM_UP = 2
 _step: Callable[[], object]
 
 
-def prepare(rival: str, preset: str, side: int, threads: int) -> None:
-    """Build a rival in this process, which does nothing else."""
+def prepare(rival: str, preset: str, side: int, threads: int, cache: str) -> None:
+    """Build a rival in this process, which does nothing else; what it compiles goes to the folder `cache`."""
     global _step
     torch.set_num_threads(threads)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
     recipe = super_resolution(preset, FACTOR)
     dtype = resolve_dtype(None, torch.device("cpu"))
     if rival == OURS_COMPILED:
@@ -87,11 +91,14 @@ def convolution_share() -> float:
 def measure(preset: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Return a row for each rival."""
     spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
-    arguments = preset, side, torch.get_num_threads()
-    processes = {
-        rival: ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=(rival, *arguments)) for rival in rivals
-    }
-    try:
+    with ExitStack() as stack:
+        processes = {}
+        for rival in rivals:
+            # An empty cache for each: what a user's first call pays is a compilation.
+            cache = stack.enter_context(tempfile.TemporaryDirectory())
+            arguments = rival, preset, side, torch.get_num_threads(), cache
+            process = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=arguments)
+            processes[rival] = stack.enter_context(process)
         first = {rival: process.submit(seconds).result() for rival, process in processes.items()}
         times: dict[str, list[float]] = {rival: [] for rival in rivals}
         for turn in range(WARM_UP + rounds):
@@ -116,9 +123,6 @@ def measure(preset: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: in
                 }
             )
         return rows
-    finally:
-        for process in processes.values():
-            process.shutdown()
 
 
 def line(row: dict[str, Any], compared: dict[str, Any]) -> str:

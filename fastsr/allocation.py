@@ -18,9 +18,8 @@ USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 * 2**20, M_TRIM_THRESHOLD: 64 *
 def freed_memory_kept() -> Iterator[None]:
     """Let the process keep what it frees, and give it back at the end.
 
-    A step of a fit on the CPU allocates and frees every activation. By default glibc maps each of them anew and the
-    system clears it page by page, a sixth to a third of the time of a step (``python -m benchmarks.dip_cpu_step``).
-    Does nothing where there is no glibc. The setting is that of the process: other threads allocate likewise meanwhile.
+    A step of a fit on the CPU allocates and frees every activation. By default glibc maps each of them anew, and the
+    system clears it page by page. Does nothing where there is no glibc. The setting is that of the process: other threads allocate likewise meanwhile.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

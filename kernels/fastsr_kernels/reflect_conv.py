@@ -289,7 +289,7 @@ def _wgrad(x: Tensor, g: Tensor, height: int, width: int, stride: int, rows: int
 VENDOR = ("torch", "padded")
 X, W = 0, 1
 BAND_PIXELS = 2**14
-"""Outputs of a band of the weight's gradient on a CPU, where oneDNN makes that of larger pictures at half the speed."""
+"""Outputs of a band of the weight's gradient on a CPU: oneDNN makes that of larger pictures more slowly by the pixel."""
 
 
 def _pad(x: Tensor, problem: Problem, impl: str) -> Tensor:
