@@ -19,7 +19,8 @@ def freed_memory_kept() -> Iterator[None]:
     """Let the process keep what it frees, and give it back at the end.
 
     A step of a fit on the CPU allocates and frees every activation. By default glibc maps each of them anew, and the
-    system clears it page by page. Does nothing where there is no glibc. The setting is that of the process: other threads allocate likewise meanwhile.
+    system clears it page by page. Does nothing where there is no glibc. The setting is that of the process: other
+    threads allocate likewise meanwhile.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
