@@ -67,6 +67,17 @@ def deterministic_convolutions() -> Iterator[None]:
         torch.backends.cudnn.deterministic = before
 
 
+@contextmanager
+def default_float32() -> Iterator[None]:
+    """Make what is made without a dtype in float32, whatever the caller's default is."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def available_memory(device: torch.device) -> int | None:
     """Bytes that an allocation on `device` can still get; None where the system does not say."""
     if device.type == "cuda":

@@ -51,7 +51,8 @@ def report() -> tuple[list[str], bool]:
                 passed, outcome = False, f"FAILED: {type(problem).__name__}: {problem}"
             healthy &= passed
             lines.append(f"  {name:<17} {chosen:<7} {outcome}  ({reason})")
-        chosen, reason = _dip_steps(device)
+        works, chosen, reason = _dip_steps(device)
+        healthy &= works
         lines.append(f"  {'dip steps':<17} {chosen:<7} {reason}")
     if len(devices) == 1:
         lines += ["", "GPU: PyTorch finds none"]
@@ -127,22 +128,27 @@ def _relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float(torch.linalg.vector_norm(found.cpu() - expected) / torch.linalg.vector_norm(expected))
 
 
-def _dip_steps(device: torch.device) -> tuple[str, str]:
-    """Return whether the steps of `fastsr.dip` run as one CUDA graph, "graph" or "eager", and the reason in words."""
+def _dip_steps(device: torch.device) -> tuple[bool, str, str]:
+    """Return whether steps of `fastsr.dip` work, whether as one CUDA graph ("graph", "eager"), and why, in words."""
     if device.type != "cuda":
-        return "eager", f"CUDA graphs need a GPU, the tensors are on {device.type}"
-    recipe = Recipe(HourglassConfig(channels=(16, 16)), steps=WARM_UP + 1)
-    observation = torch.rand(1, 3, 8, 8, device=device)
-    step = Step(observation, Downscale((32, 32), (8, 8)), (32, 32), recipe, seed=0, dtype=resolve_dtype(None, device))
-    graphed = Graphed(step, device)
+        return True, "eager", f"CUDA graphs need a GPU, the tensors are on {device.type}"
+    recipe = Recipe(HourglassConfig(channels=(16, 16)), steps=WARM_UP + 2, optimizer="muon")
+    observation, operator = torch.rand(1, 3, 8, 8, device=device), Downscale((32, 32), (8, 8))
+    plain, captured = (
+        Step(observation, operator, (32, 32), recipe, seed=0, dtype=resolve_dtype(None, device)) for _ in range(2)
+    )
+    graphed = Graphed(captured, device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said here
             for _ in range(recipe.steps):
+                plain()
                 graphed()
+        if not torch.equal(plain.loss, captured.loss):
+            return False, "WRONG", f"replayed, the loss is {captured.loss.item()}, not {plain.loss.item()}"
     except Exception as problem:
-        return "FAILED", f"{type(problem).__name__}: {problem}"
-    return ("graph", "captured") if graphed.problem is None else ("eager", f"no capture: {graphed.problem}")
+        return False, "FAILED", f"{type(problem).__name__}: {problem}"
+    return True, *(("graph", "captured") if graphed.problem is None else ("eager", f"no capture: {graphed.problem}"))
 
 
 CHECKS: dict[str, Callable[[torch.device], tuple[float, float]]] = {

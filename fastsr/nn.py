@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from fastsr_kernels.reflect_conv import reflect_conv2d
 
 __all__ = ["ReflectConv2d"]
 
-Pair = int | tuple[int, int]
-
 
 class ReflectConv2d(nn.Conv2d):
     """Convolution with reflection padding, by `fastsr_kernels.reflect_conv.reflect_conv2d`.
 
-    A drop-in for ``nn.Conv2d(..., padding=kernel_size // 2, padding_mode="reflect")``: the same parameters under the
-    same names, with the same initial values. Groups and dilation are not supported.
+    Takes the place of ``nn.Conv2d(..., padding=kernel_size // 2, padding_mode="reflect")``: the same parameters under
+    the same names, with the same initial values. There are no groups and no dilation, and batches only.
 
     Args:
         in_channels: of the input.
@@ -26,28 +28,47 @@ class ReflectConv2d(nn.Conv2d):
             kernel, 0 for an input that has its border already.
         bias: whether there is one.
         impl: see `reflect_conv2d`.
+        device: of the parameters.
+        dtype: of the parameters.
+
+    Raises:
+        TypeError: `kernel_size` or `padding` is not one whole number or two.
     """
+
+    padding: tuple[int, int]
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Pair,
+        kernel_size: int | Sequence[int],
         stride: int = 1,
-        padding: Pair | None = None,
-        bias: bool = True,
+        padding: int | Sequence[int] | None = None,
         *,
+        bias: bool = True,
         impl: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
     ):
-        kernel = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
-        pad = (padding, padding) if isinstance(padding, int) else padding or (kernel[0] // 2, kernel[1] // 2)
-        super().__init__(in_channels, out_channels, kernel, stride, pad, bias=bias, padding_mode="reflect")
-        self.pad, self.impl = pad, impl
+        kernel = _pair("kernel_size", kernel_size)
+        pad = (kernel[0] // 2, kernel[1] // 2) if padding is None else _pair("padding", padding)
+        options: dict[str, Any] = {"bias": bias, "padding_mode": "reflect", "device": device, "dtype": dtype}
+        super().__init__(in_channels, out_channels, kernel, stride, pad, **options)
+        if type(stride) is not int or stride not in (1, 2):
+            raise ValueError(f"stride={stride!r} is not supported; give 1 or 2")
+        self.impl = impl
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, h, w), in NHWC memory."""
-        return reflect_conv2d(x, self.weight, self.bias, self.stride[0], self.impl, self.pad)
+        return reflect_conv2d(x, self.weight, self.bias, self.stride[0], self.impl, self.padding)
 
     def extra_repr(self) -> str:
         """Return the arguments, for printing."""
         return super().extra_repr() if self.impl is None else f"{super().extra_repr()}, impl={self.impl!r}"
+
+
+def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    numbers = (value, value) if type(value) is int else value
+    if not isinstance(numbers, (tuple, list)) or [type(number) for number in numbers] != [int, int]:
+        raise TypeError(f"{name}={value!r} is not supported; give a whole number, or two")
+    return numbers[0], numbers[1]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fastsr_kernels.backend import no_autocast
 from fastsr_kernels.noise import add_noise
 
 from ..allocation import freed_memory_kept
-from ..device import deterministic_convolutions
+from ..device import default_float32, deterministic_convolutions
 from .graph import Graphed
 from .network import Hourglass
 from .optimizers import Muon
@@ -66,7 +68,7 @@ def fit(
     """
     step = Step(observation, operator, size, recipe, seed=seed, dtype=dtype)
     run = Graphed(step, observation.device) if observation.is_cuda else step
-    with freed_memory_kept():
+    with nullcontext() if observation.is_cuda else freed_memory_kept():
         for number in range(1, recipe.steps + 1):
             run()
             yield State(number, step.image, step.loss)
@@ -107,7 +109,7 @@ class Step:
 
     def __call__(self) -> None:
         """Do the step."""
-        with deterministic_convolutions():
+        with deterministic_convolutions(), no_autocast(self._z.device):
             self._do()
 
     def _do(self) -> None:
@@ -124,21 +126,21 @@ class Step:
             optimizer.step()
         self._number += 1
         # A plain mean until the window is full: the first, empty outputs would otherwise linger.
-        share = (1 / self._number).clamp_min(1 - self._recipe.average)
+        share = (1 / self._number.float()).clamp_min(1 - self._recipe.average)
         self.image.lerp_(output.detach(), share)
         self.loss.copy_(loss.detach())
 
 
 def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
     """Return the recipe's network with PyTorch's default initial weights, drawn from `generator` alone."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), default_float32():
         torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
         return Hourglass(recipe.network)
 
 
 def rate(recipe: Recipe, step: Tensor) -> Tensor:
     """Return the learning rates at `step`, an integer tensor counted from 0, over those of the recipe."""
-    return 1 - (1 - recipe.final_rate) * (2 * step / recipe.steps - 1).clamp_min(0)
+    return 1 - (1 - recipe.final_rate) * (2 * step.float() / recipe.steps - 1).clamp_min(0)
 
 
 def make_optimizers(weights: Weights, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:

@@ -51,12 +51,22 @@ class Graphed:
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()
+        # Captured is on the stream of the warm-up, to which what autograd keeps from it belongs. A capture that fails
+        # does not give the caller's stream back: the outer context does. Other threads may use the GPU meanwhile.
+        captured = torch.cuda.graph(graph, stream=self._aside, capture_error_mode="thread_local")
         try:
-            with torch.cuda.device(self._device), torch.cuda.graph(graph):
+            with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream()), captured:
                 self._step()
         except RuntimeError as error:
-            self.problem = str(error).partition("\n")[0]
+            self.problem = _first_cause(error)
             message = f"the steps run one kernel at a time, for they cannot be captured: {self.problem}"
             warnings.warn(message, RuntimeWarning, stacklevel=4)
         else:
             self._graph = graph
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return the first line of what went wrong first: ending a spoilt capture is an error of its own."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).partition("\n")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,8 @@ class Weights:
 
     def __init__(self, network: nn.Module, device: torch.device):
         """Move the parameters of `network` to `device`."""
-        named = dict(network.named_parameters())
+        # Sizes that are multiples of 8 first: what lies behind an odd one would be loaded number by number.
+        named = dict(sorted(network.named_parameters(), key=lambda item: -math.gcd(item[1].numel(), 8)))
         self.shapes = {name: p.shape for name, p in named.items()}
         parts = [
             torch.cat([_to_nhwc(p.detach()).flatten().float() for p in named.values() if (p.ndim == 4) == is_matrix])

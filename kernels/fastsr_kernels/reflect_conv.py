@@ -26,7 +26,7 @@ from torch.nn import functional
 from .backend import LIBRARY, better_plain, choose, no_autocast, no_override
 from .backend import explain as explain_choice
 from .reflect_conv_kernels import Problem, launch_dgrad, launch_forward, launch_wgrad
-from .reflect_pad import empty_nhwc
+from .reflect_pad import empty_nhwc, reflect_pad
 
 __all__ = ["describe", "explain", "reflect_conv2d"]
 
@@ -84,10 +84,13 @@ def reflect_conv2d(
         pad = w.shape[2] // 2, w.shape[3] // 2
     _check_pad(x, w, pad)
     chosen = _choose(x, impl)
+    if any(pad) and _pads_first(x, w, stride, pad, chosen):
+        # As a step of its own the padded copy is kept for the gradient of w, which would make it again.
+        x = reflect_pad(x, pad, "triton" if chosen == "padded" else "torch")
+        pad = 0, 0
     if better_plain(x, chosen):
         with no_autocast(x.device):
-            padded = functional.pad(x, (pad[1], pad[1], pad[0], pad[0]), mode="reflect") if any(pad) else x
-            return _nhwc(functional.conv2d(padded, w, b, stride))
+            return _nhwc(functional.conv2d(x, w, b, stride))
     result: Tensor = _Conv.apply(x, w, b, stride, pad, chosen)
     return result
 
@@ -121,13 +124,15 @@ def _check(x: Tensor, w: Tensor, b: Tensor | None, stride: int) -> None:
         raise ValueError(f"w must be (O, {x.shape[1]}, kh, kw) for x of shape {tuple(x.shape)}, not {tuple(w.shape)}")
     if b is not None and b.shape != w.shape[:1]:
         raise ValueError(f"b must be ({w.shape[0]},) for w of shape {tuple(w.shape)}, not {tuple(b.shape)}")
-    if isinstance(stride, bool) or stride not in (1, 2):
+    if type(stride) is not int or stride not in (1, 2):
         raise ValueError(f"stride must be 1 or 2, not {stride!r}")
     if not all(1 <= size <= LARGEST_KERNEL for size in w.shape[2:]):
         raise ValueError(f"the kernel w must be 1 to {LARGEST_KERNEL} pixels high and wide, not {tuple(w.shape[2:])}")
 
 
 def _check_pad(x: Tensor, w: Tensor, pad: tuple[int, int]) -> None:
+    if not isinstance(pad, tuple) or [type(n) for n in pad] != [int, int]:
+        raise TypeError(f"pad must be two whole numbers, (rows, columns), not {pad!r}")
     for name, side, size, reflected in zip(("high", "wide"), x.shape[2:], w.shape[2:], pad, strict=True):
         if not 0 <= reflected < size:
             raise ValueError(f"pad must be from 0 to {size - 1} for a kernel of {tuple(w.shape[2:])}, not {pad}")
@@ -152,6 +157,13 @@ def _choose(x: Tensor, impl: str | None) -> str:
     if impl in (None, "auto"):
         return "auto" if no_override() else "gather"
     return "gather" if impl == "triton" else impl
+
+
+def _pads_first(x: Tensor, w: Tensor, stride: int, pad: tuple[int, int], chosen: str) -> bool:
+    """Whether the convolution is to work on a padded copy of `x`."""
+    if chosen == "auto" and not torch.compiler.is_compiling():  # a compiled call leaves the choice to the operator
+        chosen = _look_up(chosen, "forward", Problem.of(x.shape, w.shape, stride, pad), x)
+    return chosen in VENDOR and x.numel() > 0
 
 
 class _Conv(torch.autograd.Function):

@@ -493,11 +493,11 @@ def _tile(pixels: int, width: int) -> tuple[int, int]:
 
 
 def _generation(device: torch.device) -> str:
-    """The kind of GPU that the tiles are for: "hip", "ampere" (and older), or "hopper" (and newer)."""
+    """The kind of GPU that the tiles are for: "hip", "hopper" (and its like for data centres), or "ampere"."""
     if torch.version.hip is not None:
         return "hip"
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < (9, 0):
-        return "ampere"
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] not in (9, 10):
+        return "ampere"  # sm_120 too, which has no more shared memory than that
     return "hopper"
 
 

@@ -237,7 +237,8 @@ def _adjoint(g: Tensor) -> Tensor:
 
 def _smooth(x: Tensor) -> Tensor:
     """U^T U x / 4."""
-    axis = torch.tensor([0.1875, 0.625, 0.1875], dtype=x.dtype, device=x.device)
+    axis = x.new_full((3,), 0.1875)  # not `torch.tensor`: a copy from the host cannot be captured in a graph
+    axis[1] = 0.625
     kernel = axis.outer(axis).expand(x.shape[1], 1, 3, 3)
     with no_autocast(x.device):
         return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
@@ -340,6 +341,7 @@ def _deep_apply_kernel(
     stride_n: tl.tensor,
     stride_h: tl.tensor,
     stride_w: tl.tensor,
+    first_channel: tl.tensor,
     out_channels: tl.tensor,
     pixels: tl.tensor,
     PAD: tl.constexpr,
@@ -347,9 +349,10 @@ def _deep_apply_kernel(
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    """Write all pixels of the result, the border's too, in the `channels` that are made of `deep`."""
+    """Write all pixels of the result, the border's too, in the `channels` from `first_channel` on."""
     channels, stride_n, out_channels = aligned(channels, ALIGN), aligned(stride_n, ALIGN), aligned(out_channels, ALIGN)
     stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    first_channel = aligned(first_channel, ALIGN)
     channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
     here = channel < channels
     pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
@@ -363,7 +366,7 @@ def _deep_apply_kernel(
     scale = tl.load(rstd + channel, mask=here) * tl.load(weight + channel, mask=here)
     center, shift = tl.load(mean + channel, mask=here), tl.load(bias + channel, mask=here)
     value = (value - center[None, :]) * scale[None, :] + shift[None, :]
-    at = pixel.to(tl.int64)[:, None] * out_channels + channel[None, :]
+    at = pixel.to(tl.int64)[:, None] * out_channels + (first_channel + channel)[None, :]
     tl.store(y + at, value.to(y.dtype.element_ty), mask=mask)
 
 
@@ -375,6 +378,7 @@ def _adjoint_kernel(
     rstd: tl.tensor,
     t: tl.tensor,
     partial: tl.tensor,
+    first_channel: tl.tensor,
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
@@ -395,6 +399,7 @@ def _adjoint_kernel(
     channels, g_stride_n, stride_n = aligned(channels, ALIGN), aligned(g_stride_n, ALIGN), aligned(stride_n, ALIGN)
     g_stride_h, g_stride_w = aligned(g_stride_h, ALIGN), aligned(g_stride_w, ALIGN)
     stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    first_channel = aligned(first_channel, ALIGN)
     channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
     here = channel < channels
     center, spread = tl.load(mean + channel, mask=here, other=0), tl.load(rstd + channel, mask=here, other=0)
@@ -413,14 +418,15 @@ def _adjoint_kernel(
         images_h = 1 + 2 * tl.max(_near_edge(row, height, PAD)).to(tl.int32)
         images_w = 1 + 2 * tl.max(_near_edge(column, width, PAD)).to(tl.int32)
         total = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-        for image in range(images_h * images_w):
-            for tap_h in tl.static_range(4):
-                at_h, weight_h = _source(row, tap_h, image // images_w, 2 * height, PAD)
-                for tap_w in tl.static_range(4):
-                    at_w, weight_w = _source(column, tap_w, image % images_w, 2 * width, PAD)
-                    factor = weight_h * weight_w
-                    at = picture + at_h.to(tl.int64) * g_stride_h + at_w.to(tl.int64) * g_stride_w
-                    total += factor[:, None] * _pixel(at, channel, mask & (factor > 0)[:, None])
+        # Only the taps of a row are unrolled: sixteen loads at once would cost the registers of half the programs.
+        for line_of_taps in range(4 * images_h * images_w):
+            tap_h, image = line_of_taps % 4, line_of_taps // 4
+            at_h, weight_h = _source(row, tap_h, image // images_w, 2 * height, PAD)
+            for tap_w in tl.static_range(4):
+                at_w, weight_w = _source(column, tap_w, image % images_w, 2 * width, PAD)
+                factor = weight_h * weight_w
+                at = picture + at_h.to(tl.int64) * g_stride_h + at_w.to(tl.int64) * g_stride_w
+                total += factor[:, None] * _pixel(at, first_channel + channel, mask & (factor > 0)[:, None])
         offset = address(pixel, height, width, stride_n, stride_h, stride_w)
         value = tl.load(x + offset[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
         tl.store(t + pixel.to(tl.int64)[:, None] * channels + channel[None, :], total.to(t.dtype.element_ty), mask=mask)
@@ -438,18 +444,18 @@ def _near_edge(i: tl.tensor, size: tl.tensor, PAD: tl.constexpr) -> tl.tensor:
 
 @jit
 def _source(
-    i: tl.tensor, TAP: tl.constexpr, image: tl.tensor, size: tl.tensor, PAD: tl.constexpr
+    i: tl.tensor, tap: tl.tensor, image: tl.tensor, size: tl.tensor, PAD: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Return where a padded axis holds the sample TAP of the four that U makes of sample `i`, and its weight.
+    """Return where a padded axis holds the sample `tap` of the four that U makes of sample `i`, and its weight.
 
     The axis has `size` samples without its border. Image 0 is the sample itself; 1 and 2 are its mirror images before
     and behind, of weight zero where there are none. Beyond the edge U repeats it: so do the samples here.
     """
-    sample = tl.minimum(tl.maximum(2 * i - 1 + TAP, 0), size - 1)
+    sample = tl.minimum(tl.maximum(2 * i - 1 + tap, 0), size - 1)
     place = tl.where(image == 0, sample, tl.where(image == 1, -sample, 2 * (size - 1) - sample))
     outside = ((place < 0) & (place >= -PAD)) | ((place >= size) & (place < size + PAD))
     held = tl.where(image == 0, place >= 0, outside)
-    weight = 0.75 if (TAP == 1) | (TAP == 2) else 0.25
+    weight = tl.where((tap == 1) | (tap == 2), 0.75, 0.25)
     return place + PAD, tl.where(held, weight, 0.0)
 
 
@@ -513,16 +519,18 @@ def _run_in_triton(
     apply_norm(skip, y[:, :beside], weight[:beside], bias[:beside], mean[:beside], rstd[:beside], 1.0, pad)
     deep = channels_adjacent(deep)
     pixels = y.shape[0] * y.shape[2] * y.shape[3]
-    out = y[:, beside:]
-    blocks = nhwc_blocks(deep.shape[1], deep.stride(), out.stride())
+    # All of y, not the view of its last channels: memory is loaded and stored several numbers at a time only if the
+    # kernel knows how its address is aligned.
+    blocks = nhwc_blocks(deep.shape[1], deep.stride(), y.stride(), (beside,) * 4)
     grid = triton.cdiv(pixels, blocks["BLOCK_PIXELS"]), triton.cdiv(deep.shape[1], blocks["BLOCK_CHANNELS"])
     with device_guard(deep):
         _deep_apply_kernel[grid](
             deep,
-            out,
+            y,
             *(vector[beside:] for vector in (weight, bias, mean, rstd)),
             *deep.shape[1:],
             *strides(deep),
+            beside,
             y.stride(3),
             pixels,
             PAD=pad,
@@ -554,23 +562,23 @@ def _run_backward_in_triton(
     dskip, *skip_sums = differentiate_norm(
         g[:, :beside], skip, weight[:beside], bias[:beside], mean[:beside], rstd[:beside], 1.0, pad
     )
-    ddeep, *deep_sums = _differentiate_deep(g[:, beside:], deep, weight[beside:], mean[beside:], rstd[beside:], pad)
+    ddeep, *deep_sums = _differentiate_deep(g, beside, deep, weight[beside:], mean[beside:], rstd[beside:], pad)
     dweight, dbias = (torch.cat(pair) for pair in zip(skip_sums, deep_sums, strict=True))
     return dskip, ddeep, dweight, dbias
 
 
 def _differentiate_deep(
-    g: Tensor, deep: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, pad: int
+    g: Tensor, beside: int, deep: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, pad: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     deep = channels_adjacent(deep)
     channels = deep.shape[1]
     pixels = deep.shape[0] * deep.shape[2] * deep.shape[3]
-    blocks = nhwc_blocks(channels, deep.stride(), g.stride())
+    blocks = nhwc_blocks(channels, deep.stride(), g.stride(), (beside,) * 4)
     programs, per_program = split(pixels, blocks["BLOCK_PIXELS"])
     channel_blocks = triton.cdiv(channels, blocks["BLOCK_CHANNELS"])
     partial = deep.new_empty(programs, 2, channels, dtype=torch.float32)
     t, dx = empty_nhwc(deep, *deep.shape), empty_nhwc(deep, *deep.shape)
-    sizes = *deep.shape[1:], *strides(g), *strides(deep), pixels
+    sizes = beside, *deep.shape[1:], *strides(g), *strides(deep), pixels
     with device_guard(deep):
         _adjoint_kernel[programs, channel_blocks](
             g, deep, mean, rstd, t, partial, *sizes, per_program, PAD=pad, **blocks, **OPTIONS
@@ -599,7 +607,7 @@ def aot_cases() -> list[AotCase]:
     vectors = dict.fromkeys(("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial"), "*fp32")
     integers = (
         *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),
-        *("out_channels", "pixels", "pixels_per_program"),
+        *("first_channel", "out_channels", "pixels", "pixels_per_program"),
     )
     return [
         AotCase(

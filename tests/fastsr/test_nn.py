@@ -1,5 +1,7 @@
 """The module against torch's, whose weights it takes."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -43,13 +45,25 @@ def test_padding_may_be_there_already():
     assert conv(x).shape == (1, 5, 4, 5)
 
 
+def test_parameters_are_made_as_asked():
+    conv = ReflectConv2d(3, 5, [3, 2], device="meta", dtype=torch.float16, bias=False)
+    assert (conv.weight.device.type, conv.weight.dtype) == ("meta", torch.float16)
+    assert (conv.weight.shape, conv.padding, conv.bias) == ((5, 3, 3, 2), (1, 1), None)
+
+
 def test_prints_what_it_is():
     assert "padding_mode=reflect" in repr(ReflectConv2d(3, 5, 3))
     assert "impl='torch'" in repr(ReflectConv2d(3, 5, 3, impl="torch"))
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="stride must be 1 or 2, not 3"):
-        ReflectConv2d(3, 5, 3, stride=3)(torch.zeros(1, 3, 6, 7))
+    for stride in (3, (1, 2), True):
+        with pytest.raises(ValueError, match=f"stride={re.escape(repr(stride))} is not supported; give 1 or 2"):
+            ReflectConv2d(3, 5, 3, stride=stride)
+    for name, value in (("kernel_size", 3.0), ("kernel_size", (3, 3, 3)), ("padding", "same"), ("padding", (1, None))):
+        with pytest.raises(TypeError, match=f"{name}={re.escape(repr(value))} is not supported; give a whole number"):
+            ReflectConv2d(3, 5, **{"kernel_size": 3, name: value})
+    with pytest.raises(TypeError, match="positional arguments"):
+        ReflectConv2d(3, 5, 3, 1, 1, 2)  # a dilation, in torch
     with pytest.raises(ValueError, match="kernel w must be 1 to 9 pixels"):
         ReflectConv2d(3, 5, 11)(torch.zeros(1, 3, 20, 20))

@@ -47,6 +47,12 @@ def no_short_cut(monkeypatch):
     monkeypatch.setattr(backend, "FEW", 0)
 
 
+@pytest.fixture(autouse=True)
+def exact_products(monkeypatch):
+    """On a GPU, torch lets convolutions make TF32 products of float32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture
 def kernel_device():
     """The device on which Triton kernels run in this process."""

@@ -112,13 +112,22 @@ def test_the_global_generator_and_defaults_are_left_alone():
 
 def test_the_callers_default_dtype_and_device_do_not_matter():
     small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    expected = fastsr.dip(small, 2, **QUICK)
     torch.set_default_dtype(torch.float64)
     try:
-        assert fastsr.dip(small, 2, **QUICK).shape == (16, 16, 3)
+        assert np.array_equal(fastsr.dip(small, 2, **QUICK), expected)
     finally:
         torch.set_default_dtype(torch.float32)
     with torch.device("meta"):
-        assert fastsr.dip(small, 2, **QUICK).shape == (16, 16, 3)
+        assert np.array_equal(fastsr.dip(small, 2, **QUICK), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_callers_autocast_does_not_matter(dtype):
+    small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
+    expected = fastsr.dip(small, 2, **QUICK, dtype=dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.array_equal(fastsr.dip(small, 2, **QUICK, dtype=dtype), expected)
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -21,18 +21,21 @@ class Recorder:
     def __init__(self, monkeypatch, error=None):
         self.done, self.capturing, self.error = [], False, error
         nothing = lambda *args, **kwargs: contextlib.nullcontext()  # noqa: E731
-        monkeypatch.setattr(torch.cuda, "device", nothing)
+        for name in ("device", "stream", "current_stream"):
+            monkeypatch.setattr(torch.cuda, name, nothing)
         monkeypatch.setattr(torch.cuda, "graph", self.graph)
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
         monkeypatch.setattr(Graphed, "_run_aside", lambda graphed: graphed._step())
 
     @contextlib.contextmanager
-    def graph(self, graph):
+    def graph(self, graph, stream, capture_error_mode):
         self.capturing = True
         try:
             yield
         finally:
             self.capturing = False
+            if self.error:
+                raise RuntimeError("a capture was spoilt")  # as CUDA does, instead of the cause
 
     def step(self):
         if self.capturing and self.error:
@@ -65,23 +68,44 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_is(monkeypatch):
     assert graphed.problem == "CUDA error: operation not permitted"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@on_gpu
 @pytest.mark.parametrize("recipe", [super_resolution("fast", 4), Recipe(HourglassConfig((16, 16)), steps=9)])
 def test_replays_do_what_the_steps_do(recipe):
-    observation = torch.rand(1, 3, 16, 16, device="cuda")
-
-    def steps(wrap):
-        operator = Downscale((64, 64), (16, 16))
-        step = dip_fit.Step(observation, operator, (64, 64), recipe, seed=0, dtype=torch.bfloat16)
-        run, losses = wrap(step), []
-        for _ in range(WARM_UP + 6):
-            run()
-            losses.append(step.loss.item())
-        return losses, step.image, run
-
-    losses, image, _ = steps(lambda step: step)
-    replayed, replayed_image, graphed = steps(lambda step: Graphed(step, observation.device))
+    losses, image, _ = steps(recipe, lambda step: step)
+    replayed, replayed_image, graphed = steps(recipe, lambda step: Graphed(step, torch.device("cuda")))
     assert graphed.problem is None
     assert replayed == losses
     assert len(set(losses)) == len(losses)
     assert torch.equal(replayed_image, image)
+
+
+@on_gpu
+def test_an_operator_that_reads_a_number_is_not_captured():
+    recipe = Recipe(HourglassConfig((16, 16)), steps=9)
+
+    def reading(x):
+        return Downscale((64, 64), (16, 16))(x) * (x.sum().item() > 0)
+
+    losses, image, _ = steps(recipe, lambda step: step, reading)
+    stream = torch.cuda.current_stream()
+    with pytest.warns(RuntimeWarning, match="cannot be captured"):
+        replayed, replayed_image, graphed = steps(recipe, lambda step: Graphed(step, torch.device("cuda")), reading)
+    assert torch.cuda.current_stream() == stream
+    assert "spoil" not in graphed.problem
+    assert "previous error" not in graphed.problem
+    assert replayed == losses
+    assert torch.equal(replayed_image, image)
+
+
+def steps(recipe, wrap, operator=None):
+    operator = operator or Downscale((64, 64), (16, 16))
+    observation = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).cuda()
+    step = dip_fit.Step(observation, operator, (64, 64), recipe, seed=0, dtype=torch.bfloat16)
+    run, losses = wrap(step), []
+    for _ in range(WARM_UP + 6):
+        run()
+        losses.append(step.loss.item())
+    return losses, step.image, run
