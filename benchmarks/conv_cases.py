@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.measure import Call, Case, agrees_with, random
-from fastsr_kernels.reflect_conv import RIVALS, describe, reflect_conv2d
+from fastsr_kernels.reflect_conv import RIVALS, VENDOR, describe, reflect_conv2d
 from fastsr_kernels.reflect_conv_kernels import Problem
 
 ALLOWED = 1e-2
@@ -54,6 +54,8 @@ LAYERS = (
     Layer(128, 128, kernel=1, border_there=True),
     Layer(68, 64, border_there=True),
     Layer(36, 32, border_there=True),
+    Layer(132, 128, side=64, border_there=True),
+    Layer(132, 128, side=16, border_there=True),
 )
 
 
@@ -66,11 +68,12 @@ def cases(device: torch.device, smoke: bool) -> Iterator[Case]:
             (layer.outputs, layer.inputs, *problem.kernel),
             (1, layer.outputs, problem.out_height, problem.out_width),
         )
-        inputs = partial(random, device, torch.bfloat16, torch.channels_last, *shapes)
+        inputs = partial(_inputs, device, problem, shapes)
         for pass_ in PASSES:
             reference = agrees_with(_ours(pass_, problem, "torch"), ALLOWED, device.type)
             on_cpu = {"torch": _ours(pass_, problem, "torch")}
-            calls = {impl: _ours(pass_, problem, impl) for impl in RIVALS} if device.type == "cuda" else on_cpu
+            impls = [impl for impl in RIVALS if _is_its_own(impl, pass_, problem)]
+            calls = {impl: _ours(pass_, problem, impl) for impl in impls} if device.type == "cuda" else on_cpu
             rivals = {name: (call, reference) for name, call in calls.items()}
             if problem.pad != (0, 0):
                 rivals[FPAD] = (_separate(pass_, problem), reference)
@@ -86,18 +89,43 @@ def cases(device: torch.device, smoke: bool) -> Iterator[Case]:
             )
 
 
+def _inputs(device: torch.device, problem: Problem, shapes: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
+    """x, w, the gradient g for the result, and x with its border, which torch keeps from the forward pass."""
+    x, w, g = random(device, torch.bfloat16, torch.channels_last, *shapes)
+    return x, w, g, _pad(x, problem)
+
+
+def _pad(x: Tensor, problem: Problem) -> Tensor:
+    rows, columns = problem.pad
+    return F.pad(x, (columns, columns, rows, rows), mode="reflect") if any(problem.pad) else x
+
+
+def _is_its_own(impl: str, pass_: str, problem: Problem) -> bool:
+    """Whether an implementation is not another one by a second name, for this work."""
+    if impl == "padded":
+        return problem.pad != (0, 0)
+    return impl != "descriptor" or (problem.stride == 1 and pass_ != "wgrad")
+
+
 def _count(shape: tuple[int, ...]) -> int:
     return torch.Size(shape).numel()
 
 
 def _ours(pass_: str, problem: Problem, impl: str) -> Call:
-    """One of the library's implementations: of x, w and the gradient g for the result."""
+    """One of the library's implementations: of x, w, the gradient g for the result, and x with its border."""
     stride, pad = problem.stride, problem.pad
     ops = torch.ops.fastsr
-    calls: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-        "forward": lambda x, w, g: reflect_conv2d(x, w, None, stride, impl, pad),
-        "dgrad": lambda x, w, g: ops.reflect_conv2d_dgrad(g, w, *x.shape[2:], stride, *pad, impl),
-        "wgrad": lambda x, w, g: ops.reflect_conv2d_wgrad(x, g, *w.shape[2:], stride, *pad, impl),
+
+    def wgrad(x: Tensor, w: Tensor, g: Tensor, padded: Tensor) -> Tensor:
+        # What works on a padded copy has kept it.
+        of, border = (padded, (0, 0)) if impl in VENDOR else (x, pad)
+        found: Tensor = ops.reflect_conv2d_wgrad(of, g, *w.shape[2:], stride, *border, impl)
+        return found
+
+    calls: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+        "forward": lambda x, w, g, padded: reflect_conv2d(x, w, None, stride, impl, pad),
+        "dgrad": lambda x, w, g, padded: ops.reflect_conv2d_dgrad(g, w, *x.shape[2:], stride, *pad, impl),
+        "wgrad": wgrad,
     }
     return calls[pass_]
 
@@ -114,15 +142,13 @@ def _separate(pass_: str, problem: Problem) -> Call:
         found: Tensor = aten.convolution_backward(g, x, w, None, steps, [0, 0], [1, 1], False, [0, 0], 1, wanted)[index]
         return found
 
-    def dgrad(x: Tensor, w: Tensor, g: Tensor) -> Tensor:
-        padded = torch.empty((1, x.shape[1], *problem.padded), dtype=x.dtype, device=x.device)
-        padded = padded.contiguous(memory_format=torch.channels_last)
+    def dgrad(x: Tensor, w: Tensor, g: Tensor, padded: Tensor) -> Tensor:
         folded: Tensor = aten.reflection_pad2d_backward(gradient(padded, w, g, [True, False, False]), x, border)
         return folded
 
-    calls: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-        "forward": lambda x, w, g: F.conv2d(F.pad(x, border, mode="reflect"), w, stride=problem.stride),
+    calls: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+        "forward": lambda x, w, g, padded: F.conv2d(_pad(x, problem), w, stride=problem.stride),
         "dgrad": dgrad,
-        "wgrad": lambda x, w, g: gradient(F.pad(x, border, mode="reflect"), w, g, [False, True, False]),
+        "wgrad": lambda x, w, g, padded: gradient(padded, w, g, [False, True, False]),
     }
     return calls[pass_]

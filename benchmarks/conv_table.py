@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu_queue import ITEMS, fingerprint
 from benchmarks.report import RESULTS
 from fastsr_kernels.reflect_conv import RIVALS, TABLE
 
@@ -40,9 +41,10 @@ def table(reports: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def main(results: Path = RESULTS, target: Path = TABLE) -> int:
     """Write the table; return 1 where there is nothing to make it of."""
     reports = [json.loads(path.read_text()) for path in sorted(results.glob(f"*/{ITEM}.json"))]
-    done = [report for report in reports if report["status"] == "done"]
+    (item,) = (item for item in ITEMS if item.name == ITEM)
+    done = [report for report in reports if report["status"] == "done" and report["fingerprint"] == fingerprint(item)]
     if not done:
-        print(f"no {ITEM}.json below {results}: nothing was measured", file=sys.stderr)
+        print(f"no {ITEM}.json below {results} of the sources as they are: nothing was measured", file=sys.stderr)
         return 1
     target.write_text(json.dumps(table(done), indent=1) + "\n")
     print(f"{target}: {', '.join(report['device'] for report in done)}")

@@ -16,8 +16,10 @@ from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS, steps
 from fastsr.dip.recipes import Recipe, super_resolution
 
 FACTOR = 8
-TARGETS = {"paper": 2.0, "fast": 0.8}
-"""Preset -> milliseconds a step that a 512x512 result may take on an H200."""
+TARGETS = {"paper": (2.0, 10.0), "fast": (0.8, 1.0)}
+"""Preset -> the milliseconds a step, and the seconds a whole call, that a 512x512 result may take on an H200."""
+MUON_FACTOR = 4
+"""At which the fast preset's steps are Muon's; they are timed too."""
 REPEATS = 3
 STRAIGHTFORWARD_STEPS = 50
 
@@ -32,7 +34,7 @@ def run(
     """
     picture = torch.rand(3, side // FACTOR, side // FACTOR, generator=torch.Generator().manual_seed(0))
     rows = []
-    for preset, target in TARGETS.items():
+    for preset, (target, target_of_call) in TARGETS.items():
         recipe = super_resolution(preset, FACTOR)
         row: dict[str, Any] = {"preset": preset, "side": side, "rival": OURS, "counts": counts}
         row["psnr_of_fit"] = _check(picture, preset, counts[1], device)
@@ -40,18 +42,27 @@ def run(
             pairs = [[_seconds(picture, preset, count, device) for count in counts] for _ in range(REPEATS)]
             step = median(long - short for short, long in pairs) / (counts[1] - counts[0])
             row["milliseconds_per_step"] = step * 1e3
-            row["target_milliseconds"] = target
+            row["target_milliseconds"], row["target_seconds_of_whole_call"] = target, target_of_call
             row["seconds_besides"] = median(short for short, _ in pairs) - counts[0] * step
             row["seconds_of_whole_call"] = _seconds(picture, preset, recipe.steps, device)
+            row["met"] = step * 1e3 < target and row["seconds_of_whole_call"] < target_of_call
             print(
                 f"{preset}, {side}x{side}: {step * 1e3:.2f} ms a step (target {target} ms), "
-                f"{row['seconds_of_whole_call']:.2f} s for all {recipe.steps}",
+                f"{row['seconds_of_whole_call']:.2f} s for all {recipe.steps} (target {target_of_call} s): "
+                f"{'met' if row['met'] else 'MISSED'}",
                 flush=True,
             )
         rows.append(row)
         for rival in (EAGER, NHWC, COMPILED):
             rows.append({"preset": preset, "side": side, "rival": rival})
             rows[-1] |= _straightforward(rival, recipe, device, side, timed)
+    if timed:
+        short, long = (_seconds(picture, "fast", count, device, MUON_FACTOR) for count in counts)
+        step = (long - short) / (counts[1] - counts[0])
+        side_of_muon = side // FACTOR * MUON_FACTOR
+        rows.append({"preset": "fast", "side": side_of_muon, "rival": f"{OURS}, Muon"})
+        rows[-1]["milliseconds_per_step"] = step * 1e3
+        print(f"fast with Muon, {side_of_muon}x{side_of_muon}: {step * 1e3:.2f} ms a step", flush=True)
     return {"rows": rows}
 
 
@@ -72,10 +83,10 @@ def _check(picture: torch.Tensor, preset: str, count: int, device: str) -> float
     return psnr[-1]
 
 
-def _seconds(picture: torch.Tensor, preset: str, count: int, device: str) -> float:
+def _seconds(picture: torch.Tensor, preset: str, count: int, device: str, factor: int = FACTOR) -> float:
     """The seconds of a call; its result lies on the CPU, so that the device has finished."""
     start = time.perf_counter()
-    fastsr.dip(picture, FACTOR, preset=preset, steps=count, device=device, progress=False)
+    fastsr.dip(picture, factor, preset=preset, steps=count, device=device, progress=False)
     return time.perf_counter() - start
 
 

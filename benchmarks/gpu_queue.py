@@ -53,8 +53,7 @@ KERNELS = "kernels/fastsr_kernels/"
 HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
 DIP = (
     "fastsr/dip/*.py",
-    "fastsr/nn.py",
-    "fastsr/consistency.py",
+    *(f"fastsr/{name}.py" for name in ("allocation", "consistency", "device", "nn")),
     f"{KERNELS}*.py",
     f"{KERNELS}reflect_conv_table.json",
 )
@@ -120,7 +119,7 @@ ITEMS = (
         why="milliseconds a step of fastsr.dip at 512x512 (targets: paper 2.0, fast 0.8), against a straightforward "
         "module, eager and compiled",
         function="benchmarks.dip_step:run",
-        minutes=4,
+        minutes=5,
         sources=(*DIP, "benchmarks/dip_step.py", "benchmarks/straightforward.py"),
     ),
 )

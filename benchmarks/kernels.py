@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks import conv_cases
 from benchmarks.measure import Call, Case, Check, agrees_with, measure, random, relative_error
+from fastsr.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise, philox_normals, stream
 from fastsr_kernels.reflect_conv import RIVALS
@@ -258,8 +259,9 @@ def norms() -> dict[str, Any]:
 
 
 def convolutions() -> dict[str, Any]:
-    """The convolutions on the GPU, for the queue."""
-    return run("conv", torch.device("cuda"))
+    """The convolutions on the GPU, for the queue; as in `fastsr.dip`, by cuDNN's deterministic algorithms."""
+    with deterministic_convolutions():
+        return run("conv", torch.device("cuda"))
 
 
 def main() -> None:

@@ -319,7 +319,8 @@ def _run(
         n = philox_normals(z.numel(), *counters, dtype).view(z.shape)
     else:
         numbers = (seed if seed_from is None else int(seed_from), step if step_from is None else int(step_from))
-        n = torch.randn(z.shape, generator=torch.Generator().manual_seed(generator_seed(*numbers)))
+        generator = torch.Generator().manual_seed(generator_seed(*numbers))
+        n = torch.randn(z.shape, generator=generator, dtype=torch.float32)
     return torch.add(z, n, alpha=sigma, out=out)
 
 

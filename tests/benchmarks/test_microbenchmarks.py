@@ -11,6 +11,7 @@ from benchmarks import (
     correctness,
     dip_cpu_step,
     dip_step,
+    gpu_queue,
     kernels,
     measure,
     resize_cpu,
@@ -103,7 +104,9 @@ def test_the_table_takes_the_plainest_of_the_fastest():
 def test_no_table_without_a_measurement(tmp_path, capsys):
     assert conv_table.main(tmp_path, tmp_path / "table.json") == 1
     assert "nothing was measured" in capsys.readouterr().err
+    (item,) = (item for item in gpu_queue.ITEMS if item.name == "reflect-conv")
     report = {"status": "done", "device": "some GPU", "result": {"rows": rows_of("a", torch=1)}}
+    report["fingerprint"] = gpu_queue.fingerprint(item)
     (tmp_path / "some-gpu").mkdir()
     (tmp_path / "some-gpu" / "reflect-conv.json").write_text(json.dumps(report))
     assert conv_table.main(tmp_path, tmp_path / "table.json") == 0
