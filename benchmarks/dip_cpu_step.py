@@ -29,7 +29,7 @@ from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS, steps
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
-from fastsr.dip.recipes import super_resolution
+from fastsr.dip.recipes import upscale
 
 FACTOR = 8
 SIDES = (256, 512)
@@ -47,7 +47,7 @@ def prepare(rival: str, preset: str, side: int, threads: int, cache: str) -> Non
     global _step
     torch.set_num_threads(threads)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-    recipe = super_resolution(preset, FACTOR)
+    recipe = upscale(preset, FACTOR)
     dtype = resolve_dtype(None, torch.device("cpu"))
     if rival == OURS_COMPILED:
         _compile_network()

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import fastsr
-from fastsr.dip.recipes import super_resolution
+from fastsr.dip.recipes import upscale
 
 from .report import RESULTS, environment, kept_rows, save
 
@@ -56,7 +56,7 @@ def measure(name: str, factor: int, method: str, data: Path) -> dict[str, Any]:
 
 def recipe(method: str, factor: int) -> str:
     """Return what a method consists of, in words that change when it does."""
-    return method if method == "bicubic" else str(super_resolution(method, factor))
+    return method if method == "bicubic" else str(upscale(method, factor))
 
 
 def psnr(a: Any, b: Any, **protocol: Any) -> float:

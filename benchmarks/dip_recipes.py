@@ -20,14 +20,14 @@ from PIL import Image
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
-from fastsr.dip.recipes import Recipe, super_resolution
+from fastsr.dip.recipes import Recipe, upscale
 from fastsr.images import read
 
 from .dip_crops import SIDE, centre_crop, psnr
 from .report import RESULTS, environment, kept_rows, save
 
 IMAGES = ("zebra", "monarch")
-SMALL, LARGE = super_resolution("fast", 4), super_resolution("fast", 8)
+SMALL, LARGE = upscale("fast", 4), upscale("fast", 8)
 
 
 def channels(recipe: Recipe, *widths: int) -> Recipe:

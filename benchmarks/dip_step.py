@@ -13,7 +13,7 @@ import torch
 
 import fastsr
 from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS, steps
-from fastsr.dip.recipes import Recipe, super_resolution
+from fastsr.dip.recipes import Recipe, upscale
 
 FACTOR = 8
 TARGETS = {"paper": (2.0, 10.0), "fast": (0.8, 1.0)}
@@ -35,7 +35,7 @@ def run(
     picture = torch.rand(3, side // FACTOR, side // FACTOR, generator=torch.Generator().manual_seed(0))
     rows = []
     for preset, (target, target_of_call) in TARGETS.items():
-        recipe = super_resolution(preset, FACTOR)
+        recipe = upscale(preset, FACTOR)
         row: dict[str, Any] = {"preset": preset, "side": side, "rival": OURS, "counts": counts}
         row["psnr_of_fit"] = _check(picture, preset, counts[1], device)
         if timed:

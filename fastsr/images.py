@@ -7,7 +7,7 @@ puts the result back into the kind and dtype that came.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -103,16 +103,28 @@ class Picture:
         alpha, so that what is invisible cannot bleed into what is seen; alpha becomes `fn_alpha(alpha)`, the same
         linear map as `fn`, or is resized by the bicubic kernel.
         """
-        if self.alpha is None:
-            return self.like(fn(self.pixels))
-        premultiplied = fn(self.pixels * self.alpha)
-        alpha = self.alpha
-        if fn_alpha is not None:
-            alpha = fn_alpha(alpha)  # overshoots where the colours do: clipped first, it would not cancel
-        elif alpha.shape[-2:] != premultiplied.shape[-2:]:
-            from .resize import imresize
+        colours = fn(self.premultiplied)
+        return self.remade(colours, None if fn_alpha is None or self.alpha is None else fn_alpha(self.alpha))
 
-            alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:])).clamp(0, 1)
+    @property
+    def premultiplied(self) -> Tensor:
+        """The colours multiplied by alpha, (N, C, H, W); `pixels` where there is no transparency."""
+        return self.pixels if self.alpha is None else self.pixels * self.alpha
+
+    def remade(self, premultiplied: Tensor, alpha: Tensor | None = None) -> Any:
+        """Return the image, of the kind that came, of colours multiplied by alpha, (N, C, H', W').
+
+        `alpha` may overshoot as the colours do: clipped first, it would not cancel. None resizes that which came by
+        the bicubic kernel.
+        """
+        if self.alpha is None:
+            return self.like(premultiplied)
+        if alpha is None:
+            alpha = self.alpha
+            if alpha.shape[-2:] != premultiplied.shape[-2:]:
+                from .resize import imresize
+
+                alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:])).clamp(0, 1)
         alpha = alpha.to(premultiplied.device)
         visible = alpha > TOLERANCE
         pixels = torch.where(visible, premultiplied / torch.where(visible, alpha, 1), 0)
@@ -170,11 +182,25 @@ def each(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
     For what needs more of a picture than its colours: its integer levels, its alpha, what errors call it. Raises
     what `transform` does.
     """
-    if isinstance(img, (list, tuple)):
-        if not img:
-            raise InputError(f"{name} is an empty list; give at least one image")
-        return [each(one, fn, f"{name}[{index}]") for index, one in enumerate(img)]
-    return fn(read(img, name), name)
+    return arranged(img, (fn(read(one, what), what) for one, what in single(img, name)))
+
+
+def single(img: Any, name: str = "img") -> list[tuple[Any, str]]:
+    """Return every image of `img`, which is one or a list or tuple of them, with what errors call it.
+
+    Raises:
+        InputError: a list is empty.
+    """
+    if not isinstance(img, (list, tuple)):
+        return [(img, name)]
+    if not img:
+        raise InputError(f"{name} is an empty list; give at least one image")
+    return [found for index, one in enumerate(img) for found in single(one, f"{name}[{index}]")]
+
+
+def arranged(img: Any, results: Iterator[Any]) -> Any:
+    """Return the `results`, one for each image that `single` yields of `img`, as the lists in which those came."""
+    return [arranged(one, results) for one in img] if isinstance(img, (list, tuple)) else next(results)
 
 
 def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tensor:

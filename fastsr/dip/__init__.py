@@ -2,64 +2,77 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..consistency import Downscale
-from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
+from ..device import available_memory, require_memory
 from ..errors import InputError, InputTypeError, Interrupted
-from ..images import Picture, each
-from ..resize import LARGEST_SIDE
-from .fit import State, fit
+from ..images import Picture, arranged, read, single
+from ..masks import read_known
+from .arguments import Options, check_options, target_size
+from .fit import State
+from .jobs import FILLING, Job, run
 from .memory import fit_memory
-from .network import HourglassConfig
-from .recipes import Recipe, super_resolution
+from .recipes import Recipe
+from .tasks import pose, recipe_for
 
-SMALLEST_SIDE = 4
 STEPS_BETWEEN_REPORTS = 10
 
 
 def dip(
     img: Any,
-    factor: float = 4,
+    factor: float | None = None,
     *,
-    preset: str = "fast",
+    task: str = "upscale",
+    mask: Any = None,
+    sigma: float | None = None,
+    operator: Callable[[Tensor], Tensor] | None = None,
+    preset: str | Recipe = "fast",
     steps: int | None = None,
+    early_stop: bool | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
-    consistency: bool = False,
+    consistency: bool | None = None,
     progress: bool = True,
     callback: Callable[[int, Tensor, State], None] | None = None,
 ) -> Any:
-    """Upscale a picture by fitting an untrained network to it; needs no training data and no weights.
+    """Upscale or restore a picture by fitting an untrained network to it; needs no training data and no weights.
 
-    The network's output x minimises ||A x - img||^2, A being the Lanczos-2 downscale by `factor`. The result is
-    the running average of the outputs.
+    The network's output x minimises ||A x - img||^2. A is the Lanczos-2 downscale by `factor` (the identity at
+    factor 1), and where there is a mask only known pixels count, so that every task can be joined with both. The
+    result is the running average of the outputs.
 
     Args:
         img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in
-            [0, 1]; a list or a batch is worked through one picture after the other. Sides of at least 4 pixels.
-        factor: how much larger the result is, more than 1; need not be an integer.
-        preset: "fast", or "paper" for the recipe of the paper.
-        steps: optimiser steps, instead of the preset's number.
+            [0, 1]; a list or a batch is worked through one picture after the other, on a GPU several small ones at
+            once. Sides of at least 4 pixels.
+        factor: how much larger the result is, need not be an integer; by default 4 for task "upscale", else 1.
+        task: "upscale"; "denoise"; "inpaint" for holes, text and watermarks under a mask; "restore" where only
+            scattered pixels are known.
+        mask: a grey picture of the size of `img`, of any kind, or a list of them for a list: white where a pixel is
+            to be filled in, black where it is known. Booleans are True where a pixel is filled in.
+        sigma: for task "denoise", the standard deviation of the noise in levels of 8 bits; None where it is unknown.
+        operator: A, where it is another: a linear, differentiable function of a tensor (1, C, H, W), the result,
+            to one of the size of `img`.
+        preset: "fast", "paper" for the recipe of the paper, or a `fastsr.dip.recipes.Recipe`.
+        steps: optimiser steps at the most, instead of the preset's number.
+        early_stop: end before the fit takes on noise: when its error has come down to `sigma`, or, where that is
+            unknown, when the outputs vary more again. By default on for task "denoise".
         seed: names the random numbers; on one CPU with as many threads, the same seed gives the same result, to the
             last bit.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
         dtype: "float32" or "bfloat16" for the activations; by default bfloat16 where the device computes in it.
-        consistency: move the result to the nearest picture whose downscale is `img`, then clip to [0, 1].
+        consistency: move the result to a picture near to it that agrees with `img`, through A and mask, then clip
+            to [0, 1]. By default on for tasks "inpaint" and "restore", where it keeps the known pixels.
         progress: show a bar with step, PSNR of the fit and time left, on a terminal and in notebooks.
-        callback: called after every step as ``callback(step, image, info)``: steps done, the average so far as a
-            (1, C, H, W) float32 tensor that later steps overwrite, and a `State` (`loss`, `psnr`).
+        callback: called after every step as ``callback(step, image, info)``: steps done, the result so far as a
+            (1, C, H, W) float32 tensor that later steps overwrite, and a `State` (`loss`, `psnr`, `picture`).
 
     Returns:
         The picture at round(H * factor) x round(W * factor), of the kind and dtype that came in (a path gives a
@@ -71,120 +84,133 @@ def dip(
         NotEnoughMemoryError: the fit would not fit into memory.
         Interrupted: Ctrl-C; its `image` is the picture reached so far (a list or a batch is dropped).
     """
-    options = check_options(factor, preset, steps, seed, device, dtype)
+    options = check_options(
+        factor,
+        task=task,
+        masked=mask is not None,
+        sigma=sigma,
+        operator=operator,
+        preset=preset,
+        steps=steps,
+        early_stop=early_stop,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        consistency=consistency,
+    )
     if callback is not None and not callable(callback):
         raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
-    single = not isinstance(img, (list, tuple))
-    interrupted = False
-
-    def check(picture: Picture, name: str) -> None:
-        size = target_size(picture.pixels, options.factor, name)
-        needed = fit_memory(network_for(picture.pixels), size, options.dtype)
-        require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
-
-    def fit_to(picture: Picture, name: str) -> Any:
-        check(picture, name)
-        return picture.map(upscale)
-
-    def network_for(pixels: Tensor) -> HourglassConfig:
-        return replace(options.recipe.network, output_channels=pixels.shape[1])
-
-    def upscale(pixels: Tensor) -> Tensor:
-        return torch.cat([upscale_one(picture, single and len(pixels) == 1) for picture in pixels.split(1)])
-
-    def upscale_one(pixels: Tensor, alone: bool) -> Tensor:
-        nonlocal interrupted
-        observation = pixels.detach().clone().to(options.device)
-        small, large = pixels.shape[-2:], target_size(pixels, options.factor)
-        recipe = replace(options.recipe, network=network_for(pixels))
-        operator = Downscale(large, (small[0], small[1]))
-        image = F.interpolate(observation, large, mode="bicubic")
-        with tqdm(total=recipe.steps, desc="dip", unit="step", disable=not (progress and _someone_looks())) as bar:
-            try:
-                for state in fit(observation, operator, large, recipe, seed=options.seed, dtype=options.dtype):
-                    image = state.image
-                    if not bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
-                        bar.set_postfix_str(f"PSNR of the fit {state.psnr:.2f} dB", refresh=False)
-                    bar.update()
-                    if callback is not None:
-                        callback(state.step, image, state)
-            except KeyboardInterrupt:
-                if not alone:
-                    raise
-                interrupted = True
-        if consistency:
-            image = operator.project(image, observation)
-        return image.clamp(0, 1).to(pixels.device)
-
     # A caller may have switched gradients off; without them there is nothing to fit by.
     with torch.inference_mode(False), torch.enable_grad():
-        if not single:
-            each(img, check)  # the last picture too, before the first is worked on
-        result = each(img, fit_to)
-    if interrupted:
-        raise Interrupted(result)
-    return result
+        call = _Call(options, single(img), _masks_for(img, mask), callback)
+        with tqdm(desc="dip", unit="step", disable=not (progress and _someone_looks())) as call.bar:
+            call.check()
+            try:
+                return arranged(img, call.results())
+            except KeyboardInterrupt:
+                if call.alone is None:
+                    raise
+                picture, job = call.alone
+                raise Interrupted(picture.remade(job.result().to(picture.pixels.device))) from None
 
 
-class Options(NamedTuple):
-    """The arguments of `dip` that are not about one picture, checked."""
+class _Call:
+    """One call of `dip`: its pictures, read one at a time, and their fits.
 
-    factor: float
-    recipe: Recipe
-    seed: int
-    device: torch.device
-    dtype: torch.dtype
+    Attributes:
+        bar: shows how far all of it is.
+        alone: the only picture and its fit, once that has begun; None where there are several.
+    """
+
+    bar: Any
+
+    def __init__(
+        self,
+        options: Options,
+        images: Sequence[tuple[Any, str]],
+        masks: Sequence[tuple[Any, str]],
+        callback: Callable[[int, Tensor, State], None] | None,
+    ):
+        self.alone: tuple[Picture, Job] | None = None
+        self._options, self._images, self._masks, self._callback = options, images, masks, callback
+        self._count = 0
+
+    def check(self) -> None:
+        """Raise what any picture, the last one too, cannot be worked on for; count the steps."""
+        steps = 0
+        for picture, known, name in self._pictures():
+            recipe, _ = self._demands(picture, known, name)
+            steps += recipe.steps * len(picture.pixels)
+            self._count += len(picture.pixels)
+        self.bar.reset(total=steps)
+
+    def results(self) -> Iterator[Any]:
+        """Yield the result of each image, of the kind that came."""
+        pictures: list[Picture] = []
+        parts: list[Tensor] = []
+        for part in run(self._jobs(pictures)):
+            parts.append(part.to(pictures[0].pixels.device))
+            if len(parts) == len(pictures[0].pixels):
+                yield pictures.pop(0).remade(torch.cat(parts))
+                parts.clear()
+
+    def _pictures(self) -> Iterator[tuple[Picture, Tensor | None, str]]:
+        """Read every image and its mask."""
+        for index, (image, name) in enumerate(self._images):
+            picture, known = read(image, name), None
+            if self._masks:
+                mask, mask_name = self._masks[index % len(self._masks)]
+                size = (picture.pixels.shape[-2], picture.pixels.shape[-1])
+                known = read_known(mask, size, mask_name, name)
+            yield picture, known, name
+
+    def _jobs(self, pictures: list[Picture]) -> Iterator[Job]:
+        """Yield the fit of every picture, adding to `pictures` what it belongs to."""
+        number = 0
+        for picture, known, name in self._pictures():
+            pictures.append(picture)
+            _, room = self._demands(picture, known, name)
+            for pixels in picture.premultiplied.split(1):
+                problem = pose(pixels, known, self._options)
+                job = Job(problem, self._options, number, room, self._report)
+                if self._count == 1:
+                    self.alone = picture, job
+                yield job
+                number += 1
+
+    def _demands(self, picture: Picture, known: Tensor | None, name: str) -> tuple[Recipe, float]:
+        """Return the recipe of a picture and the part of the device that its fit takes."""
+        options, pixels = self._options, picture.pixels
+        size = target_size(pixels, options.factor, name)
+        recipe = recipe_for(pixels.shape[1], known, options)
+        needed = fit_memory(recipe.network, size, options.dtype)
+        require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
+        available = available_memory(options.device)
+        if options.device.type != "cuda" or available is None:
+            return recipe, 1.0  # the threads of a CPU are all at work on one picture
+        return recipe, max(size[0] * size[1] / FILLING, needed / available)
+
+    def _report(self, state: State) -> None:
+        if not self.bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
+            of = f"picture {state.picture + 1} of {self._count}, " if self._count > 1 else ""
+            self.bar.set_postfix_str(f"{of}PSNR of the fit {state.psnr:.2f} dB", refresh=False)
+        self.bar.update()
+        if self._callback is not None:
+            self._callback(state.step, state.image, state)
 
 
-def check_options(
-    factor: float,
-    preset: str,
-    steps: int | None,
-    seed: int,
-    device: str | torch.device | None,
-    dtype: str | torch.dtype | None,
-) -> Options:
-    """Return what the arguments of `dip` mean, or raise what it raises; needs no picture."""
-    factor = check_factor(factor)
-    recipe = super_resolution(preset, factor)
-    if steps is not None:
-        recipe = replace(recipe, steps=check_steps(steps))
-    resolved = resolve_device(device)
-    return Options(factor, recipe, resolve_seed(seed), resolved, resolve_dtype(dtype, resolved))
-
-
-def check_factor(factor: Any) -> float:
-    """Return `factor` as a float when a picture can be enlarged by it."""
-    if isinstance(factor, bool) or not isinstance(factor, Real):
-        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give a number above 1, such as 4")
-    try:
-        value = float(factor)
-    except OverflowError:
-        value = math.inf
-    if not 1 < value < math.inf:
-        raise InputError(f"factor={factor!r} does not enlarge a picture; give a finite number above 1, such as 4")
-    return value
-
-
-def check_steps(steps: Any) -> int:
-    """Return `steps` when it is a number of steps."""
-    if isinstance(steps, bool) or not isinstance(steps, Integral):
-        raise InputTypeError(f"steps={steps!r} is a {type(steps).__name__}; give a whole number of at least 1")
-    if steps < 1:
-        raise InputError(f"steps={steps!r} is too few; give a whole number of at least 1")
-    return int(steps)
-
-
-def target_size(pixels: Tensor, factor: float, name: str = "img") -> tuple[int, int]:
-    """Return the (height, width) to which `factor` enlarges (N, C, H, W), when a network can be fitted to that."""
-    height, width = pixels.shape[-2:]
-    if min(height, width) < SMALLEST_SIDE:
+def _masks_for(img: Any, mask: Any) -> list[tuple[Any, str]]:
+    """Return the mask of each image with its name, or one for all of them; nothing where there is none."""
+    if mask is None:
+        return []
+    if not isinstance(mask, (list, tuple)):
+        return [(mask, "mask")]
+    images, masks = single(img), list(single(mask, "mask"))
+    if not isinstance(img, (list, tuple)) or len(images) != len(masks):
         raise InputError(
-            f"{name} is {width}x{height} pixels; Deep Image Prior needs at least {SMALLEST_SIDE} on each side"
+            f"mask is a list of {len(masks)} for {len(images)} images; give one mask, or one for each image"
         )
-    if max(height, width) * factor > LARGEST_SIDE:
-        raise InputError(f"factor={factor:g} enlarges {name}, {width}x{height} pixels, beyond {LARGEST_SIDE} a side")
-    return round(height * factor), round(width * factor)
+    return masks
 
 
 def _someone_looks() -> bool:

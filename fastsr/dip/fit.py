@@ -20,9 +20,13 @@ from .graph import Graphed
 from .network import Hourglass
 from .optimizers import Muon
 from .recipes import Recipe
+from .stopping import Stopping
 from .weights import Weights
 
 INPUT_RANGE = 0.1
+STEPS_BETWEEN_LOOKS = 10
+"""At a figure on the device, for which a GPU stops."""
+GREATEST_LOSS_OF_PSNR = 5.0
 
 
 @dataclass
@@ -31,13 +35,16 @@ class State:
 
     Attributes:
         step: optimiser steps done.
-        image: running average of the outputs (1, C, H, W), float32 in [0, 1]; updated in place.
+        image: what the fit gives if it ends here, (1, C, H, W) float32 in [0, 1]: the running average of the outputs,
+            or with a `Stopping` its best; updated in place.
         loss: mean squared error between the operator's view of the last output and the observation; likewise.
+        picture: number of the picture in a list or batch, from 0.
     """
 
     step: int
     image: Tensor
     loss: Tensor
+    picture: int = 0
 
     @property
     def psnr(self) -> float:
@@ -53,6 +60,8 @@ def fit(
     *,
     seed: int,
     dtype: torch.dtype,
+    observed: float = 1.0,
+    stopping: Stopping | None = None,
 ) -> Iterator[State]:
     """Fit a network whose output x minimises ||operator(x) - observation||^2; yield the state after every step.
 
@@ -65,13 +74,21 @@ def fit(
         recipe: network, optimiser and steps.
         seed: names the weights, the input and the noise.
         dtype: precision of activations; weights and the loss are float32.
+        observed: the part of the observation that is known, where the operator is 0 in the rest; the loss is the mean
+            over it.
+        stopping: what may end the fit before the recipe's last step.
     """
-    step = Step(observation, operator, size, recipe, seed=seed, dtype=dtype)
+    step = Step(observation, operator, size, recipe, seed=seed, dtype=dtype, observed=observed, stopping=stopping)
     run = Graphed(step, observation.device) if observation.is_cuda else step
+    image = step.image if stopping is None else stopping.image
     with nullcontext() if observation.is_cuda else freed_memory_kept():
         for number in range(1, recipe.steps + 1):
             run()
-            yield State(number, step.image, step.loss)
+            if recipe.guarded and number % STEPS_BETWEEN_LOOKS == 0:
+                step.look()
+            yield State(number, image, step.loss)
+            if stopping is not None and number % STEPS_BETWEEN_LOOKS == 0 and stopping.finished():
+                return
 
 
 class Step:
@@ -91,21 +108,30 @@ class Step:
         *,
         seed: int,
         dtype: torch.dtype,
+        observed: float = 1.0,
+        stopping: Stopping | None = None,
     ):
         """Arguments are those of `fit`."""
         device = observation.device
         self._observation, self._operator, self._recipe = observation, operator, recipe
-        self._seed, self._dtype = seed, dtype
+        self._seed, self._dtype, self._observed, self._stopping = seed, dtype, observed, stopping
         generator = torch.Generator("cpu").manual_seed(seed)
         self._network = build(recipe, generator)
         self._weights = Weights(self._network, device)
-        shape = (1, recipe.network.input_channels, *size)
-        z = INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        z = make_input(recipe, size, generator)
         self._z = z.to(device, dtype, memory_format=torch.channels_last)
         self._optimizers = make_optimizers(self._weights, recipe)
         self._number = torch.zeros((), dtype=torch.int64, device=device)
         self.image = observation.new_zeros(1, observation.shape[1], *size)
         self.loss = observation.new_zeros(())
+        self._good: list[Tensor] | None = None
+        self._good_loss = math.inf
+        if stopping is not None:
+            stopping.begin(self.image)
+
+    @property
+    def _parameters(self) -> tuple[Tensor, Tensor]:
+        return self._weights.matrices, self._weights.vectors
 
     def __call__(self) -> None:
         """Do the step."""
@@ -116,9 +142,9 @@ class Step:
         noisy = add_noise(self._z, self._recipe.noise, seed=self._seed, step=self._number)
         self._weights.install(self._dtype)
         output = self._network(noisy)
-        loss = F.mse_loss(self._operator(output), self._observation)
-        parameters = self._weights.matrices, self._weights.vectors
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        loss = F.mse_loss(self._operator(output), self._observation) / self._observed
+        gradients = torch.autograd.grad(loss, self._parameters)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         factor = rate(self._recipe, self._number)
         for optimizer, learning_rate in self._optimizers:
@@ -129,6 +155,22 @@ class Step:
         share = (1 / self._number.float()).clamp_min(1 - self._recipe.average)
         self.image.lerp_(output.detach(), share)
         self.loss.copy_(loss.detach())
+        if self._stopping is not None:
+            self._stopping.watch(self._number, output.detach(), self.image, self.loss)
+
+    def look(self) -> None:
+        """Return to the weights of the last look if the fit has lost `GREATEST_LOSS_OF_PSNR` since; else keep these.
+
+        Adam with its constant rate is thrown back now and then, and would drag the average along.
+        """
+        loss = self.loss.item()
+        if self._good is not None and loss > self._good_loss * 10 ** (GREATEST_LOSS_OF_PSNR / 10):
+            with torch.no_grad():
+                for parameter, good in zip(self._parameters, self._good, strict=True):
+                    parameter.copy_(good)
+        else:
+            self._good = [parameter.detach().clone() for parameter in self._parameters]
+            self._good_loss = loss
 
 
 def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
@@ -136,6 +178,16 @@ def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), default_float32():
         torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
         return Hourglass(recipe.network)
+
+
+def make_input(recipe: Recipe, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Return the network's input, (1, input_channels, H, W): uniform noise, or the grid of x and y from 0 to 1."""
+    if recipe.input == "grid":
+        axes = [torch.linspace(0, 1, side, device="cpu", dtype=torch.float32) for side in size]
+        rows, columns = torch.meshgrid(*axes, indexing="ij")
+        return torch.stack([columns, rows])[None]
+    shape = (1, recipe.network.input_channels, *size)
+    return INPUT_RANGE * torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
 
 
 def rate(recipe: Recipe, step: Tensor) -> Tensor:

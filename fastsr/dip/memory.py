@@ -37,7 +37,7 @@ def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
         network = Hourglass(config)
     weights = Weights(network, torch.device("cpu"))
     weights.install(dtype)
-    own = {tensor.untyped_storage().data_ptr() for tensor in (network.body.skip.conv.weight, weights.vectors)}
+    own = {tensor.untyped_storage().data_ptr() for tensor in (network.head.weight, weights.vectors)}
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

@@ -23,10 +23,12 @@ class HourglassConfig:
 
     Attributes:
         channels: width of the main branch at every scale, finest first; its length is the number of scales.
-        skip_channels: width of the skip branch, the same at every scale.
-        input_channels: depth of the input noise.
+        skip_channels: width of the skip branch, the same at every scale; 0 for none.
+        input_channels: depth of the input.
         output_channels: 3 for colour, 1 for grey.
         upsampling: "bilinear" or "nearest".
+        down_kernel: side of the kernels on the way down, odd; those on the way up are 3x3.
+        mix: whether each scale ends with a 1x1 convolution.
     """
 
     channels: tuple[int, ...] = (128, 128, 128, 128, 128)
@@ -34,14 +36,21 @@ class HourglassConfig:
     input_channels: int = 32
     output_channels: int = 3
     upsampling: str = "bilinear"
+    down_kernel: int = 3
+    mix: bool = True
+
+    @property
+    def border(self) -> int:
+        """Pixels that the kernels on the way down reach beyond a picture's edge."""
+        return self.down_kernel // 2
 
     def padded(self, side: int) -> int:
-        """Return the side at which the network works: halved exactly at every scale, and at least 2 at the last.
+        """Return the side at which the network works: halved exactly at every scale.
 
-        Two pixels are the least that a 3x3 convolution with reflection padding takes.
+        The last scale has more pixels than `border`, the least that reflection padding takes.
         """
         multiple = 2 ** len(self.channels)
-        return max(2, -(-side // multiple)) * multiple
+        return max(self.border + 1, -(-side // multiple)) * multiple
 
 
 class ConvNormAct(nn.Module):
@@ -66,30 +75,47 @@ class Scale(nn.Module):
 
     def __init__(self, config: HourglassConfig, level: int, inputs: int):
         super().__init__()
-        width = config.channels[level]
+        self.config = config
+        width, kernel = config.channels[level], config.down_kernel
         deepest = level + 1 == len(config.channels)
         below = width if deepest else config.channels[level + 1]
-        self.upsampling = config.upsampling
-        self.skip = ConvNormAct(inputs, config.skip_channels, 1)
-        self.down = nn.ModuleList([ConvNormAct(inputs, width, 3, stride=2), ConvNormAct(width, width, 3)])
+        both = config.skip_channels + below
+        self.skip = ConvNormAct(inputs, config.skip_channels, 1) if config.skip_channels else None
+        self.down = nn.ModuleList([ConvNormAct(inputs, width, kernel, stride=2), ConvNormAct(width, width, kernel)])
         self.deeper = None if deepest else Scale(config, level + 1, width)
-        self.norm = nn.BatchNorm2d(config.skip_channels + below, track_running_stats=False)
-        self.up = nn.ModuleList([ConvNormAct(config.skip_channels + below, width, 3), ConvNormAct(width, width, 1)])
+        self.norm = nn.BatchNorm2d(both, track_running_stats=False)
+        self.up = nn.ModuleList([ConvNormAct(both, width, 3)])
+        if config.mix:
+            self.up.append(ConvNormAct(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H + 2, W + 2), with its border, to (N, width, H, W); H and W are even at every scale."""
-        # The skip's kernel of one pixel needs no border: its part of x would be a copy, its part of the result is not.
-        skip = self.skip.conv(x)[:, :, 1:-1, 1:-1]
-        skip = norm_act_pad(skip, self.skip.norm.weight, self.skip.norm.bias, LEAKY_SLOPE, 0)
-        deep = self.down[0](x, pad=1)
-        deep = self.down[1](deep, pad=0) if self.deeper is None else self.deeper(self.down[1](deep, pad=1))
-        return self.up[1](self.up[0](self.meet(skip, deep), pad=0), pad=0)
+        """Map (N, inputs, H, W) with a border of `config.border` to (N, width, H, W); H, W are even at every scale."""
+        border = self.config.border
+        deep = self.down[0](x, pad=border)
+        deep = self.down[1](deep, pad=0) if self.deeper is None else self.deeper(self.down[1](deep, pad=border))
+        x = self.meet(self.skipped(x), deep)
+        for layer in self.up:
+            x = layer(x, pad=0)
+        return x
 
-    def meet(self, skip: Tensor, deep: Tensor) -> Tensor:
-        """Return the norm of `skip` (N, S, H, W) beside the upsampled `deep` (N, D, H / 2, W / 2), with a border."""
-        if self.upsampling == "bilinear":
+    def skipped(self, x: Tensor) -> Tensor | None:
+        """Return the skip branch of (N, inputs, H, W) with its border, without one: its kernel of one pixel needs none.
+
+        The input without border would be a copy, the convolution's result without it is none.
+        """
+        if self.skip is None:
+            return None
+        border = self.config.border
+        skip = self.skip.conv(x)[:, :, border:-border, border:-border]
+        return norm_act_pad(skip, self.skip.norm.weight, self.skip.norm.bias, LEAKY_SLOPE, 0)
+
+    def meet(self, skip: Tensor | None, deep: Tensor) -> Tensor:
+        """Return the norm of `skip` (N, S, H, W) beside `deep` (N, D, H / 2, W / 2) enlarged, with a border of 1."""
+        upsampling = self.config.upsampling
+        if skip is not None and upsampling == "bilinear":
             return upsample_norm_pad(skip, deep, self.norm.weight, self.norm.bias, pad=1)
-        both = torch.cat([skip, F.interpolate(deep, scale_factor=2, mode=self.upsampling)], 1)
+        large = F.interpolate(deep, scale_factor=2, mode=upsampling)
+        both = large if skip is None else torch.cat([skip, large], 1)
         return norm_act_pad(both, self.norm.weight, self.norm.bias, slope=1.0, pad=1)
 
 
@@ -113,7 +139,7 @@ class Hourglass(nn.Module):
         height, width = z.shape[-2:]
         for axis, side in ((-2, height), (-1, width)):
             z = reflect_to(z, axis, self.config.padded(side))
-        picture = self.head(self.body(reflect_pad(z, (1, 1))))[..., :height, :width]
+        picture = self.head(self.body(reflect_pad(z, (self.config.border,) * 2)))[..., :height, :width]
         return torch.sigmoid(picture + self.shift[:, None, None])  # in float32, the dtype of the shift
 
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fastsr.consistency import Downscale
 from fastsr.dip.fit import Step, fit
 from fastsr.dip.network import HourglassConfig
-from fastsr.dip.recipes import Recipe, super_resolution
+from fastsr.dip.recipes import Recipe, choose, upscale
 from fastsr.errors import InputError
 
 BF16 = torch.bfloat16
@@ -107,12 +107,12 @@ def test_psnr_is_that_of_the_last_output():
 
 def test_paper_recipe_is_the_papers():
     for factor, steps, noise in ((4, 2000, 0.03), (8, 5000, 0.05)):
-        recipe = super_resolution("paper", factor)
+        recipe = upscale("paper", factor)
         assert recipe.network == HourglassConfig((128,) * 5, 4, 32, 3, "bilinear")
         assert (recipe.steps, recipe.noise, recipe.optimizer) == (steps, noise, "adam")
         assert (recipe.learning_rate, recipe.betas) == (0.01, (0.9, 0.999))
 
 
 def test_unknown_preset_is_refused():
-    with pytest.raises(InputError, match="preset='best' is unknown; choose one of 'fast', 'paper'"):
-        super_resolution("best", 4)
+    with pytest.raises(InputError, match="preset='best' is unknown; choose one of 'fast', 'paper' or a"):
+        choose("upscale", "best", factor=4)

@@ -12,7 +12,7 @@ from fastsr.consistency import Downscale
 from fastsr.dip import fit as dip_fit
 from fastsr.dip.graph import WARM_UP, Graphed
 from fastsr.dip.network import HourglassConfig
-from fastsr.dip.recipes import Recipe, super_resolution
+from fastsr.dip.recipes import Recipe, upscale
 
 
 class Recorder:
@@ -72,7 +72,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @on_gpu
-@pytest.mark.parametrize("recipe", [super_resolution("fast", 4), Recipe(HourglassConfig((16, 16)), steps=9)])
+@pytest.mark.parametrize("recipe", [upscale("fast", 4), Recipe(HourglassConfig((16, 16)), steps=9)])
 def test_replays_do_what_the_steps_do(recipe):
     losses, image, _ = steps(recipe, lambda step: step)
     replayed, replayed_image, graphed = steps(recipe, lambda step: Graphed(step, torch.device("cuda")))

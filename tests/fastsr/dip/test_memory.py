@@ -9,15 +9,15 @@ import torch
 
 from fastsr.dip.memory import fit_memory
 from fastsr.dip.network import HourglassConfig
-from fastsr.dip.recipes import super_resolution
+from fastsr.dip.recipes import upscale
 
 FIT = """
 import torch
 from dataclasses import replace
 from fastsr.consistency import Downscale
 from fastsr.dip.fit import fit
-from fastsr.dip.recipes import super_resolution
-recipe = replace(super_resolution("fast", 4), steps=2)
+from fastsr.dip.recipes import upscale
+recipe = replace(upscale("fast", 4), steps=2)
 def run(side):
     small = torch.rand(1, 3, side // 4, side // 4)
     for _ in fit(small, Downscale((side,) * 2, (side // 4,) * 2), (side,) * 2, recipe, seed=0, dtype=torch.{dtype}):
@@ -37,7 +37,7 @@ def test_estimate_covers_the_peak_without_exaggerating(dtype):
         [sys.executable, "-c", FIT.format(dtype=dtype)], stdout=subprocess.PIPE, env=environment, check=True
     )
     peak = int(fit.stdout)
-    estimate = fit_memory(super_resolution("fast", 4).network, (512, 512), getattr(torch, dtype))
+    estimate = fit_memory(upscale("fast", 4).network, (512, 512), getattr(torch, dtype))
     assert 1.0 < estimate / peak < 2.5  # 1.5 to 1.7 in repeated runs: the convolutions choose their copies anew
 
 

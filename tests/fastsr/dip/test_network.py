@@ -40,28 +40,40 @@ def flat_forward(net: Hourglass, x: torch.Tensor) -> torch.Tensor:
     skips, scales, scale = [], [], net.body
     while scale is not None:
         scales.append(scale)
-        skips.append(block(x, scale.skip))
+        skips.append([] if scale.skip is None else [block(x, scale.skip)])
         x = block(block(x, scale.down[0], 2), scale.down[1])
         scale = scale.deeper
     for scale, skip in zip(reversed(scales), reversed(skips), strict=True):
-        x = F.interpolate(x, scale_factor=2, mode=scale.upsampling)
-        x = norm(torch.cat([skip, x], 1), scale.norm)
-        x = block(block(x, scale.up[0]), scale.up[1])
+        x = F.interpolate(x, scale_factor=2, mode=net.config.upsampling)
+        x = block(norm(torch.cat([*skip, x], 1), scale.norm), scale.up[0])
+        if net.config.mix:
+            x = block(x, scale.up[1])
     return 1 / (1 + torch.exp(-conv(x, net.head)))
 
 
 def network(**config) -> Hourglass:
     """A small network in float64, with values by which a swapped or skipped bias or scale shows."""
     torch.manual_seed(0)
-    net = Hourglass(HourglassConfig(channels=(6, 8, 10), skip_channels=3, input_channels=5, **config)).double()
+    config = {"channels": (6, 8, 10), "skip_channels": 3, "input_channels": 5, **config}
+    net = Hourglass(HourglassConfig(**config)).double()
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.5)
     return net
 
 
-@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
-def test_network_and_gradients_are_the_papers(upsampling):
-    net = network(upsampling=upsampling)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"upsampling": "nearest"},
+        {"skip_channels": 0},
+        {"skip_channels": 0, "upsampling": "nearest", "down_kernel": 5, "mix": False},
+        {"down_kernel": 5},
+    ],
+    ids=str,
+)
+def test_network_and_gradients_are_the_papers(config):
+    net = network(**config)
     z = torch.randn(1, 5, 24, 32, dtype=torch.float64, requires_grad=True)
     ours, expected = net(z), flat_forward(net, z)
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
@@ -82,9 +94,10 @@ def test_activations_may_be_bfloat16_beside_float32_norms():
     torch.testing.assert_close(out, net(z), rtol=0, atol=0.1)
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("size", [(2, 2), (5, 123), (33, 64), (96, 31)])
-def test_any_size_comes_out_as_it_went_in(size):
-    net = Hourglass(HourglassConfig(channels=(4,) * 5, input_channels=3, output_channels=1))
+def test_any_size_comes_out_as_it_went_in(size, kernel):
+    net = Hourglass(HourglassConfig(channels=(4,) * 5, input_channels=3, output_channels=1, down_kernel=kernel))
     out = net(torch.rand(1, 3, *size))
     assert out.shape == (1, 1, *size)
     assert ((out > 0) & (out < 1)).all()
@@ -93,6 +106,7 @@ def test_any_size_comes_out_as_it_went_in(size):
 def test_padded_size_is_the_smallest_that_every_scale_takes():
     config = HourglassConfig()
     assert [config.padded(side) for side in (1, 63, 64, 65, 96, 500)] == [64, 64, 64, 96, 96, 512]
+    assert HourglassConfig(down_kernel=5).padded(1) == 96  # a border of two pixels needs three
 
 
 def test_reflect_to_goes_back_and_forth():

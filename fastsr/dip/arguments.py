@@ -1,0 +1,146 @@
+"""The arguments of `fastsr.dip` that are not about one picture, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..device import resolve_device, resolve_dtype, resolve_seed
+from ..errors import InputError, InputTypeError
+from ..operators import Operator
+from ..resize import LARGEST_SIDE
+from .recipes import TASKS, Recipe, choose
+
+SMALLEST_SIDE = 4
+DEFAULT_FACTOR = 4.0
+"""Of the task that enlarges."""
+LEAST_SIGMA, GREATEST_SIGMA = 0.5, 255.0
+"""In levels of 8 bits. Less than half of one is no noise, and often a mistake for 25 / 255."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the arguments mean; see `fastsr.dip`."""
+
+    task: str
+    factor: float
+    sigma: float | None
+    operator: Callable[[Tensor], Tensor] | None
+    preset: str | Recipe
+    steps: int | None
+    early_stop: bool
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+    consistency: bool
+
+
+def check_options(
+    factor: float | None = None,
+    *,
+    task: str = "upscale",
+    masked: bool = False,
+    sigma: float | None = None,
+    operator: Callable[[Tensor], Tensor] | None = None,
+    preset: str | Recipe = "fast",
+    steps: int | None = None,
+    early_stop: bool | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    consistency: bool | None = None,
+) -> Options:
+    """Return what the arguments of `dip` mean, or raise what it raises; needs no picture, only whether a mask came."""
+    if task not in TASKS:
+        raise InputError(f"task={task!r} is unknown; choose one of {', '.join(map(repr, TASKS))}")
+    if task in ("inpaint", "restore") and not masked:
+        raise InputError(f"mask is missing: task={task!r} fills in what a mask marks white")
+    if operator is not None and not callable(operator):
+        raise InputTypeError(f"operator={operator!r} cannot be called; give a function of a tensor (1, C, H, W)")
+    enlarges = task == "upscale" and operator is None
+    if factor is None:
+        factor = DEFAULT_FACTOR if enlarges else 1.0
+    factor = check_factor(factor, enlarges)
+    sigma = _check_sigma(sigma, task)
+    choose(task, preset, factor=factor, sigma=sigma)
+    resolved = resolve_device(device)
+    return Options(
+        task=task,
+        factor=factor,
+        sigma=sigma,
+        operator=operator,
+        preset=preset,
+        steps=None if steps is None else check_steps(steps),
+        early_stop=task == "denoise" if early_stop is None else bool(early_stop),
+        seed=resolve_seed(seed),
+        device=resolved,
+        dtype=resolve_dtype(dtype, resolved),
+        consistency=_check_consistency(consistency, task, operator),
+    )
+
+
+def check_factor(factor: Any, enlarges: bool = True) -> float:
+    """Return `factor` as a float when a picture can be enlarged by it, or, where not `enlarges`, left as it is."""
+    right = "a number above 1, such as 4" if enlarges else "1, or a number above 1"
+    if isinstance(factor, bool) or not isinstance(factor, Real):
+        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give {right}")
+    try:
+        value = float(factor)
+    except OverflowError:
+        value = math.inf
+    if not (1 < value < math.inf or (value == 1 and not enlarges)):
+        raise InputError(f"factor={factor!r} does not enlarge a picture; give a finite number: {right}")
+    return value
+
+
+def check_steps(steps: Any) -> int:
+    """Return `steps` when it is a number of steps."""
+    if isinstance(steps, bool) or not isinstance(steps, Integral):
+        raise InputTypeError(f"steps={steps!r} is a {type(steps).__name__}; give a whole number of at least 1")
+    if steps < 1:
+        raise InputError(f"steps={steps!r} is too few; give a whole number of at least 1")
+    return int(steps)
+
+
+def _check_sigma(sigma: Any, task: str) -> float | None:
+    if sigma is None:
+        return None
+    if task != "denoise":
+        raise InputError(f"sigma={sigma!r} belongs to task='denoise', not to task={task!r}")
+    if isinstance(sigma, bool) or not isinstance(sigma, Real):
+        raise InputTypeError(f"sigma={sigma!r} is a {type(sigma).__name__}; give a number, or None where it is unknown")
+    if not LEAST_SIGMA <= float(sigma) <= GREATEST_SIGMA:
+        raise InputError(
+            f"sigma={sigma!r} is out of range; give the noise's standard deviation in levels of 8 bits, from "
+            f"{LEAST_SIGMA:g} to {GREATEST_SIGMA:g}, such as 25"
+        )
+    return float(sigma)
+
+
+def _check_consistency(consistency: bool | None, task: str, operator: Callable[[Tensor], Tensor] | None) -> bool:
+    """Known pixels are kept where a mask leaves them; elsewhere the fit stays as it is unless it is asked for more."""
+    if consistency is None:
+        return task in ("inpaint", "restore") and (operator is None or isinstance(operator, Operator))
+    if consistency and task == "denoise":
+        raise InputError("consistency=True would put the noise back in task='denoise'; leave it out")
+    if consistency and operator is not None and not isinstance(operator, Operator):
+        raise InputError("consistency=True needs an operator with a method project(x, y); this one has none")
+    return bool(consistency)
+
+
+def target_size(pixels: Tensor, factor: float, name: str = "img") -> tuple[int, int]:
+    """Return the (height, width) to which `factor` enlarges (N, C, H, W), when a network can be fitted to that."""
+    height, width = pixels.shape[-2:]
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            f"{name} is {width}x{height} pixels; Deep Image Prior needs at least {SMALLEST_SIDE} on each side"
+        )
+    if max(height, width) * factor > LARGEST_SIDE:
+        raise InputError(f"factor={factor:g} enlarges {name}, {width}x{height} pixels, beyond {LARGEST_SIDE} a side")
+    return round(height * factor), round(width * factor)

@@ -1,0 +1,89 @@
+"""Fits in turns: several small pictures at once where one does not fill a GPU, and never more than fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from .arguments import Options
+from .fit import State, fit
+from .tasks import Problem, stopping_for
+
+FILLING = 512 * 512
+"""Pixels of result that fill a GPU."""
+
+
+class Job:
+    """The fit of one picture, a step at a time; on a GPU in a stream of its own, so that others run beside it.
+
+    Attributes:
+        room: the part of the device that it takes, 1 for all of it.
+        image: what the fit has come to, (1, C, H, W).
+    """
+
+    def __init__(self, problem: Problem, options: Options, number: int, room: float, report: Callable[[State], None]):
+        """Take what to fit, the picture's number and what is called after every step."""
+        self.room = room
+        self.image = problem.start
+        self._problem, self._report, self._number = problem, report, number
+        device = options.device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(device))  # which made the observation
+        self._states = fit(
+            problem.observation,
+            problem.operator,
+            problem.size,
+            problem.recipe,
+            seed=options.seed,
+            dtype=options.dtype,
+            observed=problem.observed,
+            stopping=stopping_for(problem.recipe, options),
+        )
+
+    def advance(self) -> bool:
+        """Do a step; return whether there was one left."""
+        with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+            state = next(self._states, None)
+            if state is None:
+                return False
+            self.image = state.image
+            state.picture = self._number
+            self._report(state)
+        return True
+
+    def result(self) -> Tensor:
+        """Return the picture that the fit has come to; what the fit holds is freed."""
+        self._states.close()  # type: ignore[attr-defined]  # a generator, in whose clothes of an iterator
+        if self._stream is not None:
+            torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
+        return self._problem.finish(self.image)
+
+
+def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
+    """Yield the results of `jobs` in their order, doing steps in turns of as many as there is room for.
+
+    A job is taken from `jobs` when there may be room for it, so that an iterator that reads pictures reads no more
+    than one ahead.
+    """
+    coming = enumerate(jobs)
+    upcoming = next(coming, None)
+    running: dict[int, Job] = {}
+    results: dict[int, Tensor] = {}
+    wanted = 0
+    while upcoming is not None or running:
+        while upcoming is not None and (not running or _room_taken(running) + upcoming[1].room <= 1):
+            running[upcoming[0]] = upcoming[1]
+            upcoming = next(coming, None)
+        for index in [index for index, job in running.items() if not job.advance()]:
+            results[index] = running.pop(index).result()
+        while wanted in results:
+            yield results.pop(wanted)
+            wanted += 1
+
+
+def _room_taken(running: dict[int, Job]) -> float:
+    return sum(job.room for job in running.values())

@@ -1,0 +1,275 @@
+"""The tasks beside plain super-resolution, as a user calls them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+import fastsr
+from fastsr.consistency import Downscale
+from fastsr.dip.arguments import check_options
+from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import HOLE, REGION, TEXT, Recipe, choose, denoise
+from fastsr.dip.tasks import recipe_for
+from fastsr.errors import FastsrError, InputError, InputTypeError
+from fastsr.operators import Mask
+
+QUIET = {"device": "cpu", "progress": False}
+QUICK = {**QUIET, "steps": 3}
+TINY = Recipe(HourglassConfig(channels=(8, 8)), steps=4, optimizer="muon")
+FEW = Recipe(HourglassConfig(channels=(16,) * 4), steps=80, optimizer="muon", average=0.9)
+"""Enough to come near to a small picture in a second."""
+
+
+@pytest.fixture(scope="module")
+def face() -> np.ndarray:
+    """64x64 pixels of skimage's astronaut, face and hair, at half the size."""
+    return fastsr.resize(data.astronaut()[40:168, 150:278], 1 / 2)
+
+
+@pytest.fixture(scope="module")
+def noisy(face) -> np.ndarray:
+    """With Gaussian noise of 25 levels."""
+    noise = np.random.default_rng(0).normal(0, 25, face.shape)
+    return (face + noise).clip(0, 255).round().astype(np.uint8)
+
+
+def psnr(a, b):
+    return fastsr.metrics.psnr(a, b, channel="rgb")
+
+
+def steps_of(img, **arguments):
+    """Return the result of `dip`, and after how many steps it ended."""
+    seen = []
+    result = fastsr.dip(img, **QUIET, **arguments, callback=lambda step, image, info: seen.append(step))
+    return result, seen[-1]
+
+
+@pytest.mark.parametrize("sigma", [25, None])
+def test_denoising_ends_by_itself_before_the_noise_is_back(face, noisy, sigma):
+    recipe = replace(denoise("fast", sigma), network=HourglassConfig(channels=(32,) * 4), steps=300)
+    result, end = steps_of(noisy, task="denoise", sigma=sigma, preset=recipe)
+    assert end < recipe.steps
+    assert result.shape == noisy.shape
+    assert psnr(result, face) > psnr(noisy, face) + 5
+    late, last = steps_of(noisy, task="denoise", sigma=sigma, preset=recipe, early_stop=False)
+    assert last == recipe.steps
+    assert psnr(late, face) < psnr(result, face) - 1
+
+
+def test_stronger_noise_ends_a_fit_earlier(noisy):
+    ends = [steps_of(noisy, task="denoise", sigma=sigma, preset=replace(TINY, steps=200))[1] for sigma in (40, 60)]
+    assert ends[1] < ends[0] < 200
+
+
+@pytest.mark.parametrize("task", ["inpaint", "restore"])
+def test_what_a_mask_hides_is_filled_in_and_the_rest_kept(face, task):
+    generator = np.random.default_rng(1)
+    mask = generator.random(face.shape[:2]) < 0.5
+    if task == "inpaint":
+        mask[:] = False
+        mask[20:24, 5:60] = mask[30:50, 40:43] = True
+    spoilt = np.where(mask[..., None], generator.integers(0, 255, face.shape), face).astype(np.uint8)
+    result, _ = steps_of(spoilt, task=task, mask=mask, preset=FEW)
+    assert np.array_equal(result[~mask], face[~mask])
+    flat = np.where(mask[..., None], face[~mask].mean(0).round().astype(np.uint8), face)
+    assert psnr(result, face) > psnr(flat, face) + 6
+
+
+def test_what_lies_under_a_mask_does_not_matter(face):
+    mask = np.zeros((64, 64), bool)
+    mask[10:20, 10:50] = True
+    results = [
+        fastsr.dip(np.where(mask[..., None], value, face).astype(np.uint8), task="inpaint", mask=mask, **QUICK)
+        for value in (0, 255)
+    ]
+    assert np.array_equal(*results)
+
+
+def test_a_masked_picture_is_enlarged(face):
+    small = fastsr.resize(face, 1 / 4, kernel="lanczos2")
+    mask = np.random.default_rng(2).random(small.shape[:2]) < 0.25
+    spoilt = np.where(mask[..., None], 0, small).astype(np.uint8)
+    result, _ = steps_of(spoilt, factor=4, task="inpaint", mask=mask, preset=FEW)
+    assert result.shape == face.shape
+    assert psnr(result, face) > psnr(fastsr.resize(spoilt, 4), face) + 5
+    downscaled = Downscale((64, 64), (16, 16))(torch.from_numpy(result / 255.0).permute(2, 0, 1)[None])
+    difference = downscaled[0].permute(1, 2, 0).numpy() - small / 255.0
+    assert np.abs(difference[~mask]).mean() < 0.004  # clipped and rounded to 8 bits
+
+
+def test_a_noisy_picture_is_enlarged(face):
+    small = fastsr.resize(face, 1 / 2, kernel="lanczos2")
+    noise = np.random.default_rng(0).normal(0, 20, small.shape)
+    noisy = (small + noise).clip(0, 255).round().astype(np.uint8)
+    recipe = replace(denoise("fast", 20), network=FEW.network)
+    result, end = steps_of(noisy, factor=2, task="denoise", sigma=20, preset=recipe)
+    assert end < recipe.steps
+    assert psnr(result, face) > psnr(fastsr.resize(noisy, 2), face) + 1
+
+
+def test_an_operator_of_the_users_own(face):
+    result, _ = steps_of(face, operator=lambda x: x.flip(-1), preset=FEW)
+    assert result.shape == face.shape
+    assert psnr(result, face[:, ::-1]) > psnr(result, face) + 5
+
+
+def test_an_operator_may_enlarge_project_and_have_a_mask():
+    class Halves(Downscale):
+        pass
+
+    small = 0.3 + 0.4 * torch.rand(3, 8, 10)
+    operator = Halves((16, 20), (8, 10))
+    plain = fastsr.dip(small, 2, **QUICK)
+    assert torch.equal(fastsr.dip(small, 2, operator=operator, **QUICK), plain)
+    exact = fastsr.dip(small, 2, operator=operator, consistency=True, **{**QUIET, "steps": 40})
+    assert (operator(exact[None]) - small).abs().max() < 1e-5
+    mask = torch.zeros(8, 10, dtype=torch.bool)
+    mask[2:4] = True
+    for given in (operator, lambda x: operator(x)):
+        masked = fastsr.dip(small, 2, operator=given, mask=mask, **QUICK, consistency=False)
+        assert not torch.equal(masked, plain)
+        other = torch.where(mask, 1 - small, small)
+        assert torch.equal(fastsr.dip(other, 2, operator=given, mask=mask, **QUICK, consistency=False), masked)
+
+
+def test_masks_of_a_list_belong_to_its_pictures(face):
+    pictures = [face[:8, :9], Image.fromarray(face[:12, :10])]
+    masks = [np.eye(8, 9, dtype=bool), Image.fromarray(np.eye(12, 10, dtype=bool))]
+    together = fastsr.dip(pictures, task="inpaint", mask=masks, **QUICK)
+    for result, picture, mask in zip(together, pictures, masks, strict=True):
+        assert np.array_equal(np.asarray(result), fastsr.dip(np.asarray(picture), task="inpaint", mask=mask, **QUICK))
+
+
+def test_one_mask_serves_a_batch():
+    batch, mask = torch.rand(2, 3, 8, 8), torch.eye(8, dtype=torch.bool)
+    result = fastsr.dip(batch, task="restore", mask=mask, **QUICK)
+    assert torch.equal(result[1], fastsr.dip(batch[1], task="restore", mask=mask, **QUICK))
+
+
+def test_several_at_once_are_as_good_as_alone(monkeypatch):
+    """As on a GPU that a small picture does not fill."""
+    batch, single = torch.rand(3, 3, 8, 8), torch.rand(3, 6, 9)
+    alone = [fastsr.dip(one, 2, **QUICK) for one in (*batch, single)]
+    call = fastsr.dip.__globals__["_Call"]
+    demands = call._demands
+    monkeypatch.setattr(call, "_demands", lambda self, *picture: (demands(self, *picture)[0], 0.4))
+    seen = []
+    together = fastsr.dip([batch, single], 2, **QUICK, callback=lambda step, image, info: seen.append(info.picture))
+    assert seen == [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]
+    assert all(torch.equal(a, b) for a, b in zip([*together[0], together[1]], alone, strict=True))
+
+
+def test_the_callback_of_a_list_tells_the_pictures_apart():
+    seen = []
+    fastsr.dip(
+        [torch.rand(2, 3, 8, 8), torch.rand(3, 8, 8)],
+        2,
+        **{**QUIET, "steps": 2},
+        callback=lambda step, image, info: seen.append((info.picture, step)),
+    )
+    assert seen == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def test_the_papers_recipes_are_the_papers():
+    noise = choose("denoise", "paper", sigma=25)
+    assert (noise.steps, noise.average, noise.guarded, noise.optimizer) == (3000, 0.99, True, "adam")
+    assert noise.noise == pytest.approx(1 / 30)
+    assert choose("denoise", "paper", sigma=50).noise == pytest.approx(1 / 20)
+    assert choose("restore", "paper") == Recipe(HourglassConfig(), steps=11000, learning_rate=0.001, noise=0.03)
+    text = HourglassConfig((128,) * 5, skip_channels=128, upsampling="nearest")
+    assert choose("inpaint", "paper") == TEXT == Recipe(text, steps=6001, noise=0.03)
+    assert choose("inpaint", "paper", wide=True) == HOLE
+    assert (HOLE.network.channels, HOLE.network.down_kernel, HOLE.network.mix) == (
+        (16, 32, 64, 128, 128, 128),
+        5,
+        False,
+    )
+    assert (HOLE.network.skip_channels, HOLE.network.input_channels, HOLE.steps, HOLE.noise) == (0, 1, 3001, 0)
+    assert (REGION.network.skip_channels, REGION.network.input_channels, REGION.input) == (0, 2, "grid")
+    assert (REGION.steps, REGION.network.upsampling) == (5001, "nearest")
+
+
+@pytest.mark.parametrize(("width", "recipe"), [(3, TEXT), (23, TEXT), (40, HOLE)])
+def test_the_papers_recipe_follows_from_the_mask(width, recipe):
+    known = torch.ones(1, 1, 64, 64)
+    known[..., 5 : 5 + width, 5 : 5 + width] = 0
+    options = check_options(task="inpaint", masked=True, preset="paper")
+    assert recipe_for(3, known, options) == recipe
+
+
+@pytest.mark.parametrize("recipe", [TEXT, REGION, HOLE], ids=["text", "region", "hole"])
+def test_every_recipe_of_the_paper_runs(recipe, face):
+    thin = tuple(min(width, 6) for width in recipe.network.channels)
+    network = replace(recipe.network, channels=thin, skip_channels=min(recipe.network.skip_channels, 6))
+    mask = np.eye(64, dtype=bool)
+    result = fastsr.dip(face, task="inpaint", mask=mask, preset=replace(recipe, network=network), **QUICK)
+    assert np.array_equal(result[~mask], face[~mask])
+
+
+MASK = np.eye(8, dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"task": "enhance"}, InputError, r"task='enhance' is unknown; .*'upscale', 'denoise'"),
+        ({"task": "inpaint"}, InputError, r"mask is missing: task='inpaint' fills in what a mask marks white"),
+        ({"task": "restore"}, InputError, r"mask is missing: task='restore'"),
+        ({"task": "inpaint", "mask": MASK[:-1]}, InputError, r"mask is 8x7 pixels and img is 8x8"),
+        ({"task": "inpaint", "mask": MASK & False}, InputError, r"mask is black everywhere"),
+        ({"task": "inpaint", "mask": MASK | True}, InputError, r"mask is white everywhere"),
+        ({"task": "inpaint", "mask": 3}, InputTypeError, r"mask is a int; give a path"),
+        ({"task": "inpaint", "mask": [MASK]}, InputError, r"mask is a list of 1 for 1 images; give one mask"),
+        ({"mask": MASK[:, :-1]}, InputError, r"mask is 7x8 pixels and img is 8x8"),
+        ({"sigma": 25}, InputError, r"sigma=25 belongs to task='denoise', not to task='upscale'"),
+        ({"task": "denoise", "sigma": 0.1}, InputError, r"sigma=0.1 is out of range; .*levels of 8 bits, from 0.5 to"),
+        ({"task": "denoise", "sigma": -5}, InputError, r"sigma=-5 is out of range"),
+        ({"task": "denoise", "sigma": 300}, InputError, r"sigma=300 is out of range"),
+        ({"task": "denoise", "sigma": float("nan")}, InputError, r"sigma=nan is out of range"),
+        ({"task": "denoise", "sigma": "25"}, InputTypeError, r"sigma='25' is a str; give a number, or None"),
+        ({"task": "denoise", "consistency": True}, InputError, r"consistency=True would put the noise back"),
+        ({"task": "denoise", "factor": 0.5}, InputError, r"factor=0.5 does not enlarge .*: 1, or a number above 1"),
+        ({"operator": 3}, InputTypeError, r"operator=3 cannot be called"),
+        ({"operator": lambda x: x[..., 1:]}, InputError, r"operator makes \(1, 3, 8, 7\) of a picture \(1, 3, 8, 8\)"),
+        ({"operator": lambda x: x.detach()}, InputError, r"operator cannot be differentiated"),
+        ({"operator": lambda x: x / 0}, InputError, r"operator .* not finite"),
+        ({"operator": lambda x: 3}, InputTypeError, r"operator returned a int"),
+        (
+            {"operator": lambda x: x, "consistency": True},
+            InputError,
+            r"consistency=True needs an operator with a method",
+        ),
+        ({"preset": 3}, InputTypeError, r"preset is a int; give 'fast', 'paper' or a fastsr"),
+        ({"task": "denoise", "preset": "best"}, InputError, r"preset='best' is unknown"),
+    ],
+    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
+)
+def test_bad_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message) as caught:
+        fastsr.dip(torch.rand(3, 8, 8), **{**QUICK, **arguments})
+    assert isinstance(caught.value, FastsrError)
+
+
+def test_the_list_of_masks_is_checked_before_the_work():
+    seen = []
+    with pytest.raises(InputError, match=r"mask\[1\] is 8x8 pixels and img\[1\] is 9x8"):
+        fastsr.dip(
+            [torch.rand(3, 8, 8), torch.rand(3, 8, 9)],
+            task="inpaint",
+            mask=[MASK, MASK],
+            **QUICK,
+            callback=lambda *state: seen.append(state),
+        )
+    assert seen == []
+
+
+def test_mask_is_an_operator_that_users_may_take(face):
+    known = torch.ones(1, 1, 64, 64)
+    known[..., 10:20, :] = 0
+    picture = torch.from_numpy(face / 255.0).permute(2, 0, 1).float()
+    result = fastsr.dip(picture, operator=Mask(known), consistency=True, **QUICK)
+    assert torch.equal(result[:, :10], picture[:, :10])
