@@ -1,4 +1,4 @@
-"""The command line: ``fastsr dip | resize | metrics | doctor``.
+"""The command line: ``fastsr dip | resize | metrics | evaluate | doctor``.
 
 Everything heavy is imported inside the commands, so that ``fastsr --help`` answers at once.
 """
@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from .errors import FastsrError, InputError, Interrupted
+from .evaluate.command import MethodGroup
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,12 @@ class Command(click.Command):
 
 class Group(click.Group):
     """A group of such commands."""
+
+    command_class = Command
+
+
+class EvaluateGroup(MethodGroup):
+    """The methods as such commands."""
 
     command_class = Command
 
@@ -247,6 +254,11 @@ def metrics(a: str, b: str, max_pixels: int | None, **options: Any) -> None:
     pictures = [read(path, name, max_pixels=max_pixels) for path, name in ((a, "A"), (b, "B"))]
     values = psnr(*pictures, **options), ssim(*pictures, **options)  # either may refuse the pictures
     click.echo("PSNR {:.3f} dB\nSSIM {:.4f}".format(*values))
+
+
+@main.group(cls=EvaluateGroup)
+def evaluate() -> None:
+    """Run a method on a benchmark: a table, CSV, the pictures and an HTML report."""
 
 
 @main.command()

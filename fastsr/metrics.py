@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from .errors import InputError, InputTypeError
 from .images import read
+from .resize import resize
 
 Channel = Literal["y", "rgb"]
 Protocol = Literal["rgb8", "matlab8", "float"]
@@ -63,6 +64,38 @@ def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
     `shave` each side has at least 11 pixels.
     """
     return _compare(a, b, _ssim, channel, shave, protocol)
+
+
+def lr_consistency(
+    result: Any, lr: Any, *, downscale: Callable[[Tensor, tuple[int, int]], Any] | None = None
+) -> float | list[float]:
+    """Return how well a result explains its input: the PSNR in dB, on RGB, of the downscaled result against it.
+
+    The result is rounded to 8 bits before, as a file of it would be. Infinity for a result that explains every pixel.
+
+    Args:
+        result: a picture of any kind that `images.read` takes, or a list or batch of them.
+        lr: the picture or pictures that `result` was made from.
+        downscale: how pictures are made smaller: called with a uint8 tensor (C, H, W) and (height, width), it returns
+            a picture of any kind. The default is MATLAB's bicubic imresize.
+
+    Returns:
+        A float; for lists and batches a list with one float a picture.
+
+    Raises:
+        InputError: numbers of pictures differ.
+    """
+    (large, single), (small, _) = _pictures(result, "result"), _pictures(lr, "lr")
+    if len(large) != len(small):
+        raise InputError(f"result has {len(large)} pictures and lr has {len(small)}; they are compared in pairs")
+    values = []
+    for picture, target in zip(large, small, strict=True):
+        rounded = (picture * PEAK + 0.5).floor().to(torch.uint8)
+        size = (target.shape[-2], target.shape[-1])
+        downscaled = resize(rounded, size=size) if downscale is None else downscale(rounded, size)
+        again = read(downscaled, "what downscale returned").pixels[0].to(target.device)
+        values.append(_psnr(_planes(again, "rgb", "rgb8"), _planes(target, "rgb", "rgb8")))
+    return values[0] if single else values
 
 
 def _compare(

@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 
 import fastsr
 from fastsr.errors import InputError, InputTypeError
-from fastsr.metrics import psnr, ssim
+from fastsr.metrics import lr_consistency, psnr, ssim
 
 # Means over a benchmark of bicubic upscaling: PSNR / SSIM on Y, shave = factor. The first pair is from the
 # low-resolution files that are shipped with the sets, which an old MATLAB made, by "matlab8"; the second from
@@ -159,3 +159,31 @@ def test_ssim_needs_a_window():
     assert isinstance(ssim(noise(11, 11), noise(11, 11, seed=1)), float)
     with pytest.raises(InputError, match=r"at least 11 pixels .* there are 40x9"):
         ssim(noise(11, 42), noise(11, 42), shave=1)
+
+
+def test_lr_consistency_downscales_the_rounded_result():
+    lr, result = noise(7, 9, 3), noise(21, 27, 3, seed=1)
+    expected = by_hand(fastsr.resize(result, 1 / 3), lr)
+    assert lr_consistency(result, lr) == pytest.approx(expected, abs=1e-9)
+    between = np.clip(result / 255 + np.random.default_rng(2).uniform(-0.0019, 0.0019, result.shape), 0, 1)
+    assert lr_consistency(between, lr) == lr_consistency(result, lr)
+    assert lr_consistency(result, fastsr.resize(result, 1 / 3)) == math.inf
+
+
+def test_lr_consistency_by_another_downscale():
+    def downscale(picture, size):
+        assert picture.dtype == torch.uint8
+        return Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(size[::-1], Image.Resampling.LANCZOS)
+
+    result = noise(20, 24, 3)
+    lr = np.asarray(Image.fromarray(result).resize((6, 5), Image.Resampling.LANCZOS))
+    assert lr_consistency(result, lr, downscale=downscale) == math.inf
+    assert lr_consistency(result, lr) < 60
+
+
+def test_lr_consistency_of_lists():
+    results, lrs = noise(3, 8, 12, 3), noise(3, 4, 6, 3, seed=1)
+    singles = [lr_consistency(x, y) for x, y in zip(results, lrs, strict=True)]
+    assert lr_consistency(results, list(lrs)) == singles
+    with pytest.raises(InputError, match="result has 3 pictures and lr has 2"):
+        lr_consistency(results, lrs[:2])
