@@ -200,7 +200,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink()
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
+        if isinstance(error, OSError) and not isinstance(error, FastsrError):
             raise OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
         raise
 
