@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..device import available_memory, require_memory
 from ..errors import InputError, InputTypeError, Interrupted
 from ..images import Picture, arranged, read, single
 from ..masks import read_known
-from .arguments import Options, check_options, target_size
+from .arguments import Options, check_options
 from .fit import State
-from .jobs import FILLING, Job, run
-from .memory import fit_memory
+from .jobs import Job, demands, run
 from .recipes import Recipe
-from .tasks import pose, recipe_for
+from .tasks import pose
 
 STEPS_BETWEEN_REPORTS = 10
 
@@ -51,7 +51,8 @@ def dip(
     Args:
         img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in
             [0, 1]; a list or a batch is worked through one picture after the other, on a GPU several small ones at
-            once. Sides of at least 4 pixels.
+            once. Sides of at least 4 pixels. An iterator of images gives an iterator of results in their order, which
+            reads no more than it works on and one picture ahead.
         factor: how much larger the result is, need not be an integer; by default 4 for task "upscale", else 1.
         task: "upscale"; "denoise"; "inpaint" for holes, text and watermarks under a mask; "restore" where only
             scattered pixels are known.
@@ -82,7 +83,8 @@ def dip(
         InputError, InputTypeError: an argument that cannot be used, named in the message.
         DeviceError: a device that is not there.
         NotEnoughMemoryError: the fit would not fit into memory.
-        Interrupted: Ctrl-C; its `image` is the picture reached so far (a list or a batch is dropped).
+        Interrupted: Ctrl-C; its `image` is the picture reached so far, of an iterator the next one (a list or a batch
+            is dropped).
     """
     options = check_options(
         factor,
@@ -100,59 +102,85 @@ def dip(
     )
     if callback is not None and not callable(callback):
         raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
-    # A caller may have switched gradients off; without them there is nothing to fit by.
+    bar = tqdm(desc="dip", unit="step", disable=not (progress and _someone_looks()))
+    if isinstance(img, Iterator):
+        named = ((one, f"img[{index}]") for index, one in enumerate(img))
+        return _Call(options, named, _masks_for(None, mask), bar, callback).results()
+    call = _Call(options, single(img), _masks_for(img, mask), bar, callback)
+    with _gradients():
+        count = call.check()
+    try:
+        return arranged(img, call.results())
+    except Interrupted:
+        if count == 1:
+            raise
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Switch gradients on: a caller may have switched them off, and without them there is nothing to fit by."""
     with torch.inference_mode(False), torch.enable_grad():
-        call = _Call(options, single(img), _masks_for(img, mask), callback)
-        with tqdm(desc="dip", unit="step", disable=not (progress and _someone_looks())) as call.bar:
-            call.check()
-            try:
-                return arranged(img, call.results())
-            except KeyboardInterrupt:
-                if call.alone is None:
-                    raise
-                picture, job = call.alone
-                raise Interrupted(picture.remade(job.result().to(picture.pixels.device))) from None
+        yield
 
 
 class _Call:
-    """One call of `dip`: its pictures, read one at a time, and their fits.
-
-    Attributes:
-        bar: shows how far all of it is.
-        alone: the only picture and its fit, once that has begun; None where there are several.
-    """
-
-    bar: Any
+    """One call of `dip`: its pictures, read one at a time, and their fits."""
 
     def __init__(
         self,
         options: Options,
-        images: Sequence[tuple[Any, str]],
+        images: Iterable[tuple[Any, str]],
         masks: Sequence[tuple[Any, str]],
+        bar: Any,
         callback: Callable[[int, Tensor, State], None] | None,
     ):
-        self.alone: tuple[Picture, Job] | None = None
-        self._options, self._images, self._masks, self._callback = options, images, masks, callback
-        self._count = 0
+        self._options, self._images, self._masks, self._bar, self._callback = options, images, masks, bar, callback
+        self._unfinished: deque[tuple[Picture, list[Job]]] = deque()
+        self._count: int | None = None
 
-    def check(self) -> None:
-        """Raise what any picture, the last one too, cannot be worked on for; count the steps."""
-        steps = 0
+    def check(self) -> int:
+        """Raise what any picture, the last one too, cannot be worked on for; return how many there are."""
+        self._count = steps = 0
         for picture, known, name in self._pictures():
-            recipe, _ = self._demands(picture, known, name)
+            recipe, _ = demands(picture.pixels, known, self._options, name)
             steps += recipe.steps * len(picture.pixels)
             self._count += len(picture.pixels)
-        self.bar.reset(total=steps)
+        self._bar.reset(total=steps)
+        return self._count
 
     def results(self) -> Iterator[Any]:
-        """Yield the result of each image, of the kind that came."""
-        pictures: list[Picture] = []
+        """Yield the result of each image, of the kind that came.
+
+        Raises:
+            Interrupted: Ctrl-C; it has what the first picture that is not finished has come to.
+        """
         parts: list[Tensor] = []
-        for part in run(self._jobs(pictures)):
-            parts.append(part.to(pictures[0].pixels.device))
-            if len(parts) == len(pictures[0].pixels):
-                yield pictures.pop(0).remade(torch.cat(parts))
-                parts.clear()
+        done = run(self._jobs())
+        with self._bar:
+            while True:
+                try:
+                    with _gradients():  # in a `with` around a `yield` the caller would work as well
+                        part = next(done, None)
+                except KeyboardInterrupt:
+                    reached = self._reached()
+                    raise (KeyboardInterrupt() if reached is None else Interrupted(reached)) from None
+                if part is None:
+                    return
+                picture, _ = self._unfinished[0]
+                parts.append(part.to(picture.pixels.device))
+                if len(parts) == len(picture.pixels):
+                    self._unfinished.popleft()
+                    yield picture.remade(torch.cat(parts))
+                    parts.clear()
+
+    def _reached(self) -> Any:
+        """What the fit of the first picture that is not finished has come to; None before it has begun."""
+        if not self._unfinished or len(self._unfinished[0][0].pixels) > 1:
+            return None
+        picture, (job,) = self._unfinished[0]
+        with _gradients():
+            return picture.remade(job.result().to(picture.pixels.device))
 
     def _pictures(self) -> Iterator[tuple[Picture, Tensor | None, str]]:
         """Read every image and its mask."""
@@ -164,43 +192,35 @@ class _Call:
                 known = read_known(mask, size, mask_name, name)
             yield picture, known, name
 
-    def _jobs(self, pictures: list[Picture]) -> Iterator[Job]:
-        """Yield the fit of every picture, adding to `pictures` what it belongs to."""
+    def _jobs(self) -> Iterator[Job]:
+        """Yield the fit of every picture."""
         number = 0
         for picture, known, name in self._pictures():
-            pictures.append(picture)
-            _, room = self._demands(picture, known, name)
+            jobs: list[Job] = []
+            recipe, room = demands(picture.pixels, known, self._options, name)
+            self._unfinished.append((picture, jobs))
             for pixels in picture.premultiplied.split(1):
-                problem = pose(pixels, known, self._options)
-                job = Job(problem, self._options, number, room, self._report)
-                if self._count == 1:
-                    self.alone = picture, job
-                yield job
+                if self._count is None:
+                    self._bar.total = (self._bar.total or 0) + recipe.steps
+                jobs.append(Job(pose(pixels, known, self._options), self._options, number, room, self._report))
                 number += 1
-
-    def _demands(self, picture: Picture, known: Tensor | None, name: str) -> tuple[Recipe, float]:
-        """Return the recipe of a picture and the part of the device that its fit takes."""
-        options, pixels = self._options, picture.pixels
-        size = target_size(pixels, options.factor, name)
-        recipe = recipe_for(pixels.shape[1], known, options)
-        needed = fit_memory(recipe.network, size, options.dtype)
-        require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
-        available = available_memory(options.device)
-        if options.device.type != "cuda" or available is None:
-            return recipe, 1.0  # the threads of a CPU are all at work on one picture
-        return recipe, max(size[0] * size[1] / FILLING, needed / available)
+                yield jobs[-1]
 
     def _report(self, state: State) -> None:
-        if not self.bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
-            of = f"picture {state.picture + 1} of {self._count}, " if self._count > 1 else ""
-            self.bar.set_postfix_str(f"{of}PSNR of the fit {state.psnr:.2f} dB", refresh=False)
-        self.bar.update()
+        if not self._bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
+            many = self._count is None or self._count > 1
+            which = f"picture {state.picture + 1}{f' of {self._count}' if self._count else ''}, " if many else ""
+            self._bar.set_postfix_str(f"{which}PSNR of the fit {state.psnr:.2f} dB", refresh=False)
+        self._bar.update()
         if self._callback is not None:
             self._callback(state.step, state.image, state)
 
 
 def _masks_for(img: Any, mask: Any) -> list[tuple[Any, str]]:
-    """Return the mask of each image with its name, or one for all of them; nothing where there is none."""
+    """Return the mask of each image with its name, or one for all of them; nothing where there is none.
+
+    `img` is None for an iterator, of which nobody knows how many images it has.
+    """
     if mask is None:
         return []
     if not isinstance(mask, (list, tuple)):

@@ -8,9 +8,12 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from .arguments import Options
+from ..device import available_memory, require_memory
+from .arguments import Options, target_size
 from .fit import State, fit
-from .tasks import Problem, stopping_for
+from .memory import fit_memory
+from .recipes import Recipe
+from .tasks import Problem, recipe_for, stopping_for
 
 FILLING = 512 * 512
 """Pixels of result that fill a GPU."""
@@ -63,26 +66,57 @@ class Job:
         return self._problem.finish(self.image)
 
 
+def demands(pixels: Tensor, known: Tensor | None, options: Options, name: str) -> tuple[Recipe, float]:
+    """Return the recipe of a picture (N, C, h, w) and the part of the device that each of its fits takes.
+
+    Args:
+        pixels: of the picture.
+        known: of its mask, see `pose`.
+        options: of the call.
+        name: what errors call the picture.
+
+    Raises:
+        InputError, NotEnoughMemoryError: it is too small or too large to be worked on.
+    """
+    size = target_size(pixels, options.factor, name)
+    recipe = recipe_for(pixels.shape[1], known, options)
+    needed = fit_memory(recipe.network, size, options.dtype)
+    require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
+    available = available_memory(options.device)
+    if options.device.type != "cuda" or available is None:
+        return recipe, 1.0  # the threads of a CPU are all at work on one picture
+    return recipe, max(size[0] * size[1] / FILLING, needed / available)
+
+
 def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
     """Yield the results of `jobs` in their order, doing steps in turns of as many as there is room for.
 
     A job is taken from `jobs` when there may be room for it, so that an iterator that reads pictures reads no more
-    than one ahead.
+    than one ahead. What taking it raises is raised after the results of those before.
     """
     coming = enumerate(jobs)
-    upcoming = next(coming, None)
+    upcoming = _take(coming)
     running: dict[int, Job] = {}
     results: dict[int, Tensor] = {}
     wanted = 0
     while upcoming is not None or running:
-        while upcoming is not None and (not running or _room_taken(running) + upcoming[1].room <= 1):
+        while isinstance(upcoming, tuple) and (not running or _room_taken(running) + upcoming[1].room <= 1):
             running[upcoming[0]] = upcoming[1]
-            upcoming = next(coming, None)
+            upcoming = _take(coming)
+        if isinstance(upcoming, Exception) and not running:
+            raise upcoming
         for index in [index for index, job in running.items() if not job.advance()]:
             results[index] = running.pop(index).result()
         while wanted in results:
             yield results.pop(wanted)
             wanted += 1
+
+
+def _take(coming: Iterator[tuple[int, Job]]) -> tuple[int, Job] | Exception | None:
+    try:
+        return next(coming, None)
+    except Exception as error:
+        return error
 
 
 def _room_taken(running: dict[int, Job]) -> float:

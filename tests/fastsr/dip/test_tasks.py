@@ -14,7 +14,7 @@ from fastsr.dip.arguments import check_options
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import HOLE, REGION, TEXT, Recipe, choose, denoise
 from fastsr.dip.tasks import recipe_for
-from fastsr.errors import FastsrError, InputError, InputTypeError
+from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
 from fastsr.operators import Mask
 
 QUIET = {"device": "cpu", "progress": False}
@@ -154,13 +154,52 @@ def test_several_at_once_are_as_good_as_alone(monkeypatch):
     """As on a GPU that a small picture does not fill."""
     batch, single = torch.rand(3, 3, 8, 8), torch.rand(3, 6, 9)
     alone = [fastsr.dip(one, 2, **QUICK) for one in (*batch, single)]
-    call = fastsr.dip.__globals__["_Call"]
-    demands = call._demands
-    monkeypatch.setattr(call, "_demands", lambda self, *picture: (demands(self, *picture)[0], 0.4))
+    demands = fastsr.dip.__globals__["demands"]
+    monkeypatch.setitem(fastsr.dip.__globals__, "demands", lambda *picture: (demands(*picture)[0], 0.4))
     seen = []
     together = fastsr.dip([batch, single], 2, **QUICK, callback=lambda step, image, info: seen.append(info.picture))
     assert seen == [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]
     assert all(torch.equal(a, b) for a, b in zip([*together[0], together[1]], alone, strict=True))
+
+
+def test_an_iterator_gives_results_as_it_is_read():
+    pictures, read = [torch.rand(3, 8, 8), Image.new("RGB", (6, 5), (9, 8, 7)), torch.rand(2, 3, 8, 8)], []
+
+    def supply():
+        for index, picture in enumerate(pictures):
+            read.append(index)
+            yield picture
+
+    results = fastsr.dip(supply(), 2, **QUICK)
+    assert read == []
+    assert torch.equal(next(results), fastsr.dip(pictures[0], 2, **QUICK))
+    assert read == [0, 1]
+    assert next(results).size == (12, 10)
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        assert torch.equal(next(results), fastsr.dip(pictures[2], 2, **QUICK))
+        assert not torch.is_grad_enabled()
+    assert next(results, None) is None
+
+
+def test_an_interrupted_iterator_hands_over_the_picture_reached():
+    def stop(step, image, info):
+        if (info.picture, step) == (1, 2):
+            raise KeyboardInterrupt
+
+    pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
+    results = fastsr.dip(iter(pictures), 2, **{**QUIET, "steps": 5}, callback=stop)
+    next(results)
+    with pytest.raises(Interrupted) as caught:
+        next(results)
+    assert torch.equal(caught.value.image, fastsr.dip(pictures[1], 2, **{**QUIET, "steps": 2}))
+
+
+def test_a_bad_picture_of_an_iterator_is_named():
+    results = fastsr.dip(iter([torch.rand(3, 8, 8), "missing.png"]), 2, **QUICK)
+    assert next(results).shape == (3, 16, 16)
+    with pytest.raises(FastsrError, match=r"img\[1\]='missing.png' does not exist"):
+        next(results)
 
 
 def test_the_callback_of_a_list_tells_the_pictures_apart():
