@@ -14,8 +14,10 @@ from typing import BinaryIO
 from .codecs import FORMATS, is_folder
 from .errors import FastsrError, InputError, OutputError
 
-# What a result is called: its input, the method or kernel, the factor or size; "_compare" for its comparison.
-RESULT_STEM = re.compile(r"(?P<source>.+)_[a-z0-9]+_(x[0-9.]+|[0-9]+x[0-9]+)(_compare)?")
+# What a result is called: its input, the method or kernel, the task, the factor or size; "_compare" for its comparison.
+RESULT_STEM = re.compile(
+    r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)(_compare)?"
+)
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
 

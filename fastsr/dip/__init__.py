@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -56,8 +57,9 @@ def dip(
         factor: how much larger the result is, need not be an integer; by default 4 for task "upscale", else 1.
         task: "upscale"; "denoise"; "inpaint" for holes, text and watermarks under a mask; "restore" where only
             scattered pixels are known.
-        mask: a grey picture of the size of `img`, of any kind, or a list of them for a list: white where a pixel is
-            to be filled in, black where it is known. Booleans are True where a pixel is filled in.
+        mask: a grey picture of the size of `img`, of any kind, or a list of them for a list, an iterator for an
+            iterator: white where a pixel is to be filled in, black where it is known. Booleans are True where a
+            pixel is filled in. None among those of an iterator is no mask.
         sigma: for task "denoise", the standard deviation of the noise in levels of 8 bits; None where it is unknown.
         operator: A, where it is another: a linear, differentiable function of a tensor (1, C, H, W), the result,
             to one of the size of `img`.
@@ -105,7 +107,7 @@ def dip(
     bar = tqdm(desc="dip", unit="step", disable=not (progress and _someone_looks()))
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        return _Call(options, named, _masks_for(None, mask), bar, callback).results()
+        return _Call(options, named, _masks_for(img, mask), bar, callback).results()
     call = _Call(options, single(img), _masks_for(img, mask), bar, callback)
     with _gradients():
         count = call.check()
@@ -131,7 +133,7 @@ class _Call:
         self,
         options: Options,
         images: Iterable[tuple[Any, str]],
-        masks: Sequence[tuple[Any, str]],
+        masks: Iterable[tuple[Any, str]],
         bar: Any,
         callback: Callable[[int, Tensor, State], None] | None,
     ):
@@ -184,10 +186,13 @@ class _Call:
 
     def _pictures(self) -> Iterator[tuple[Picture, Tensor | None, str]]:
         """Read every image and its mask."""
-        for index, (image, name) in enumerate(self._images):
+        masks = iter(self._masks)
+        for image, name in self._images:
             picture, known = read(image, name), None
-            if self._masks:
-                mask, mask_name = self._masks[index % len(self._masks)]
+            mask, mask_name = next(masks, (None, None))
+            if mask_name is None:
+                raise InputError(f"mask ends before {name}; give a mask for each image, or None")
+            if mask is not None:
                 size = (picture.pixels.shape[-2], picture.pixels.shape[-1])
                 known = read_known(mask, size, mask_name, name)
             yield picture, known, name
@@ -216,20 +221,20 @@ class _Call:
             self._callback(state.step, state.image, state)
 
 
-def _masks_for(img: Any, mask: Any) -> list[tuple[Any, str]]:
-    """Return the mask of each image with its name, or one for all of them; nothing where there is none.
-
-    `img` is None for an iterator, of which nobody knows how many images it has.
-    """
-    if mask is None:
-        return []
+def _masks_for(img: Any, mask: Any) -> Iterable[tuple[Any, str]]:
+    """Return the mask of each image, which may be None, with its name."""
+    if isinstance(mask, Iterator):
+        if not isinstance(img, Iterator):
+            raise InputTypeError("mask is an iterator and img is none; give one mask, or a list for a list of images")
+        return ((one, f"mask[{index}]") for index, one in enumerate(mask))
     if not isinstance(mask, (list, tuple)):
-        return [(mask, "mask")]
-    images, masks = single(img), list(single(mask, "mask"))
-    if not isinstance(img, (list, tuple)) or len(images) != len(masks):
-        raise InputError(
-            f"mask is a list of {len(masks)} for {len(images)} images; give one mask, or one for each image"
-        )
+        return repeat((mask, "mask"))
+    masks = single(mask, "mask")
+    if not isinstance(img, (list, tuple)):
+        raise InputError(f"mask is a list of {len(masks)} and img is none; give one mask")
+    images = single(img)
+    if len(images) != len(masks):
+        raise InputError(f"mask is a list of {len(masks)} for {len(images)} images; give one for each")
     return masks
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 import fastsr
 from fastsr import compare
 from fastsr.cli import main
-from fastsr.errors import Interrupted, OutputError
+from fastsr.errors import Interrupted, NotEnoughMemoryError, OutputError
 
 COMMAND = "from fastsr.cli import main; main()"
 QUICK = ["--steps", "2", "--device", "cpu"]
@@ -373,15 +373,83 @@ def test_ctrl_c_keeps_what_is_done_and_starts_nothing_more(tmp_path):
 
 
 def test_ctrl_c_stops_even_where_its_picture_cannot_be_written(photo, monkeypatch):
-    def stop(picture: object, *args: object, **kwargs: object) -> None:
-        raise Interrupted(picture)
+    class Stopped:
+        def __init__(self, pictures: Iterator[object], **kwargs: object):
+            self.pictures = pictures
+
+        def __next__(self) -> object:
+            raise Interrupted(next(self.pictures))
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise OutputError("the disk is full")
 
     other = save_noise(photo.with_name("z.png"), 9, 9)
-    monkeypatch.setattr(importlib.import_module("fastsr.dip"), "dip", stop)
+    monkeypatch.setattr(importlib.import_module("fastsr.dip"), "dip", Stopped)
     monkeypatch.setattr("fastsr.images.save", refuse)
     status, out, err = run("dip", photo, other, *QUICK)
     assert (status, out) == (130, "")
     assert err == f"Error: {str(photo)!r}: the disk is full\n"
+
+
+def test_dip_does_every_task(photo, tmp_path):
+    mask = np.zeros((10, 12), np.uint8)
+    mask[2:4, 3:9] = 255
+    Image.fromarray(mask).save(tmp_path / "hole.png")
+    before = np.asarray(opened(photo))
+    status, out, _ = run("dip", photo, "--task", "inpaint", "--mask", tmp_path / "hole.png", *QUICK)
+    assert (status, out.strip()) == (0, str(photo.with_name("photo_dip_inpaint.png")))
+    filled = np.asarray(opened(photo.with_name("photo_dip_inpaint.png")))
+    assert np.array_equal(filled[mask == 0], before[mask == 0])
+    assert not np.array_equal(filled[mask > 0], before[mask > 0])
+    status, out, _ = run("dip", photo, "--task", "denoise", "--sigma", "25", "--factor", "2", "--compare", *QUICK)
+    assert (status, out.strip()) == (0, str(photo.with_name("photo_dip_denoise_x2.png")))
+    assert opened(photo.with_name("photo_dip_denoise_x2.png")).size == (24, 20)
+    assert opened(photo.with_name("photo_dip_denoise_x2_compare.png")).width > 48
+    status, out, _ = run("dip", photo.parent, "--task", "denoise", *QUICK)
+    assert out.split() == [str(photo.with_name(f"{name}_dip_denoise.png")) for name in ("hole", "photo")]
+    expected = fastsr.dip(photo, task="denoise", steps=2, device="cpu", progress=False)
+    assert np.array_equal(np.asarray(opened(photo.with_name("photo_dip_denoise.png"))), np.asarray(expected))
+
+
+def test_masks_of_a_folder_belong_to_the_pictures_of_their_names(photo, tmp_path):
+    other = save_noise(photo.with_name("z.png"), 9, 9)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path, size in ((photo, (10, 12)), (other, (9, 9))):
+        Image.fromarray(np.eye(*size, dtype=np.uint8) * 255).save(masks / f"{path.stem}.bmp")
+    options = ["--task", "restore", "--mask", masks, *QUICK, "-o", tmp_path / "out"]
+    assert run("dip", photo, other, *options)[0] == 0
+    kept = np.eye(9) == 0
+    assert np.array_equal(
+        np.asarray(opened(tmp_path / "out" / "z_dip_restore.png"))[kept], np.asarray(opened(other))[kept]
+    )
+    (masks / "z.bmp").unlink()
+    status, out, err = run("dip", photo, other, *options)
+    assert (status, out) == (2, "")
+    assert f"mask={str(masks)!r} holds no file named 'z', as the picture {str(other)!r} is" in err
+
+
+def test_a_mask_that_does_not_fit_one_picture_does_not_stop_the_others(photo, tmp_path):
+    other = save_noise(photo.with_name("a.png"), 9, 9)
+    Image.fromarray(np.eye(10, 12, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
+    status, out, err = run("dip", other, photo, "--task", "restore", "--mask", tmp_path / "mask.png", *QUICK)
+    assert (status, out.split()) == (2, [str(photo.with_name("photo_dip_restore.png"))])
+    assert err == f"Error: {str(other)!r}: mask is 12x10 pixels and IN is 9x9; a mask has the size of its picture\n"
+
+
+def test_a_picture_that_fails_in_the_work_does_not_stop_those_read_ahead(photo, monkeypatch):
+    pictures = [photo, *(save_noise(photo.with_name(f"{name}.png"), 9, 9) for name in "xyz")]
+    dip = importlib.import_module("fastsr.dip")
+    real, calls = dip.pose, []
+
+    def pose(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise NotEnoughMemoryError("no memory is left")
+        return real(*arguments)
+
+    monkeypatch.setattr(dip, "pose", pose)
+    status, out, err = run("dip", *pictures, *QUICK)
+    assert status == 2
+    assert out.split() == [str(path.with_name(f"{path.stem}_dip_x4.png")) for path in pictures if path.stem != "x"]
+    assert err == f"Error: {str(pictures[1])!r}: no memory is left\n"

@@ -144,6 +144,26 @@ def test_masks_of_a_list_belong_to_its_pictures(face):
         assert np.array_equal(np.asarray(result), fastsr.dip(np.asarray(picture), task="inpaint", mask=mask, **QUICK))
 
 
+def test_masks_of_an_iterator_go_with_its_pictures():
+    pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
+    masks = [torch.eye(8, dtype=torch.bool), torch.eye(8, 9, dtype=torch.bool)]
+    results = fastsr.dip(iter(pictures), task="restore", mask=iter(masks), **QUICK)
+    for result, picture, mask in zip(results, pictures, masks, strict=True):
+        assert torch.equal(result, fastsr.dip(picture, task="restore", mask=mask, **QUICK))
+    with pytest.raises(InputTypeError, match="mask is an iterator and img is none"):
+        fastsr.dip(pictures, task="restore", mask=iter(masks), **QUICK)
+
+
+def test_too_few_masks_are_refused():
+    pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 8)]
+    results = fastsr.dip(iter(pictures), task="restore", mask=iter([MASK]), **QUICK)
+    assert next(results).shape == (3, 8, 8)
+    with pytest.raises(InputError, match=r"mask ends before img\[1\]"):
+        next(results)
+    with pytest.raises(InputError, match="mask is a list of 1 for 2 images; give one for each"):
+        fastsr.dip(pictures, task="restore", mask=[MASK], **QUICK)
+
+
 def test_one_mask_serves_a_batch():
     batch, mask = torch.rand(2, 3, 8, 8), torch.eye(8, dtype=torch.bool)
     result = fastsr.dip(batch, task="restore", mask=mask, **QUICK)
@@ -262,7 +282,7 @@ MASK = np.eye(8, dtype=bool)
         ({"task": "inpaint", "mask": MASK & False}, InputError, r"mask is black everywhere"),
         ({"task": "inpaint", "mask": MASK | True}, InputError, r"mask is white everywhere"),
         ({"task": "inpaint", "mask": 3}, InputTypeError, r"mask is a int; give a path"),
-        ({"task": "inpaint", "mask": [MASK]}, InputError, r"mask is a list of 1 for 1 images; give one mask"),
+        ({"task": "inpaint", "mask": [MASK]}, InputError, r"mask is a list of 1 and img is none; give one mask"),
         ({"mask": MASK[:, :-1]}, InputError, r"mask is 7x8 pixels and img is 8x8"),
         ({"sigma": 25}, InputError, r"sigma=25 belongs to task='denoise', not to task='upscale'"),
         ({"task": "denoise", "sigma": 0.1}, InputError, r"sigma=0.1 is out of range; .*levels of 8 bits, from 0.5 to"),

@@ -10,6 +10,7 @@ import click
 from ..errors import FastsrError, InputError
 from ..methods import find, names
 from ..options import command_options, from_command
+from .common import EXIT_BAD_INPUT, Command, check_kernels, complain
 
 if TYPE_CHECKING:
     from ..methods import Method
@@ -40,8 +41,7 @@ class MethodGroup(click.Group):
             method = find(cmd_name)
         except FastsrError as error:
             ctx.fail(str(error))
-        assert self.command_class is not None
-        return self.command_class(
+        return Command(
             cmd_name,
             params=[*_common_options(), *command_options(method.options)],
             callback=partial(_run, method),
@@ -53,6 +53,11 @@ class MethodGroup(click.Group):
         """Write the names alone: a summary would need the method's module."""
         with formatter.section("Methods"):
             formatter.write_text(", ".join(names()))
+
+
+@click.group(cls=MethodGroup)
+def evaluate() -> None:
+    """Run a method on a benchmark: a table, CSV, the pictures and an HTML report."""
 
 
 def _common_options() -> list[click.Parameter]:
@@ -96,13 +101,12 @@ def _run(
     device: str | None,
     **own: Any,
 ) -> None:
-    from ..cli import EXIT_BAD_INPUT, check_kernels, complain
     from ..device import resolve_device
-    from . import evaluate
+    from ..evaluate import evaluate as run
 
     for used in (resolve_device(device), "cpu"):  # resizing and scores are computed on the CPU
         check_kernels(used)
-    evaluation = evaluate(
+    evaluation = run(
         method.name,
         data,
         factor=factor,
