@@ -1,8 +1,10 @@
-"""What each ingredient of a Deep Image Prior recipe is worth, on 128x128 centre crops of Set14.
+"""What each ingredient of a Deep Image Prior recipe is worth, on 128x128 centre crops of two pictures of Set5.
 
-    FASTSR_DATA=... python -m benchmarks.dip_recipes [NAME ...]
+    FASTSR_DATA=... OMP_NUM_THREADS=1 python -m benchmarks.dip_recipes [INGREDIENT ...]
 
-Rows are written as they are measured and not measured again. PSNR on Y, 4 pixels shaved, of the averaged output.
+Each row changes the fast preset in one thing. Rows are written as they are measured and not measured again;
+`python -m benchmarks.dip_plots` draws them. PSNR on Y, 4 pixels shaved, of what the fit would give if it ended there.
+The pictures are none of Set14, so that what is chosen here is not chosen on the pictures by which it is judged.
 """
 
 from __future__ import annotations
@@ -17,93 +19,152 @@ from typing import Any
 import torch
 from PIL import Image
 
+from benchmarks.dip_crops import psnr
+from benchmarks.report import FORMAT, RESULTS, environment, kept_rows, save
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.images import read
 
-from .dip_crops import SIDE, centre_crop, psnr
-from .report import RESULTS, environment, kept_rows, save
+PICTURES = {"butterfly": 3, "woman": 5}
+"""Their numbers in Set5."""
+SIDE = 128
+FACTORS = (4, 8)
+CHECKPOINTS = 12
+FLOAT32 = "float32"
+Variants = dict[str, Recipe]
 
-IMAGES = ("zebra", "monarch")
-SMALL, LARGE = upscale("fast", 4), upscale("fast", 8)
 
-
-def channels(recipe: Recipe, *widths: int) -> Recipe:
+def with_channels(recipe: Recipe, *channels: int) -> Recipe:
     """Return `recipe` with another width at every scale."""
-    return replace(recipe, network=replace(recipe.network, channels=widths))
+    return replace(recipe, network=replace(recipe.network, channels=channels))
 
 
-RECIPES: dict[str, tuple[int, Recipe]] = {
-    "x4 fast": (4, SMALL),
-    "x4 falling rate": (4, replace(SMALL, final_rate=0.1)),
-    "x4 64 channels": (4, channels(SMALL, *[64] * 5)),
-    "x4 128 channels": (4, channels(SMALL, *[128] * 5)),
-    "x4 no input noise": (4, replace(SMALL, noise=0.0)),
-    "x4 Adam": (4, replace(SMALL, optimizer="adam")),
-    "x4 nearest upsampling": (4, replace(SMALL, network=replace(SMALL.network, upsampling="nearest"))),
-    "x8 fast": (8, LARGE),
-    "x8 constant rate": (8, replace(LARGE, final_rate=1.0)),
-    "x8 rate 0.01": (8, replace(LARGE, learning_rate=0.01)),
-    "x8 rate 0.03": (8, replace(LARGE, learning_rate=0.03)),
-    "x8 beta2 0.99, rate 0.01": (8, replace(LARGE, betas=(0.9, 0.99), learning_rate=0.01)),
-    "x8 Muon": (8, replace(LARGE, optimizer="muon", learning_rate=0.01)),
-    "x8 64 channels": (8, channels(LARGE, *[64] * 5)),
-    "x8 noise 0.08": (8, replace(LARGE, noise=0.08)),
-}
-CHECKPOINTS = (0.25, 0.5, 0.75, 1.0)
-"""Parts of the recipe's steps after which PSNR is taken."""
+def ingredients(factor: int) -> dict[str, Variants]:
+    """Return for each ingredient the recipes to compare; the first is the fast preset."""
+    fast = upscale("fast", factor)
+    adam = replace(fast, optimizer="adam")
+    return {
+        "optimiser": {
+            "Muon (fast)": fast,
+            "Muon, rate 0.01": replace(fast, muon_learning_rate=0.01),
+            "Muon, rate 0.04": replace(fast, muon_learning_rate=0.04),
+            "Adam 0.01": adam,
+            "Adam 0.02": replace(adam, learning_rate=0.02),
+            "Adam 0.01, 900 steps": replace(adam, steps=900),
+        },
+        "width": {
+            "32, 64, 128, 128, 128 (fast)": fast,
+            "32": with_channels(fast, *[32] * 5),
+            "64": with_channels(fast, *[64] * 5),
+            "128": with_channels(fast, *[128] * 5),
+        },
+        "depth": {
+            "5 scales (fast)": fast,
+            "3 scales": with_channels(fast, 32, 64, 128),
+            "4 scales": with_channels(fast, 32, 64, 128, 128),
+            "6 scales": with_channels(fast, 32, 64, 128, 128, 128, 128),
+            "no skips": replace(fast, network=replace(fast.network, skip_channels=0)),
+            "nearest": replace(fast, network=replace(fast.network, upsampling="nearest")),
+        },
+        "noise": {
+            f"{fast.noise:g} (fast)": fast,
+            **{
+                f"{noise:g}": replace(fast, noise=noise)
+                for noise in (0.0, 0.01, 0.03, 0.05, 0.1)
+                if noise != fast.noise
+            },
+        },
+        "average": {
+            "0.98 (fast)": fast,
+            **{f"{average:g}": replace(fast, average=average) for average in (0.0, 0.9, 0.95, 0.99)},
+        },
+        "schedule": {
+            "falling to a tenth (fast)": fast,
+            "constant": replace(fast, final_rate=1.0),
+            "150 steps": replace(fast, steps=150),
+            "600 steps": replace(fast, steps=600),
+        },
+        "precision": {"bfloat16 (fast)": fast, FLOAT32: fast},
+        "end": {"made to agree (fast)": fast, "as it is": replace(fast, consistent=False)},
+    }
 
 
-def measure(name: str, image: str, data: Path) -> dict[str, Any]:
-    """Run a recipe on a picture and return its row."""
-    factor, recipe = RECIPES[name]
-    original = centre_crop(image, data)
+def crop(name: str, data: Path) -> Image.Image:
+    """Return the 128x128 centre of a picture of Set5."""
+    picture = Image.open(data / "Set5" / "image_SRF_4" / f"img_{PICTURES[name]:03d}_SRF_4_HR.png").convert("RGB")
+    left, top = (picture.width - SIDE) // 2, (picture.height - SIDE) // 2
+    return picture.crop((left, top, left + SIDE, top + SIDE))
+
+
+def measure(factor: int, recipe: Recipe, dtype: torch.dtype, image: str, data: Path) -> dict[str, Any]:
+    """Run a recipe on a picture; return steps, seconds and PSNR at every checkpoint."""
+    original = crop(image, data)
     observation = read(original.resize((SIDE // factor,) * 2, Image.Resampling.LANCZOS)).pixels
     operator = Downscale((SIDE, SIDE), (SIDE // factor,) * 2)
-    dtype = resolve_dtype(None, torch.device("cpu"))
     original_pixels = read(original).pixels[0]
-    course: dict[int, float] = {}
-    start = time.perf_counter()
+    course: list[dict[str, float]] = []
+    start, aside = time.perf_counter(), 0.0
     for state in fit(observation, operator, (SIDE, SIDE), recipe, seed=0, dtype=dtype):
-        if state.step in {round(part * recipe.steps) for part in CHECKPOINTS}:
-            course[state.step] = psnr(state.image[0], original_pixels, channel="y", shave=4)
-    seconds = time.perf_counter() - start
-    return {"recipe": name, "details": str(recipe), "image": image, "psnr_y": course, "seconds": seconds}
+        if state.step % (recipe.steps // CHECKPOINTS) == 0:
+            now = time.perf_counter()
+            result = operator.project(state.image, observation) if recipe.consistent else state.image
+            score = psnr(result[0].clamp(0, 1), original_pixels, channel="y", shave=4)
+            course.append({"step": state.step, "seconds": now - start - aside, "psnr_y": score})
+            aside += time.perf_counter() - now
+    return {"course": course}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table: PSNR at each checkpoint, and seconds."""
-    lines = ["| recipe | picture | PSNR after steps | seconds |", "|---|---|---|---|"]
-    for row in rows:
-        course = ", ".join(f"{step}: {value:.2f}" for step, value in row["psnr_y"].items())
-        lines.append(f"| {row['recipe']} | {row['image']} | {course} | {row['seconds']:.0f} |")
+    """Return the rows as a Markdown table: PSNR at the end, and seconds."""
+    lines = ["| | | " + " | ".join(f"{image} x{factor}" for factor in FACTORS for image in PICTURES) + " | seconds |"]
+    lines.append("|---" * (3 + len(FACTORS) * len(PICTURES)) + "|")
+    found = {(row["ingredient"], row["variant"], row["factor"], row["image"]): row["course"][-1] for row in rows}
+    for ingredient, variant in dict.fromkeys((row["ingredient"], row["variant"]) for row in rows):
+        ends = [found.get((ingredient, variant, factor, image)) for factor in FACTORS for image in PICTURES]
+        cells = ["" if end is None else f"{end['psnr_y']:.2f}" for end in ends]
+        seconds = [end["seconds"] for end in ends if end is not None]
+        lines.append(f"| {ingredient} | {variant} | {' | '.join(cells)} | {sum(seconds) / len(seconds):.0f} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {'; '.join(RECIPES)} (default: all)")
+    names = list(ingredients(4))
+    parser.add_argument(
+        "ingredients", nargs="*", metavar="INGREDIENT", help=f"any of: {', '.join(names)} (default: all)"
+    )
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(RECIPES)
+    unknown = set(arguments.ingredients) - set(names)
     if unknown:
-        parser.error(f"unknown recipe {sorted(unknown)[0]!r}; choose from: {'; '.join(RECIPES)}")
+        parser.error(f"unknown ingredient {sorted(unknown)[0]!r}; choose from: {', '.join(names)}")
     if "FASTSR_DATA" not in os.environ:
-        parser.error("set FASTSR_DATA to the folder that holds Set14")
-    data = Path(os.environ["FASTSR_DATA"])
-    path = RESULTS / "dip_recipes.json"
-    where = environment(torch.device("cpu"))
-    current = {name: str(recipe) for name, (_, recipe) in RECIPES.items()}
-    rows = [row for row in kept_rows(path, where) if row["details"] == current.get(row["recipe"])]
-    done = {(row["recipe"], row["image"]) for row in rows}
-    for name in arguments.names or RECIPES:
-        for image in IMAGES:
-            if (name, image) not in done:
-                rows.append(measure(name, image, data))
-                save(path, {**where, "rows": rows})
-    print(table(sorted(rows, key=lambda row: (row["image"], list(RECIPES).index(row["recipe"])))))
+        parser.error("set FASTSR_DATA to the folder that holds Set5")
+    path, where = RESULTS / "dip_recipes.json", environment(torch.device("cpu"))
+    rows = {key(row): row for row in kept_rows(path, where)}
+    current = []
+    for factor in FACTORS:
+        for ingredient, variants in ingredients(factor).items():
+            for variant, recipe in variants.items():
+                for image in PICTURES:
+                    precision = torch.float32 if variant == FLOAT32 else resolve_dtype(None, torch.device("cpu"))
+                    details = f"{recipe}, {precision}"
+                    row = {"factor": factor, "image": image, "details": details}
+                    if key(row) not in rows and (not arguments.ingredients or ingredient in arguments.ingredients):
+                        data = Path(os.environ["FASTSR_DATA"])
+                        rows[key(row)] = row | measure(factor, recipe, precision, image, data)
+                        save(path, {"format": FORMAT, **where, "rows": list(rows.values())})
+                    if key(row) in rows:
+                        current.append({**rows[key(row)], "ingredient": ingredient, "variant": variant})
+    save(path, {"format": FORMAT, **where, "rows": current})
+    print(table(current))
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells a measurement from others: rows of several ingredients may share one."""
+    return row["factor"], row["image"], row["details"]
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def dip(
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
         dtype: "float32" or "bfloat16" for the activations; by default bfloat16 where the device computes in it.
         consistency: move the result to a picture near to it that agrees with `img`, through A and mask, then clip
-            to [0, 1]. By default on for tasks "inpaint" and "restore", where it keeps the known pixels.
+            to [0, 1]. By default on for tasks "inpaint" and "restore", where it keeps the known pixels, and for task
+            "upscale" with preset "fast", which has no time to come as near by itself.
         progress: show a bar with step, PSNR of the fit and time left, on a terminal and in notebooks.
         callback: called after every step as ``callback(step, image, info)``: steps done, the result so far as a
             (1, C, H, W) float32 tensor that later steps overwrite, and a `State` (`loss`, `psnr`, `picture`).

@@ -68,7 +68,7 @@ def check_options(
         factor = DEFAULT_FACTOR if enlarges else 1.0
     factor = check_factor(factor, enlarges)
     sigma = _check_sigma(sigma, task)
-    choose(task, preset, factor=factor, sigma=sigma)
+    recipe = choose(task, preset, factor=factor, sigma=sigma)
     resolved = resolve_device(device)
     return Options(
         task=task,
@@ -81,7 +81,7 @@ def check_options(
         seed=resolve_seed(seed),
         device=resolved,
         dtype=resolve_dtype(dtype, resolved),
-        consistency=_check_consistency(consistency, task, operator),
+        consistency=_check_consistency(consistency, recipe, task, operator),
     )
 
 
@@ -123,13 +123,15 @@ def _check_sigma(sigma: Any, task: str) -> float | None:
     return float(sigma)
 
 
-def _check_consistency(consistency: bool | None, task: str, operator: Callable[[Tensor], Tensor] | None) -> bool:
-    """Known pixels are kept where a mask leaves them; elsewhere the fit stays as it is unless it is asked for more."""
+def _check_consistency(
+    consistency: bool | None, recipe: Recipe, task: str, operator: Callable[[Tensor], Tensor] | None
+) -> bool:
+    projects = operator is None or isinstance(operator, Operator)
     if consistency is None:
-        return task in ("inpaint", "restore") and (operator is None or isinstance(operator, Operator))
+        return (recipe.consistent or task in ("inpaint", "restore")) and projects and task != "denoise"
     if consistency and task == "denoise":
         raise InputError("consistency=True would put the noise back in task='denoise'; leave it out")
-    if consistency and operator is not None and not isinstance(operator, Operator):
+    if consistency and not projects:
         raise InputError("consistency=True needs an operator with a method project(x, y); this one has none")
     return bool(consistency)
 

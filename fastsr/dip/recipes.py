@@ -28,6 +28,7 @@ class Recipe:
         noise: standard deviation of the noise added to the network's input at every step.
         average: decay of the running average of outputs that is the result.
         guarded: whether to go back to earlier weights when the fit is thrown back by more than 5 dB.
+        consistent: whether the result is made to agree with the input at the end, unless the caller says otherwise.
         patience: steps without a new least variance of the outputs after which a fit of unknown noise ends.
     """
 
@@ -42,14 +43,18 @@ class Recipe:
     noise: float = 0.03
     average: float = 0.98
     guarded: bool = False
+    consistent: bool = False
     patience: int = 50
 
 
 NARROW, MEDIUM, PAPER = (HourglassConfig(channels=(width,) * 5) for width in (32, 64, 128))
+FUNNEL = HourglassConfig(channels=(32, 64, 128, 128, 128))
 
 TEXT = Recipe(HourglassConfig(skip_channels=128, upsampling="nearest"), steps=6001)
 """The paper's for text over a picture."""
-REGION = Recipe(HourglassConfig(skip_channels=0, input_channels=2, upsampling="nearest"), steps=5001, input="grid")
+REGION = Recipe(
+    HourglassConfig(skip_channels=0, input_channels=2, upsampling="nearest"), steps=5001, input="grid"
+)
 """The paper's for a large region, filled in smoothly: the vase."""
 HOLE = Recipe(
     HourglassConfig((16, 32, 64, 128, 128, 128), 0, 1, upsampling="nearest", down_kernel=5, mix=False),
@@ -103,7 +108,7 @@ def upscale(preset: str, factor: float) -> Recipe:
     noise = 0.03 if small else 0.05
     if preset == "paper":
         return Recipe(PAPER, steps=2000 if small else 5000, noise=noise)
-    return Recipe(NARROW if small else MEDIUM, steps=300, optimizer="muon", final_rate=0.1, noise=noise)
+    return Recipe(FUNNEL, steps=300, optimizer="muon", final_rate=0.1, noise=noise, consistent=True)
 
 
 def denoise(preset: str, sigma: float | None) -> Recipe:

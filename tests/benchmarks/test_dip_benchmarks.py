@@ -2,15 +2,21 @@
 
 import json
 import sys
+from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks import dip_crops, dip_recipes
+from benchmarks import dip_crops, dip_plots, dip_recipes, dip_set14, dip_tasks
 from benchmarks.report import environment, kept_rows, save
 from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import upscale
+from fastsr.evaluate import Evaluation
+from fastsr.evaluate.table import Row
 
 
 @pytest.fixture
@@ -74,16 +80,115 @@ def test_a_crop_is_measured_by_the_library(set14):
     assert row["seconds"] > 0
 
 
-def test_recipes_measure_what_is_missing(set14, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def set5(tmp_path, monkeypatch):
+    """A folder with noise in the place of the pictures of Set5."""
+    folder = tmp_path / "Set5" / "image_SRF_4"
+    folder.mkdir(parents=True)
+    for number in dip_recipes.PICTURES.values():
+        pixels = np.random.default_rng(number).integers(0, 256, (140, 150, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"img_{number:03d}_SRF_4_HR.png")
+    monkeypatch.setenv("FASTSR_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_recipes_measure_what_is_missing(set5, tmp_path, monkeypatch, capsys):
+    quick = replace(upscale("fast", 4), steps=12, network=HourglassConfig(channels=(4, 4)))
+    variants = {"depth": {"shallow": quick}, "precision": {"bfloat16 (fast)": quick, "float32": quick}}
+    monkeypatch.setattr(dip_recipes, "ingredients", lambda factor: variants)
     monkeypatch.setattr(dip_recipes, "RESULTS", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["dip_recipes", "x4 fast"])
-    factor, recipe = dip_recipes.RECIPES["x4 fast"]
-    quick = dip_recipes.replace(recipe, steps=3, network=HourglassConfig(channels=(4, 4)))
-    monkeypatch.setitem(dip_recipes.RECIPES, "x4 fast", (factor, quick))
+    monkeypatch.setattr(sys, "argv", ["dip_recipes", "precision"])
     dip_recipes.main()
     rows = json.loads((tmp_path / "dip_recipes.json").read_text())["rows"]
-    assert [row["image"] for row in rows] == list(dip_recipes.IMAGES)
-    assert all(row["details"] == str(quick) for row in rows)
-    assert f"{rows[0]['psnr_y']['3']:.2f}" in capsys.readouterr().out
+    # Two pictures and two factors; the shallow one is measured already where bfloat16 is the default.
+    ours = [row for row in rows if row["ingredient"] == "precision"]
+    assert {(row["variant"], row["image"], row["factor"]) for row in ours} == {
+        (variant, image, factor)
+        for variant in variants["precision"]
+        for image in dip_recipes.PICTURES
+        for factor in dip_recipes.FACTORS
+    }
+    assert [point["step"] for point in rows[0]["course"]] == list(range(1, 13))
+    assert all(a["seconds"] < b["seconds"] for a, b in pairwise(rows[0]["course"]))
+    assert f"| {ours[0]['course'][-1]['psnr_y']:.2f} |" in capsys.readouterr().out
     monkeypatch.setattr(dip_recipes, "measure", lambda *args: pytest.fail("measured twice"))
     dip_recipes.main()
+
+
+def test_every_ingredient_differs_from_the_preset_in_its_thing():
+    for factor in dip_recipes.FACTORS:
+        fast = upscale("fast", factor)
+        for name, variants in dip_recipes.ingredients(factor).items():
+            first, *others = variants.values()
+            assert first == fast
+            assert name == "precision" or fast not in others
+
+
+def test_the_published_table_is_the_papers():
+    for name, factor, count, mean in (("Set14", 8, 14, 24.153), ("Set14", 4, 14, 27.005), ("Set5", 8, 5, 25.890)):
+        published = dip_set14.read_published(name, factor)
+        assert len(published) == count
+        assert fmean(row["published_y"] for row in published.values()) == pytest.approx(mean, abs=5e-4)
+    assert published["img_003"]["name"] == "butterfly"
+
+
+def test_set14_is_an_evaluation_by_the_protocol_of_the_paper(tmp_path, monkeypatch):
+    calls = []
+
+    def evaluate(*arguments, **options):
+        calls.append((arguments, options))
+        rows = [Row(f"img_{n:03d}", 512, 480, 25.0, 23.0, 0.7, 40.0, 9.0) for n in range(1, 15)]
+        return Evaluation(rows, None, {}, tmp_path)
+
+    monkeypatch.setattr(dip_set14, "evaluate", evaluate)
+    rows = dip_set14.measure("paper", 8, tmp_path / "Set14", tmp_path)
+    ((method, _), options) = calls[0]
+    assert (method, options["protocol"], options["factor"], options["options"].preset) == ("dip", "dip", 8, "paper")
+    text = dip_set14.table(rows)
+    assert "| baboon | 512x480 | 21.38 / 19.29 | 25.00 / 23.00 | +3.62 | 9 |" in text
+    assert "| **mean** |  | 24.15 / 22.29 | 25.00 / 23.00 | +0.85 | 9 |" in text
+
+
+@pytest.mark.parametrize("task", ["denoise, sigma unknown", "denoise, sigma known", "restore"])
+def test_tasks_are_done_on_the_papers_pictures(task, tmp_path, monkeypatch):
+    name, folder, kind = ("house", "restore50", "masked") if task == "restore" else ("hill", "denoise25", "noisy")
+    (tmp_path / "dip" / folder).mkdir(parents=True)
+    original = np.full((12, 16), 100, np.uint8)
+    spoilt = original.copy()
+    spoilt[::2] = 0
+    for end, pixels in (("GT", original), (kind, spoilt)):
+        Image.fromarray(pixels).save(tmp_path / "dip" / folder / f"{name}_{end}.png")
+    seen = {}
+
+    def dip(picture, *, callback, **options):
+        seen.update(options)
+        callback(7, torch.full((1, 1, 12, 16), 110 / 255), None)
+        return original + 1
+
+    monkeypatch.setattr(dip_tasks.fastsr, "dip", dip)
+    row = dip_tasks.measure((task, name, "fast"), tmp_path)
+    assert seen["task"] == task.partition(",")[0]
+    assert seen.get("sigma") == (25 if task.endswith(" known") else None)
+    assert row["psnr"] == pytest.approx(20 * np.log10(255))
+    assert row["psnr_of_output"] == pytest.approx(20 * np.log10(25.5))
+    assert (row["steps"], row["published"]) == (7, 39.0 if task == "restore" else 32.09)
+    if task == "restore":
+        assert np.array_equal(seen["mask"], spoilt == 0)
+    assert f"| {task} | {name} | fast |" in dip_tasks.table([row])
+
+
+def test_plots_are_drawn(tmp_path):
+    course = [{"step": step, "seconds": step / 9, "psnr_y": 20 + step} for step in (1, 2, 3)]
+    rows = [
+        {"ingredient": name, "variant": name + "!", "factor": factor, "image": image, "course": course}
+        for name in ("width", "depth")
+        for factor in (4, 8)
+        for image in ("a", "b")
+    ]
+    dip_plots.draw_ingredients(rows, tmp_path / "ingredients.png")
+    row = {"preset": "fast", "factor": 8, "name": "zebra", "psnr_y": 21.0, "published_y": 20.6}
+    dip_plots.draw_set14([row], tmp_path / "set14.png")
+    for name in ("ingredients", "set14"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert min(picture.size) > 200
+            assert len(set(picture.convert("L").getdata())) > 20
