@@ -9,7 +9,6 @@ is measured; a second call goes on where the first one stopped. PSNR is that of 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from PIL import Image
 import fastsr
 from fastsr.dip.recipes import upscale
 
-from .report import RESULTS, environment, kept_rows, save
+from .report import RESULTS, data_folder, environment, kept_rows, save
 
 NUMBERS = {"lenna": 9, "monarch": 11, "ppt3": 13, "zebra": 14}
 SIDE = 128
@@ -98,9 +97,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS / "dip_crops.json", help="where the rows are kept")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
     arguments = parser.parse_args()
-    if "FASTSR_DATA" not in os.environ:
-        parser.error("set FASTSR_DATA to the folder that holds Set14")
-    data = Path(os.environ["FASTSR_DATA"])
+    data = data_folder()
     fastsr.dip(centre_crop("lenna", data), 2, steps=1)  # what is loaded on first use is not timed
     where = environment(torch.device("cpu"))
     rows = [row for row in kept_rows(arguments.results, where) if row["recipe"] == recipe(row["method"], row["factor"])]

@@ -10,7 +10,6 @@ The pictures are none of Set14, so that what is chosen here is not chosen on the
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from PIL import Image
 
 from benchmarks.dip_crops import psnr
-from benchmarks.report import FORMAT, RESULTS, environment, kept_rows, save
+from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
@@ -140,8 +139,6 @@ def main() -> None:
     unknown = set(arguments.ingredients) - set(names)
     if unknown:
         parser.error(f"unknown ingredient {sorted(unknown)[0]!r}; choose from: {', '.join(names)}")
-    if "FASTSR_DATA" not in os.environ:
-        parser.error("set FASTSR_DATA to the folder that holds Set5")
     path, where = RESULTS / "dip_recipes.json", environment(torch.device("cpu"))
     rows = {key(row): row for row in kept_rows(path, where)}
     current = []
@@ -153,7 +150,7 @@ def main() -> None:
                     details = f"{recipe}, {precision}"
                     row = {"factor": factor, "image": image, "details": details}
                     if key(row) not in rows and (not arguments.ingredients or ingredient in arguments.ingredients):
-                        data = Path(os.environ["FASTSR_DATA"])
+                        data = data_folder()
                         rows[key(row)] = row | measure(factor, recipe, precision, image, data)
                         save(path, {"format": FORMAT, **where, "rows": list(rows.values())})
                     if key(row) in rows:

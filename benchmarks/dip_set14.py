@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save
+from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, folder_name, save
 from fastsr.dip.method import Options
 from fastsr.dip.recipes import upscale
 from fastsr.evaluate import evaluate
@@ -86,9 +86,12 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def run(preset: str, factor: int) -> dict[str, Any]:
-    """Measure all of Set14 on the GPU, for the queue."""
-    name = torch.cuda.get_device_name().replace(" ", "-").lower()
-    rows = measure(preset, factor, Path(os.environ["FASTSR_DATA"]) / "Set14", FOLDER / name, "cuda")
+    """Measure all of Set14 on the GPU, for the queue; what an interrupted run from the same sources did is kept."""
+    from benchmarks.gpu_queue import ITEMS, fingerprint
+
+    (item,) = (item for item in ITEMS if item.name == f"set14-{preset}-x{factor}")
+    folder = FOLDER / folder_name(torch.cuda.get_device_name()) / fingerprint(item)[:12]
+    rows = measure(preset, factor, data_folder() / "Set14", folder, "cuda")
     print(table(rows))
     mean = fmean(row["psnr_y"] for row in rows)
     return {"rows": rows, "mean_psnr_y": mean, "target": TARGET if (preset, factor) == ("fast", 8) else None}
@@ -123,13 +126,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where evaluations are kept (default: evaluation)")
     parser.add_argument("--results", type=Path, default=RESULTS / "dip_set14.json", help="default: %(default)s")
     arguments = parser.parse_args()
-    if "FASTSR_DATA" not in os.environ:
-        parser.error("set FASTSR_DATA to the folder that holds Set5 and Set14")
     rows = []
     for preset in arguments.presets:
         for factor in arguments.factors:
             for name in arguments.sets:
-                measured = measure(preset, factor, Path(os.environ["FASTSR_DATA"]) / name, arguments.folder)
+                measured = measure(preset, factor, data_folder() / name, arguments.folder)
                 rows += measured
                 print(f"\n{name} x{factor}, preset {preset}:\n\n{table(measured)}\n", flush=True)
     if os.environ.get("RANK", "0") != "0":

@@ -12,7 +12,6 @@ The published figures are those of the authors' pictures at dmitryulyanov.github
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from PIL import Image
 
 import fastsr
 from benchmarks.dip_crops import psnr
-from benchmarks.report import FORMAT, RESULTS, environment, kept_rows, save
+from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
 from fastsr.dip.recipes import choose
 
 DENOISED = {
@@ -125,7 +124,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def run(preset: str) -> dict[str, Any]:
     """Measure all pictures on the GPU, for the queue."""
-    rows = [measure(key, Path(os.environ["FASTSR_DATA"]), "cuda") for key in keys([preset])]
+    rows = [measure(key, data_folder(), "cuda") for key in keys([preset])]
     print(table(rows))
     return {"rows": rows}
 
@@ -147,15 +146,13 @@ def main() -> None:
     parser.add_argument("--pictures", nargs="+", choices=sorted({*DENOISED, *RESTORED}), help="default: all")
     parser.add_argument("--results", type=Path, default=RESULTS / "dip_tasks.json", help="default: %(default)s")
     arguments = parser.parse_args()
-    if "FASTSR_DATA" not in os.environ:
-        parser.error("set FASTSR_DATA to the folder that holds dip/denoise25 and dip/restore50")
     where = environment(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     kept = kept_rows(arguments.results, where)
     rows = {(row["task"], row["image"], row["preset"]): row for row in kept}
     rows = {key: row for key, row in rows.items() if row["recipe"] == recipe(key[0], key[2])}
     for key in keys(arguments.presets, arguments.pictures):
         if key not in rows:
-            rows[key] = measure(key, Path(os.environ["FASTSR_DATA"]))
+            rows[key] = measure(key, data_folder())
             print(table([rows[key]]).splitlines()[-1], flush=True)
             save(arguments.results, {"format": FORMAT, **where, "rows": list(rows.values())})
     print(table([rows[key] for key in keys(("fast", "paper")) if key in rows]))

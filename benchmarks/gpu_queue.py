@@ -5,7 +5,8 @@
 
 An item is owed until its result file says that it was done on this device from the sources as they are now. Each is
 run in a process of its own; a failure is recorded with its log, and the queue goes on. What was interrupted leaves no
-result and is run again. Run from the root of the repository; without an installation, set PYTHONPATH=.:kernels.
+result and is run again. Run from the root of the repository; without an installation, set PYTHONPATH=.:kernels. What
+needs pictures takes them from the folder that FASTSR_DATA names.
 """
 
 from __future__ import annotations
@@ -53,10 +54,11 @@ KERNELS = "kernels/fastsr_kernels/"
 HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
 DIP = (
     "fastsr/dip/*.py",
-    *(f"fastsr/{name}.py" for name in ("allocation", "consistency", "device", "nn")),
+    *(f"fastsr/{name}.py" for name in ("allocation", "consistency", "device", "masks", "nn", "operators")),
     f"{KERNELS}*.py",
     f"{KERNELS}reflect_conv_table.json",
 )
+SET14 = (*DIP, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
 ITEMS = (
     Item(
         "kernels-correct",
@@ -122,6 +124,54 @@ ITEMS = (
         minutes=5,
         sources=(*DIP, "benchmarks/dip_step.py", "benchmarks/straightforward.py"),
     ),
+    Item(
+        "set14-fast-x8",
+        priority=8,
+        why="Set14 x8 by the paper's protocol, preset fast, beside the published pictures: mean of at least 24.15 dB",
+        function="benchmarks.dip_set14:fast_x8",
+        minutes=3,
+        sources=SET14,
+    ),
+    Item(
+        "set14-fast-x4",
+        priority=9,
+        why="Set14 x4, preset fast, beside the published pictures (mean 27.005 dB)",
+        function="benchmarks.dip_set14:fast_x4",
+        minutes=3,
+        sources=SET14,
+    ),
+    Item(
+        "set14-paper-x8",
+        priority=10,
+        why="Set14 x8, preset paper, 5000 steps a picture; goes on where it was stopped",
+        function="benchmarks.dip_set14:paper_x8",
+        minutes=8,
+        sources=SET14,
+    ),
+    Item(
+        "set14-paper-x4",
+        priority=11,
+        why="Set14 x4, preset paper, 2000 steps a picture; goes on where it was stopped",
+        function="benchmarks.dip_set14:paper_x4",
+        minutes=5,
+        sources=SET14,
+    ),
+    Item(
+        "dip-tasks-fast",
+        priority=12,
+        why="denoising and restoration on the paper's pictures, preset fast, beside the published figures",
+        function="benchmarks.dip_tasks:fast",
+        minutes=3,
+        sources=(*DIP, "benchmarks/dip_tasks.py"),
+    ),
+    Item(
+        "dip-tasks-paper",
+        priority=13,
+        why="the same with preset paper, 3000 and 11000 steps a picture",
+        function="benchmarks.dip_tasks:paper",
+        minutes=9,
+        sources=(*DIP, "benchmarks/dip_tasks.py"),
+    ),
 )
 
 
@@ -180,7 +230,7 @@ def list_items(items: Sequence[Item], folders: Sequence[Path], root: Path = ROOT
     for item in sorted(items, key=lambda item: item.priority):
         state = find_state(item, folders, root)
         text = f"{state.name} ({state.where})" if state.where else state.name
-        lines.append(f"{item.priority}  {item.name:<18} {text:<40} {item.minutes:>4g} min  {item.why}")
+        lines.append(f"{item.priority:>2}  {item.name:<18} {text:<40} {item.minutes:>4g} min  {item.why}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -20,6 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 FORMAT = 1
 """Version of the layout of a result file (see results/README.md)."""
+
+
+def data_folder() -> Path:
+    """Return the folder of test pictures, which FASTSR_DATA names.
+
+    Raises:
+        SystemExit: it is not set.
+    """
+    if "FASTSR_DATA" not in os.environ:
+        raise SystemExit("set FASTSR_DATA to the folder that holds Set5, Set14 and dip")
+    return Path(os.environ["FASTSR_DATA"])
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import dip_crops, dip_plots, dip_recipes, dip_set14, dip_tasks
+from benchmarks import dip_crops, dip_plots, dip_recipes, dip_set14, dip_tasks, gpu_queue
 from benchmarks.report import environment, kept_rows, save
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import upscale
@@ -149,6 +149,29 @@ def test_set14_is_an_evaluation_by_the_protocol_of_the_paper(tmp_path, monkeypat
     assert "| **mean** |  | 24.15 / 22.29 | 25.00 / 23.00 | +0.85 | 9 |" in text
 
 
+def test_a_run_on_a_gpu_goes_on_only_with_what_came_from_the_same_sources(tmp_path, monkeypatch):
+    def measure(preset, factor, data, folder, device):
+        seen.append((preset, factor, folder, device))
+        scores = {"psnr_y": 24.2, "psnr_rgb": 22.0, "published_y": 24.1, "published_rgb": 22.1, "seconds": 2.0}
+        return [{"name": "zebra", "width": 8, "height": 8, **scores}]
+
+    seen = []
+    monkeypatch.setenv("FASTSR_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    monkeypatch.setattr(dip_set14, "measure", measure)
+    assert dip_set14.fast_x8()["mean_psnr_y"] == 24.2
+    dip_set14.paper_x4()
+    monkeypatch.setattr(gpu_queue, "fingerprint", lambda item: "another")
+    dip_set14.fast_x8()
+    assert [(preset, factor, device) for preset, factor, _, device in seen] == [
+        ("fast", 8, "cuda"),
+        ("paper", 4, "cuda"),
+        ("fast", 8, "cuda"),
+    ]
+    assert seen[0][2].parent == seen[2][2].parent == dip_set14.FOLDER / "nvidia-h200"
+    assert seen[0][2] != seen[2][2]
+
+
 @pytest.mark.parametrize("task", ["denoise, sigma unknown", "denoise, sigma known", "restore"])
 def test_tasks_are_done_on_the_papers_pictures(task, tmp_path, monkeypatch):
     name, folder, kind = ("house", "restore50", "masked") if task == "restore" else ("hill", "denoise25", "noisy")
@@ -191,4 +214,4 @@ def test_plots_are_drawn(tmp_path):
     for name in ("ingredients", "set14"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 200
-            assert len(set(picture.convert("L").getdata())) > 20
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 20
