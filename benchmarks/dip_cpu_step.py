@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,25 +30,32 @@ from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS, steps
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
-from fastsr.dip.recipes import upscale
+from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import Recipe, upscale
 
 FACTOR = 8
 SIDES = (256, 512)
-PRESETS = ("paper", "fast")
+RECIPES = {
+    "paper": upscale("paper", FACTOR),
+    "narrower": Recipe(HourglassConfig(channels=(64, 128, 128, 128, 128)), steps=1),
+}
+"""Both with Adam, as the straightforward module."""
 OURS_COMPILED = f"{OURS}, torch.compile"
 RIVALS = (EAGER, NHWC, COMPILED, OURS, OURS_COMPILED)
 ROUNDS = 5
+STEPS = 1000
+"""More than are ever done."""
 WARM_UP = 2
 
 _step: Callable[[], object]
 
 
-def prepare(rival: str, preset: str, side: int, threads: int, cache: str) -> None:
+def prepare(rival: str, name: str, side: int, threads: int, cache: str) -> None:
     """Build a rival in this process, which does nothing else; what it compiles goes to the folder `cache`."""
     global _step
     torch.set_num_threads(threads)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-    recipe = upscale(preset, FACTOR)
+    recipe = replace(RECIPES[name], steps=STEPS)
     dtype = resolve_dtype(None, torch.device("cpu"))
     if rival == OURS_COMPILED:
         _compile_network()
@@ -88,7 +96,7 @@ def convolution_share() -> float:
     return sum(spent for key, spent in times if "convolution" in key) / sum(spent for _, spent in times)
 
 
-def measure(preset: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+def measure(name: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Return a row for each rival."""
     spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
     with ExitStack() as stack:
@@ -96,7 +104,7 @@ def measure(preset: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: in
         for rival in rivals:
             # An empty cache for each: what a user's first call pays is a compilation.
             cache = stack.enter_context(tempfile.TemporaryDirectory())
-            arguments = rival, preset, side, torch.get_num_threads(), cache
+            arguments = rival, name, side, torch.get_num_threads(), cache
             process = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=arguments)
             processes[rival] = stack.enter_context(process)
         first = {rival: process.submit(seconds).result() for rival, process in processes.items()}
@@ -112,7 +120,7 @@ def measure(preset: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: in
             share = None if rival in (COMPILED, OURS_COMPILED) else process.submit(convolution_share).result()
             rows.append(
                 {
-                    "preset": preset,
+                    "recipe": name,
                     "side": side,
                     "rival": rival,
                     "seconds_per_step": median(times[rival]),
@@ -130,7 +138,7 @@ def line(row: dict[str, Any], compared: dict[str, Any]) -> str:
     share = "-" if row["convolution_share"] is None else f"{row['convolution_share']:.0%}"
     ratio = compared["seconds_per_step"] / row["seconds_per_step"]
     return (
-        f"| {row['preset']} | {row['side']} | {row['rival']} | {row['seconds_per_step']:.3f} "
+        f"| {row['recipe']} | {row['side']} | {row['rival']} | {row['seconds_per_step']:.3f} "
         f"| {row['fastest']:.3f} to {row['slowest']:.3f} | {ratio:.2f} | {share} | {row['seconds_of_first_step']:.1f} |"
     )
 
@@ -139,12 +147,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS / "dip_cpu_step.json", help="default: %(default)s")
     options = parser.parse_args()
-    print("| preset | side | rival | seconds a step | spread | times faster | convolution | first step, s |")
+    print("| recipe | side | rival | seconds a step | spread | times faster | convolution | first step, s |")
     print("|---|---|---|---|---|---|---|---|")
     rows = []
     for side in SIDES:
-        for preset in PRESETS:
-            measured = measure(preset, side)
+        for name in RECIPES:
+            measured = measure(name, side)
             rows += measured
             for row in measured:
                 print(line(row, measured[0]), flush=True)

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks.dip_crops import psnr
 from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
+from benchmarks.scores import psnr
 from fastsr.consistency import Downscale
 from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit

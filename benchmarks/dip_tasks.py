@@ -22,8 +22,8 @@ import torch
 from PIL import Image
 
 import fastsr
-from benchmarks.dip_crops import psnr
 from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
+from benchmarks.scores import psnr
 from fastsr.dip.recipes import choose
 
 DENOISED = {
