@@ -52,8 +52,8 @@ LAYERS = (
     Layer(128, 128, stride=2, side=256, border_there=True),
     Layer(132, 128, side=256, border_there=True),
     Layer(128, 128, kernel=1, border_there=True),
-    Layer(68, 64, border_there=True),
-    Layer(36, 32, border_there=True),
+    Layer(68, 32, border_there=True),
+    Layer(132, 64, side=256, border_there=True),
     Layer(132, 128, side=64, border_there=True),
     Layer(132, 128, side=16, border_there=True),
 )

@@ -17,6 +17,7 @@ from benchmarks.kernels import CASES, TARGETS
 from benchmarks.measure import Case
 from benchmarks.report import RESULTS
 from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import FAST, PAPER
 from fastsr_kernels.reflect_conv import RIVALS
 
 COPY, PRODUCT = 4.3e12, 790e12
@@ -107,7 +108,7 @@ def table(results: Path) -> str:
         "| channels | torch's separate functions, GB | fused, GB | saved at the rate of a copy, ms |",
         "|---|---|---|---|",
     ]
-    for channels in ((128,) * 5, (64, 128, 128, 128, 128), (32,) * 5):
+    for channels in (PAPER.channels, FAST.channels):
         moved = step_traffic(HourglassConfig(channels=channels), SIDE)
         saved = (moved["separate"] - moved["fused"]) / COPY * 1e3
         gigabytes = f"{moved['separate'] / 1e9:.2f} | {moved['fused'] / 1e9:.2f}"

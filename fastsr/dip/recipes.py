@@ -47,14 +47,12 @@ class Recipe:
     patience: int = 50
 
 
-NARROW, MEDIUM, PAPER = (HourglassConfig(channels=(width,) * 5) for width in (32, 64, 128))
-FUNNEL = HourglassConfig(channels=(32, 64, 128, 128, 128))
+PAPER = HourglassConfig()
+FAST = HourglassConfig(channels=(32, 64, 128, 128, 128))
 
 TEXT = Recipe(HourglassConfig(skip_channels=128, upsampling="nearest"), steps=6001)
 """The paper's for text over a picture."""
-REGION = Recipe(
-    HourglassConfig(skip_channels=0, input_channels=2, upsampling="nearest"), steps=5001, input="grid"
-)
+REGION = Recipe(HourglassConfig(skip_channels=0, input_channels=2, upsampling="nearest"), steps=5001, input="grid")
 """The paper's for a large region, filled in smoothly: the vase."""
 HOLE = Recipe(
     HourglassConfig((16, 32, 64, 128, 128, 128), 0, 1, upsampling="nearest", down_kernel=5, mix=False),
@@ -108,7 +106,7 @@ def upscale(preset: str, factor: float) -> Recipe:
     noise = 0.03 if small else 0.05
     if preset == "paper":
         return Recipe(PAPER, steps=2000 if small else 5000, noise=noise)
-    return Recipe(FUNNEL, steps=300, optimizer="muon", final_rate=0.1, noise=noise, consistent=True)
+    return Recipe(FAST, steps=300, optimizer="muon", final_rate=0.1, noise=noise, consistent=True)
 
 
 def denoise(preset: str, sigma: float | None) -> Recipe:
@@ -116,18 +114,18 @@ def denoise(preset: str, sigma: float | None) -> Recipe:
     noise = 1 / 20 if sigma is not None and sigma >= STRONG_NOISE else 1 / 30
     if preset == "paper":
         return Recipe(PAPER, steps=3000, noise=noise, average=0.99, guarded=True, patience=500)
-    return Recipe(MEDIUM, steps=500, optimizer="muon", noise=noise, average=0.95)
+    return Recipe(FAST, steps=500, optimizer="muon", noise=noise, average=0.95)
 
 
 def inpaint(preset: str, wide: bool) -> Recipe:
     """Return the recipe for filling in what a mask hides."""
     if preset == "paper":
         return HOLE if wide else TEXT
-    return Recipe(MEDIUM, steps=400, optimizer="muon", final_rate=0.1)
+    return Recipe(FAST, steps=400, optimizer="muon", final_rate=0.1)
 
 
 def restore(preset: str) -> Recipe:
     """Return the recipe for a picture of which scattered pixels are known."""
     if preset == "paper":
         return Recipe(PAPER, steps=11000, learning_rate=0.001)
-    return Recipe(MEDIUM, steps=400, optimizer="muon", final_rate=0.1)
+    return Recipe(FAST, steps=400, optimizer="muon", final_rate=0.1)
