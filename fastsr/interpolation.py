@@ -10,7 +10,7 @@ from .resize import resize
 
 
 def _interpolate(name: str, kernel: str, summary: str) -> Method:
-    def upscale(picture: Picture, factor: int, options: NoOptions, device: torch.device) -> Picture:
+    def upscale(picture: Picture, factor: int, options: NoOptions, device: torch.device, made_by: str) -> Picture:
         return resize(picture, factor, kernel=kernel)
 
     return Method(name, summary, NoOptions, upscale)

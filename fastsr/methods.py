@@ -40,9 +40,10 @@ class Method:
         name: what it is called on the command line and in tables.
         summary: one line of help.
         options: a dataclass of the options that are the method's own; every field has metadata {"help": "..."}.
-        upscale: called as ``upscale(picture, factor, options, device)`` with a `Picture` of one image, a whole number
-            of at least 2, an instance of `options` and the device to compute on; returns a `Picture` of the same
-            channels at `factor` times the height and width.
+        upscale: called as ``upscale(picture, factor, options, device, kernel)`` with a `Picture` of one image, a whole
+            number of at least 2, an instance of `options`, the device to compute on, and the name of the filter by
+            which the picture was made small, as `fastsr.resize` has it; returns a `Picture` of the same channels at
+            `factor` times the height and width.
         check: called with factor, options and device before any picture is worked on; raises a `FastsrError` for what
             cannot be used.
     """
@@ -50,7 +51,7 @@ class Method:
     name: str
     summary: str
     options: type
-    upscale: Callable[[Picture, int, Any, torch.device], Picture]
+    upscale: Callable[[Picture, int, Any, torch.device, str], Picture]
     check: Callable[[int, Any, torch.device], None] = _nothing_to_check
 
 

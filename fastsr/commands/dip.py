@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     help="White where pixels are to be filled in, black where they are known; of a folder, the file named as IN.",
 )
 @click.option("--sigma", type=float, help="Of the noise, from 0 to 255, to denoise.  [default: unknown]")
+@click.option(
+    "--kernel",
+    help="lanczos2, lanczos3, bicubic, linear or box, if you know what made the picture small.  [default: lanczos2]",
+)
 @click.option("--preset", default="fast", show_default=True, help="fast, or paper for the recipe of the paper.")
 @click.option("--steps", type=int, help="Optimiser steps at the most.  [default: the preset's]")
 @click.option(

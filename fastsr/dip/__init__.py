@@ -32,6 +32,7 @@ def dip(
     task: str = "upscale",
     mask: Any = None,
     sigma: float | None = None,
+    kernel: str | None = None,
     operator: Callable[[Tensor], Tensor] | None = None,
     preset: str | Recipe = "fast",
     steps: int | None = None,
@@ -45,7 +46,7 @@ def dip(
 ) -> Any:
     """Upscale or restore a picture by fitting an untrained network to it; needs no training data and no weights.
 
-    The network's output x minimises ||A x - img||^2. A is the Lanczos-2 downscale by `factor` (the identity at
+    The network's output x minimises ||A x - img||^2. A is the downscale by `factor` (the identity at
     factor 1), and where there is a mask only known pixels count, so that every task can be joined with both. The
     result is the running average of the outputs.
 
@@ -61,6 +62,9 @@ def dip(
             iterator: white where a pixel is to be filled in, black where it is known. Booleans are True where a
             pixel is filled in. None among those of an iterator is no mask.
         sigma: for task "denoise", the standard deviation of the noise in levels of 8 bits; None where it is unknown.
+        kernel: of the downscale, where it is known by which filter the picture was made small: "lanczos2" (the
+            paper's, and the default; bicubic differs little), "lanczos3" (what most programs call Lanczos),
+            "bicubic", "linear" or "box".
         operator: A, where it is another: a linear, differentiable function of a tensor (1, C, H, W), the result,
             to one of the size of `img`.
         preset: "fast", "paper" for the recipe of the paper, or a `fastsr.dip.recipes.Recipe`.
@@ -94,6 +98,7 @@ def dip(
         task=task,
         masked=mask is not None,
         sigma=sigma,
+        kernel=kernel,
         operator=operator,
         preset=preset,
         steps=steps,

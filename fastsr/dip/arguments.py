@@ -14,12 +14,14 @@ from torch import Tensor
 from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError, InputTypeError
 from ..operators import Operator
-from ..resize import LARGEST_SIDE
+from ..resize import KERNELS, LARGEST_SIDE
 from .recipes import TASKS, Recipe, choose
 
 SMALLEST_SIDE = 4
 DEFAULT_FACTOR = 4.0
 """Of the task that enlarges."""
+DEFAULT_KERNEL = "lanczos2"
+"""The paper's; bicubic differs little from it."""
 LEAST_SIGMA, GREATEST_SIGMA = 0.5, 255.0
 """In levels of 8 bits. Less than half of one is no noise, and often a mistake for 25 / 255."""
 
@@ -31,6 +33,7 @@ class Options:
     task: str
     factor: float
     sigma: float | None
+    kernel: str
     operator: Callable[[Tensor], Tensor] | None
     preset: str | Recipe
     steps: int | None
@@ -47,6 +50,7 @@ def check_options(
     task: str = "upscale",
     masked: bool = False,
     sigma: float | None = None,
+    kernel: str | None = None,
     operator: Callable[[Tensor], Tensor] | None = None,
     preset: str | Recipe = "fast",
     steps: int | None = None,
@@ -63,6 +67,8 @@ def check_options(
         raise InputError(f"mask is missing: task={task!r} fills in what a mask marks white")
     if operator is not None and not callable(operator):
         raise InputTypeError(f"operator={operator!r} cannot be called; give a function of a tensor (1, C, H, W)")
+    if kernel is not None and operator is not None:
+        raise InputError(f"kernel={kernel!r} is for the downscale, in whose place operator is; give one of the two")
     enlarges = task == "upscale" and operator is None
     if factor is None:
         factor = DEFAULT_FACTOR if enlarges else 1.0
@@ -74,6 +80,7 @@ def check_options(
         task=task,
         factor=factor,
         sigma=sigma,
+        kernel=DEFAULT_KERNEL if kernel is None else check_kernel(kernel),
         operator=operator,
         preset=preset,
         steps=None if steps is None else check_steps(steps),
@@ -97,6 +104,13 @@ def check_factor(factor: Any, enlarges: bool = True) -> float:
     if not (1 < value < math.inf or (value == 1 and not enlarges)):
         raise InputError(f"factor={factor!r} does not enlarge a picture; give a finite number: {right}")
     return value
+
+
+def check_kernel(kernel: Any) -> str:
+    """Return `kernel` when it is the name of a filter."""
+    if kernel not in tuple(KERNELS):
+        raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
+    return str(kernel)
 
 
 def check_steps(steps: Any) -> int:

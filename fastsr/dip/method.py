@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
@@ -23,10 +23,16 @@ class Options:
         default=None,
         metadata={"help": "float32 or bfloat16.  [default: bfloat16 where the device computes in it]"},
     )
+    kernel: str | None = field(
+        default=None,
+        metadata={"help": "The filter that made the inputs.  [default: the protocol's; lanczos2 for preset paper]"},
+    )
 
 
-def upscale(picture: Picture, factor: int, options: Options, device: torch.device) -> Picture:
-    """Return what `fastsr.dip` makes of the picture."""
+def upscale(picture: Picture, factor: int, options: Options, device: torch.device, kernel: str) -> Picture:
+    """Return what `fastsr.dip` makes of the picture; the paper's recipe has the paper's kernel."""
+    if options.kernel is None and options.preset != "paper":
+        options = replace(options, kernel=kernel)
     return dip(picture, factor, **asdict(options), device=device)
 
 

@@ -13,6 +13,7 @@ from ..consistency import Downscale
 from ..errors import InputError, InputTypeError
 from ..masks import reaches
 from ..operators import Compose, Identity, Mask, Operator
+from ..resize import KERNELS
 from .arguments import Options, target_size
 from .recipes import Recipe, choose
 from .stopping import NoiseLevel, RunningVariance, Stopping
@@ -67,7 +68,7 @@ def pose(pixels: Tensor, known: Tensor | None, options: Options) -> Problem:
     small, size = (pixels.shape[-2], pixels.shape[-1]), target_size(pixels, options.factor)
     operator = options.operator
     if operator is None:
-        operator = Identity() if size == small else Downscale(size, small)
+        operator = Identity() if size == small else Downscale(size, small, kernel=KERNELS[options.kernel])
     else:
         _check_operator(operator, observation, size)
     if known is not None:

@@ -65,12 +65,14 @@ class Protocol:
         rounding: the protocol of `fastsr.metrics`.
         shave_y: pixels left out at each border for Y, at a factor.
         shave_rgb: likewise for RGB.
+        kernel: the filter by which inputs are made, as `fastsr.resize` has it, for methods that make use of it.
     """
 
     prepare: Callable[[Sample, int], Case]
     rounding: metrics.Protocol
     shave_y: Callable[[int], int]
     shave_rgb: Callable[[int], int]
+    kernel: str
 
     def score(self, result: Tensor, case: Case, factor: int) -> Scores:
         """Compare a result, uint8 of the size of the reference, with it and with the input."""
@@ -157,7 +159,7 @@ def _factor(factor: int) -> int:
 
 
 PROTOCOLS = {
-    "rgb8": Protocol(_prepare_network, "rgb8", _factor, _factor),
-    "matlab8": Protocol(_prepare_network, "matlab8", _factor, _factor),
-    "dip": Protocol(_prepare_dip, "rgb8", lambda factor: DIP_SHAVE, lambda factor: 0),
+    "rgb8": Protocol(_prepare_network, "rgb8", _factor, _factor, "bicubic"),
+    "matlab8": Protocol(_prepare_network, "matlab8", _factor, _factor, "bicubic"),
+    "dip": Protocol(_prepare_dip, "rgb8", lambda factor: DIP_SHAVE, lambda factor: 0, "lanczos3"),
 }

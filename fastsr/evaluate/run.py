@@ -118,7 +118,7 @@ class Run:
         case = self.protocol.prepare(sample, self.factor)
         picture = read(case.lr, sample.name)
         start = time.perf_counter()
-        upscaled = self.method.upscale(picture, self.factor, self.options, self.device)
+        upscaled = self.method.upscale(picture, self.factor, self.options, self.device, self.protocol.kernel)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         seconds = time.perf_counter() - start

@@ -10,5 +10,5 @@ from fastsr.methods import find
 def test_interpolation_is_resize(name, kernel):
     img = torch.randint(256, (3, 7, 9), dtype=torch.uint8)
     method = find(name)
-    result = method.upscale(read(img), 3, method.options(), torch.device("cpu"))
+    result = method.upscale(read(img), 3, method.options(), torch.device("cpu"), "bicubic")
     assert torch.equal((result.pixels[0] * 255).round().byte(), fastsr.resize(img, 3, kernel=kernel))

@@ -7,7 +7,7 @@ from fastsr.errors import InputError, InputTypeError
 from fastsr.methods import Method, NoOptions, find, names, register
 
 
-def upscale(picture, factor, options, device):
+def upscale(picture, factor, options, device, kernel):
     return picture
 
 

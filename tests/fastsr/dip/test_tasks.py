@@ -16,6 +16,7 @@ from fastsr.dip.recipes import HOLE, REGION, TEXT, Recipe, choose, denoise
 from fastsr.dip.tasks import recipe_for
 from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
 from fastsr.operators import Mask
+from fastsr.resize import KERNELS
 
 QUIET = {"device": "cpu", "progress": False}
 QUICK = {**QUIET, "steps": 3}
@@ -115,6 +116,18 @@ def test_an_operator_of_the_users_own(face):
     result, _ = steps_of(face, operator=lambda x: x.flip(-1), preset=FEW)
     assert result.shape == face.shape
     assert psnr(result, face[:, ::-1]) > psnr(result, face) + 5
+
+
+@pytest.mark.parametrize("kernel", ["lanczos2", "lanczos3", "bicubic", "box"])
+def test_the_kernel_is_that_of_the_downscale(kernel):
+    small = 0.3 + 0.4 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(7))
+    result = fastsr.dip(small, 4, kernel=kernel, consistency=True, preset=FEW, **QUIET)[None]
+    errors = {
+        name: (Downscale((32, 32), (8, 8), kernel=KERNELS[name])(result) - small).abs().max().item()
+        for name in ("lanczos2", "lanczos3", "bicubic", "box")
+    }
+    assert min(errors, key=errors.get) == kernel
+    assert errors[kernel] < 1e-5
 
 
 def test_an_operator_may_enlarge_project_and_have_a_mask():
@@ -292,6 +305,8 @@ MASK = np.eye(8, dtype=bool)
         ({"task": "denoise", "sigma": "25"}, InputTypeError, r"sigma='25' is a str; give a number, or None"),
         ({"task": "denoise", "consistency": True}, InputError, r"consistency=True would put the noise back"),
         ({"task": "denoise", "factor": 0.5}, InputError, r"factor=0.5 does not enlarge .*: 1, or a number above 1"),
+        ({"kernel": "lanczos"}, InputError, r"kernel='lanczos' is unknown; choose one of bicubic, lanczos2"),
+        ({"kernel": "box", "operator": lambda x: x}, InputError, r"kernel='box' is for the downscale"),
         ({"operator": 3}, InputTypeError, r"operator=3 cannot be called"),
         ({"operator": lambda x: x[..., 1:]}, InputError, r"operator makes \(1, 3, 8, 7\) of a picture \(1, 3, 8, 8\)"),
         ({"operator": lambda x: x.detach()}, InputError, r"operator cannot be differentiated"),

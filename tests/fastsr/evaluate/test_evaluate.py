@@ -30,7 +30,7 @@ def calls(registry):
 
     calls = Calls()
 
-    def upscale(picture, factor, options, device):
+    def upscale(picture, factor, options, device, kernel):
         width = picture.pixels.shape[-1]
         calls.fail(width)
         calls.append(width)
@@ -130,7 +130,7 @@ def test_ctrl_c_keeps_what_is_done(photos, tmp_path, calls):
 
 @pytest.mark.parametrize("wrong", ["size", "channels"])
 def test_a_result_of_another_shape_is_refused(wrong, photos, tmp_path, calls):
-    def upscale(picture, factor, options, device):
+    def upscale(picture, factor, options, device, kernel):
         large = resize(picture, factor + (wrong == "size"))
         return large if wrong == "size" else large.pixels[:, :1]
 
@@ -190,7 +190,7 @@ from fastsr.resize import resize
 
 data, out, log, hang = sys.argv[1:]
 
-def upscale(picture, factor, options, device):
+def upscale(picture, factor, options, device, kernel):
     with open(log, "a") as file:
         print(picture.pixels.shape[-1], file=file)
     if picture.pixels.shape[-1] == int(hang):
