@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,18 @@ PICTURES = {"butterfly": 3, "woman": 5}
 SIDE = 128
 FACTORS = (4, 8)
 CHECKPOINTS = 12
-FLOAT32 = "float32"
-Variants = dict[str, Recipe]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to fit: the recipe, the filter of the downscale, and the precision (None: the machine's)."""
+
+    recipe: Recipe
+    kernel: str = "lanczos3"
+    dtype: str | None = None
+
+
+Variants = dict[str, Variant]
 
 
 def with_channels(recipe: Recipe, *channels: int) -> Recipe:
@@ -45,7 +55,7 @@ def ingredients(factor: int) -> dict[str, Variants]:
     """Return for each ingredient the recipes to compare; the first is the fast preset."""
     fast = upscale("fast", factor)
     adam = replace(fast, optimizer="adam")
-    return {
+    recipes: dict[str, dict[str, Recipe]] = {
         "optimiser": {
             "Muon (fast)": fast,
             "Adam": adam,
@@ -77,9 +87,12 @@ def ingredients(factor: int) -> dict[str, Variants]:
             "constant": replace(fast, final_rate=1.0),
             "600 steps": replace(fast, steps=600),
         },
-        "precision": {"bfloat16 (fast)": fast, FLOAT32: fast},
         "end": {"made to agree (fast)": fast, "as it is": replace(fast, consistent=False)},
     }
+    variants = {name: {title: Variant(recipe) for title, recipe in group.items()} for name, group in recipes.items()}
+    variants["kernel"] = {"the picture's own (fast)": Variant(fast), "Lanczos-2": Variant(fast, "lanczos2")}
+    variants["precision"] = {"bfloat16 (fast)": Variant(fast), "float32": Variant(fast, dtype="float32")}
+    return variants
 
 
 def crop(name: str, data: Path) -> Image.Image:
@@ -89,11 +102,12 @@ def crop(name: str, data: Path) -> Image.Image:
     return picture.crop((left, top, left + SIDE, top + SIDE))
 
 
-def measure(factor: int, recipe: Recipe, dtype: torch.dtype, image: str, data: Path) -> dict[str, Any]:
-    """Run a recipe on a picture; return steps, seconds and PSNR at every checkpoint."""
+def measure(factor: int, variant: Variant, image: str, data: Path) -> dict[str, Any]:
+    """Fit to a picture, made small by Pillow's Lanczos; return steps, seconds and PSNR at every checkpoint."""
+    recipe, dtype = variant.recipe, resolve_dtype(variant.dtype, torch.device("cpu"))
     original = crop(image, data)
     observation = read(original.resize((SIDE // factor,) * 2, Image.Resampling.LANCZOS)).pixels
-    operator = Downscale((SIDE, SIDE), (SIDE // factor,) * 2)
+    operator = Downscale((SIDE, SIDE), (SIDE // factor,) * 2, kernel=variant.kernel)
     original_pixels = read(original).pixels[0]
     course: list[dict[str, float]] = []
     start, aside = time.perf_counter(), 0.0
@@ -136,14 +150,13 @@ def main() -> None:
     current = []
     for image, factor in product(PICTURES, FACTORS):
         for ingredient, variants in ingredients(factor).items():
-            for variant, recipe in variants.items():
-                precision = torch.float32 if variant == FLOAT32 else resolve_dtype(None, torch.device("cpu"))
-                row = {"factor": factor, "image": image, "details": f"{recipe}, {precision}"}
+            for title, variant in variants.items():
+                row = {"factor": factor, "image": image, "details": str(variant)}
                 if key(row) not in rows and (not arguments.ingredients or ingredient in arguments.ingredients):
-                    rows[key(row)] = row | measure(factor, recipe, precision, image, data_folder())
+                    rows[key(row)] = row | measure(factor, variant, image, data_folder())
                     save(path, {"format": FORMAT, **where, "rows": list(rows.values())})
                 if key(row) in rows:
-                    current.append({**rows[key(row)], "ingredient": ingredient, "variant": variant})
+                    current.append({**rows[key(row)], "ingredient": ingredient, "variant": title})
     save(path, {"format": FORMAT, **where, "rows": current})
     print(table(current))
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from benchmarks import dip_plots, dip_recipes, dip_set14, dip_tasks, gpu_queue
+from benchmarks.dip_recipes import Variant
 from benchmarks.report import environment, kept_rows, save
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import upscale
@@ -44,13 +45,15 @@ def set5(tmp_path, monkeypatch):
 
 def test_recipes_measure_what_is_missing(set5, tmp_path, monkeypatch, capsys):
     quick = replace(upscale("fast", 4), steps=12, network=HourglassConfig(channels=(4, 4)))
-    variants = {"depth": {"shallow": quick}, "precision": {"bfloat16 (fast)": quick, "float32": quick}}
+    variants = {
+        "depth": {"shallow": Variant(quick)},
+        "precision": {"bfloat16 (fast)": Variant(quick), "float32": Variant(quick, dtype="float32")},
+    }
     monkeypatch.setattr(dip_recipes, "ingredients", lambda factor: variants)
     monkeypatch.setattr(dip_recipes, "RESULTS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["dip_recipes", "precision"])
     dip_recipes.main()
     rows = json.loads((tmp_path / "dip_recipes.json").read_text())["rows"]
-    # Two pictures and two factors; the shallow one is measured already where bfloat16 is the default.
     ours = [row for row in rows if row["ingredient"] == "precision"]
     assert {(row["variant"], row["image"], row["factor"]) for row in ours} == {
         (variant, image, factor)
@@ -68,10 +71,10 @@ def test_recipes_measure_what_is_missing(set5, tmp_path, monkeypatch, capsys):
 def test_every_ingredient_differs_from_the_preset_in_its_thing():
     for factor in dip_recipes.FACTORS:
         fast = upscale("fast", factor)
-        for name, variants in dip_recipes.ingredients(factor).items():
+        for variants in dip_recipes.ingredients(factor).values():
             first, *others = variants.values()
-            assert first == fast
-            assert name == "precision" or fast not in others
+            assert first == Variant(fast)
+            assert first not in others
 
 
 def test_the_published_table_is_the_papers():
