@@ -1,7 +1,8 @@
 """Any image in (path, PIL, NumPy, torch), one float tensor inside, the same kind out.
 
-A method needs `transform` and nothing else of this file: it gives the colours of every picture to a function and
-puts the result back into the kind and dtype that came.
+`transform` gives the colours of every picture to a function and puts the result back into the kind and dtype that
+came. What works on several pictures at once, or on one at a time, takes it apart: `single`, `read`, `premultiplied`,
+`remade`, `arranged`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     metavar="FILE|DIR",
     help="White where pixels are to be filled in, black where they are known; of a folder, the file named as IN.",
 )
-@click.option("--sigma", type=float, help="Of the noise, from 0 to 255, to denoise.  [default: unknown]")
+@click.option(
+    "--sigma", type=float, help="Strength of the noise to remove, in levels of 8 bits, such as 25.  [default: unknown]"
+)
 @click.option(
     "--kernel",
     help="lanczos2, lanczos3, bicubic, linear or box, if you know what made the picture small.  [default: lanczos2]",
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--consistency/--no-consistency",
     default=None,
-    help="Make the result agree with the input where that is known.  [default: to inpaint and restore]",
+    help="Make the result agree with the input.  [default: to inpaint and restore, and to upscale with preset fast]",
 )
 @click.option("--compare", is_flag=True, help="Also write input and result side by side, as OUT_compare.")
 @max_pixels_option
@@ -67,8 +69,13 @@ def dip(
     IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. The result of photo.png is
     photo_dip_x4.png, or photo_dip_denoise.png. In folders and patterns the results of earlier runs are
     left out where the picture that they were made of is there too. Ctrl-C writes the picture reached so far.
+
+    \b
+      fastsr dip photo.png --factor 8
+      fastsr dip noisy.png --task denoise
+      fastsr dip old.png --task inpaint --mask scratches.png
     """
-    from ..codecs import check_size
+    from ..codecs import check_size, is_folder
     from ..compare import sheet_size, side_by_side
     from ..dip import dip as fit
     from ..dip.arguments import check_options, target_size
@@ -84,6 +91,8 @@ def dip(
     if compare:
         check_kernels("cpu")
     plan = plan_outputs(images, output, suffix=_suffix(options.task, options.factor), compare=compare)
+    if mask is not None and not is_folder(Path(mask), f"mask={mask!r}"):
+        plan = [(source, target) for source, target in plan if not source.samefile(mask)]  # it may lie in the folder
     masks = {target: _mask_of(source, mask) for source, target in plan}
     asked_for: deque[Path | None] = deque()  # by the picture read last
 
@@ -92,13 +101,13 @@ def dip(
             check_kernels("cpu")  # where alpha is resized
         small = (picture.pixels.shape[-2], picture.pixels.shape[-1])
         found = masks[target]
-        known = None if found is None else read_known(found, small, "mask", "IN")
-        asked_for.append(found)
+        known = None if found is None else read_known(found, small, f"mask={str(found)!r}", "IN")
         height, width = target_size(picture.pixels, options.factor, "IN")
         check_size(target, width, height)
         if compare:
             check_size(comparison_of(target), *sheet_size([(title, (width, height)) for title in titles]))
         demands(picture.pixels, known, options, "IN")
+        asked_for.append(found)  # last: a picture that is refused asks for nothing
 
     def work(pictures: Iterator[Picture]) -> Iterator[Any]:
         used = None if mask is None else (asked_for.popleft() for _ in repeat(None))
@@ -121,10 +130,12 @@ def _suffix(task: str, factor: float) -> str:
 
 def _mask_of(source: Path, mask: str | None) -> Path | None:
     """Return the mask of a picture: the file given, or that of the picture's name in the folder given."""
+    from ..files import find_images
+
     if mask is None or not Path(mask).is_dir():
         return None if mask is None else Path(mask)
-    found = sorted(path for path in Path(mask).iterdir() if path.stem == source.stem)
+    found = [path for path in find_images([mask]) if path.stem == source.stem]
     if len(found) != 1:
-        what = "no file" if not found else f"{len(found)} files"
+        what = "no picture" if not found else f"{len(found)} pictures"
         raise InputError(f"mask={mask!r} holds {what} named {source.stem!r}, as the picture {str(source)!r} is")
     return found[0]

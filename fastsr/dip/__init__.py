@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import repeat
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from ..errors import InputError, InputTypeError, Interrupted
-from ..images import Picture, arranged, read, single
-from ..masks import read_known
-from .arguments import Options, check_options
+from ..errors import InputTypeError, Interrupted
+from ..images import arranged
+from .arguments import check_options
+from .call import Call
 from .fit import State
-from .jobs import Job, demands, run
 from .recipes import Recipe
-from .tasks import pose
-
-STEPS_BETWEEN_REPORTS = 10
 
 
 def dip(
@@ -110,140 +101,13 @@ def dip(
     )
     if callback is not None and not callable(callback):
         raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
-    bar = tqdm(desc="dip", unit="step", disable=not (progress and _someone_looks()))
+    call = Call(options, img, mask, callback, progress)
     if isinstance(img, Iterator):
-        named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        return _Call(options, named, _masks_for(img, mask), bar, callback).results()
-    call = _Call(options, single(img), _masks_for(img, mask), bar, callback)
-    with _gradients():
-        count = call.check()
+        return call.results()
+    count = call.check()
     try:
         return arranged(img, call.results())
     except Interrupted:
         if count == 1:
             raise
         raise KeyboardInterrupt from None
-
-
-@contextmanager
-def _gradients() -> Iterator[None]:
-    """Switch gradients on: a caller may have switched them off, and without them there is nothing to fit by."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-class _Call:
-    """One call of `dip`: its pictures, read one at a time, and their fits."""
-
-    def __init__(
-        self,
-        options: Options,
-        images: Iterable[tuple[Any, str]],
-        masks: Iterable[tuple[Any, str]],
-        bar: Any,
-        callback: Callable[[int, Tensor, State], None] | None,
-    ):
-        self._options, self._images, self._masks, self._bar, self._callback = options, images, masks, bar, callback
-        self._unfinished: deque[tuple[Picture, list[Job]]] = deque()
-        self._count: int | None = None
-
-    def check(self) -> int:
-        """Raise what any picture, the last one too, cannot be worked on for; return how many there are."""
-        self._count = steps = 0
-        for picture, known, name in self._pictures():
-            recipe, _ = demands(picture.pixels, known, self._options, name)
-            steps += recipe.steps * len(picture.pixels)
-            self._count += len(picture.pixels)
-        self._bar.reset(total=steps)
-        return self._count
-
-    def results(self) -> Iterator[Any]:
-        """Yield the result of each image, of the kind that came.
-
-        Raises:
-            Interrupted: Ctrl-C; it has what the first picture that is not finished has come to.
-        """
-        parts: list[Tensor] = []
-        done = run(self._jobs())
-        with self._bar:
-            while True:
-                try:
-                    with _gradients():  # in a `with` around a `yield` the caller would work as well
-                        part = next(done, None)
-                except KeyboardInterrupt:
-                    reached = self._reached()
-                    raise (KeyboardInterrupt() if reached is None else Interrupted(reached)) from None
-                if part is None:
-                    return
-                picture, _ = self._unfinished[0]
-                parts.append(part.to(picture.pixels.device))
-                if len(parts) == len(picture.pixels):
-                    self._unfinished.popleft()
-                    yield picture.remade(torch.cat(parts))
-                    parts.clear()
-
-    def _reached(self) -> Any:
-        """What the fit of the first picture that is not finished has come to; None before it has begun."""
-        if not self._unfinished or len(self._unfinished[0][0].pixels) > 1:
-            return None
-        picture, (job,) = self._unfinished[0]
-        with _gradients():
-            return picture.remade(job.result().to(picture.pixels.device))
-
-    def _pictures(self) -> Iterator[tuple[Picture, Tensor | None, str]]:
-        """Read every image and its mask."""
-        masks = iter(self._masks)
-        for image, name in self._images:
-            picture, known = read(image, name), None
-            mask, mask_name = next(masks, (None, None))
-            if mask_name is None:
-                raise InputError(f"mask ends before {name}; give a mask for each image, or None")
-            if mask is not None:
-                size = (picture.pixels.shape[-2], picture.pixels.shape[-1])
-                known = read_known(mask, size, mask_name, name)
-            yield picture, known, name
-
-    def _jobs(self) -> Iterator[Job]:
-        """Yield the fit of every picture."""
-        number = 0
-        for picture, known, name in self._pictures():
-            jobs: list[Job] = []
-            recipe, room = demands(picture.pixels, known, self._options, name)
-            self._unfinished.append((picture, jobs))
-            for pixels in picture.premultiplied.split(1):
-                if self._count is None:
-                    self._bar.total = (self._bar.total or 0) + recipe.steps
-                jobs.append(Job(pose(pixels, known, self._options), self._options, number, room, self._report))
-                number += 1
-                yield jobs[-1]
-
-    def _report(self, state: State) -> None:
-        if not self._bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
-            many = self._count is None or self._count > 1
-            which = f"picture {state.picture + 1}{f' of {self._count}' if self._count else ''}, " if many else ""
-            self._bar.set_postfix_str(f"{which}PSNR of the fit {state.psnr:.2f} dB", refresh=False)
-        self._bar.update()
-        if self._callback is not None:
-            self._callback(state.step, state.image, state)
-
-
-def _masks_for(img: Any, mask: Any) -> Iterable[tuple[Any, str]]:
-    """Return the mask of each image, which may be None, with its name."""
-    if isinstance(mask, Iterator):
-        if not isinstance(img, Iterator):
-            raise InputTypeError("mask is an iterator and img is none; give one mask, or a list for a list of images")
-        return ((one, f"mask[{index}]") for index, one in enumerate(mask))
-    if not isinstance(mask, (list, tuple)):
-        return repeat((mask, "mask"))
-    masks = single(mask, "mask")
-    if not isinstance(img, (list, tuple)):
-        raise InputError(f"mask is a list of {len(masks)} and img is none; give one mask")
-    images = single(img)
-    if len(images) != len(masks):
-        raise InputError(f"mask is a list of {len(masks)} for {len(images)} images; give one for each")
-    return masks
-
-
-def _someone_looks() -> bool:
-    """Whether a bar would be seen: on a terminal, or in a notebook, whose kernel has none."""
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())

@@ -18,6 +18,8 @@ from ..resize import KERNELS, LARGEST_SIDE
 from .recipes import TASKS, Recipe, choose
 
 SMALLEST_SIDE = 4
+FILLING_IN = ("inpaint", "restore")
+"""The tasks that need a mask."""
 DEFAULT_FACTOR = 4.0
 """Of the task that enlarges."""
 DEFAULT_KERNEL = "lanczos2"
@@ -43,6 +45,11 @@ class Options:
     dtype: torch.dtype
     consistency: bool
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether the task fills in what a mask marks."""
+        return self.task in FILLING_IN
+
 
 def check_options(
     factor: float | None = None,
@@ -63,7 +70,7 @@ def check_options(
     """Return what the arguments of `dip` mean, or raise what it raises; needs no picture, only whether a mask came."""
     if task not in TASKS:
         raise InputError(f"task={task!r} is unknown; choose one of {', '.join(map(repr, TASKS))}")
-    if task in ("inpaint", "restore") and not masked:
+    if task in FILLING_IN and not masked:
         raise InputError(f"mask is missing: task={task!r} fills in what a mask marks white")
     if operator is not None and not callable(operator):
         raise InputTypeError(f"operator={operator!r} cannot be called; give a function of a tensor (1, C, H, W)")
@@ -84,7 +91,7 @@ def check_options(
         operator=operator,
         preset=preset,
         steps=None if steps is None else check_steps(steps),
-        early_stop=task == "denoise" if early_stop is None else bool(early_stop),
+        early_stop=task == "denoise" if early_stop is None else _check_flag("early_stop", early_stop),
         seed=resolve_seed(seed),
         device=resolved,
         dtype=resolve_dtype(dtype, resolved),
@@ -94,7 +101,7 @@ def check_options(
 
 def check_factor(factor: Any, enlarges: bool = True) -> float:
     """Return `factor` as a float when a picture can be enlarged by it, or, where not `enlarges`, left as it is."""
-    right = "a number above 1, such as 4" if enlarges else "1, or a number above 1"
+    right = "a finite number above 1, such as 4" if enlarges else "1, or a finite number above 1"
     if isinstance(factor, bool) or not isinstance(factor, Real):
         raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give {right}")
     try:
@@ -102,7 +109,7 @@ def check_factor(factor: Any, enlarges: bool = True) -> float:
     except OverflowError:
         value = math.inf
     if not (1 < value < math.inf or (value == 1 and not enlarges)):
-        raise InputError(f"factor={factor!r} does not enlarge a picture; give a finite number: {right}")
+        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
     return value
 
 
@@ -129,7 +136,7 @@ def _check_sigma(sigma: Any, task: str) -> float | None:
         raise InputError(f"sigma={sigma!r} belongs to task='denoise', not to task={task!r}")
     if isinstance(sigma, bool) or not isinstance(sigma, Real):
         raise InputTypeError(f"sigma={sigma!r} is a {type(sigma).__name__}; give a number, or None where it is unknown")
-    if not LEAST_SIGMA <= float(sigma) <= GREATEST_SIGMA:
+    if not LEAST_SIGMA <= sigma <= GREATEST_SIGMA:  # type: ignore[operator]  # whatever kind of number it is
         raise InputError(
             f"sigma={sigma!r} is out of range; give the noise's standard deviation in levels of 8 bits, from "
             f"{LEAST_SIGMA:g} to {GREATEST_SIGMA:g}, such as 25"
@@ -140,14 +147,22 @@ def _check_sigma(sigma: Any, task: str) -> float | None:
 def _check_consistency(
     consistency: bool | None, recipe: Recipe, task: str, operator: Callable[[Tensor], Tensor] | None
 ) -> bool:
+    if consistency is not None:
+        consistency = _check_flag("consistency", consistency)
     projects = operator is None or isinstance(operator, Operator)
     if consistency is None:
-        return (recipe.consistent or task in ("inpaint", "restore")) and projects and task != "denoise"
+        return (recipe.consistent or task in FILLING_IN) and projects and task != "denoise"
     if consistency and task == "denoise":
         raise InputError("consistency=True would put the noise back in task='denoise'; leave it out")
     if consistency and not projects:
         raise InputError("consistency=True needs an operator with a method project(x, y); this one has none")
-    return bool(consistency)
+    return consistency
+
+
+def _check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; give True, False or None")
+    return value
 
 
 def target_size(pixels: Tensor, factor: float, name: str = "img") -> tuple[int, int]:

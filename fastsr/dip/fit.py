@@ -83,8 +83,11 @@ def fit(
     image = step.image if stopping is None else stopping.image
     with nullcontext() if observation.is_cuda else freed_memory_kept():
         for number in range(1, recipe.steps + 1):
+            look = recipe.guarded and number % STEPS_BETWEEN_LOOKS == 0
+            if look:
+                step.remember()
             run()
-            if recipe.guarded and number % STEPS_BETWEEN_LOOKS == 0:
+            if look:
                 step.look()
             yield State(number, image, step.loss)
             if stopping is not None and number % STEPS_BETWEEN_LOOKS == 0 and stopping.finished():
@@ -125,6 +128,7 @@ class Step:
         self.image = observation.new_zeros(1, observation.shape[1], *size)
         self.loss = observation.new_zeros(())
         self._good: list[Tensor] | None = None
+        self._remembered: list[Tensor] = []
         self._good_loss = math.inf
         if stopping is not None:
             stopping.begin(self.image)
@@ -158,10 +162,15 @@ class Step:
         if self._stopping is not None:
             self._stopping.watch(self._number, output.detach(), self.image, self.loss)
 
-    def look(self) -> None:
-        """Return to the weights of the last look if the fit has lost `GREATEST_LOSS_OF_PSNR` since; else keep these.
+    def remember(self) -> None:
+        """Keep the weights as they are before a step, whose loss is theirs."""
+        self._remembered = [parameter.detach().clone() for parameter in self._parameters]
 
-        Adam with its constant rate is thrown back now and then, and would drag the average along.
+    def look(self) -> None:
+        """After a step: return to the last good weights if its loss lost `GREATEST_LOSS_OF_PSNR` against theirs.
+
+        Otherwise those remembered before it are the good ones. Adam with its constant rate is thrown back now and
+        then, and would drag the average along.
         """
         loss = self.loss.item()
         if self._good is not None and loss > self._good_loss * 10 ** (GREATEST_LOSS_OF_PSNR / 10):
@@ -169,8 +178,7 @@ class Step:
                 for parameter, good in zip(self._parameters, self._good, strict=True):
                     parameter.copy_(good)
         else:
-            self._good = [parameter.detach().clone() for parameter in self._parameters]
-            self._good_loss = loss
+            self._good, self._good_loss = self._remembered, loss
 
 
 def build(recipe: Recipe, generator: torch.Generator) -> Hourglass:

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from ..device import available_memory, require_memory
+from ..errors import NotEnoughMemoryError
 from .arguments import Options, target_size
 from .fit import State, fit
 from .memory import fit_memory
 from .recipes import Recipe
-from .tasks import Problem, recipe_for, stopping_for
+from .tasks import Problem, check_operator, recipe_for, stopping_for
 
 FILLING = 512 * 512
 """Pixels of result that fill a GPU."""
+MOST_WAITING = 16
+"""Results that wait for that of an earlier picture; no further one is begun meanwhile."""
 
 
 class Job:
@@ -25,12 +28,14 @@ class Job:
     Attributes:
         room: the part of the device that it takes, 1 for all of it.
         image: what the fit has come to, (1, C, H, W).
+        steps_left: of the recipe; what is left when the fit has ended was saved.
     """
 
     def __init__(self, problem: Problem, options: Options, number: int, room: float, report: Callable[[State], None]):
         """Take what to fit, the picture's number and what is called after every step."""
         self.room = room
         self.image = problem.start
+        self.steps_left = problem.recipe.steps
         self._problem, self._report, self._number = problem, report, number
         device = options.device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -50,10 +55,18 @@ class Job:
     def advance(self) -> bool:
         """Do a step; return whether there was one left."""
         with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-            state = next(self._states, None)
+            try:
+                state = next(self._states, None)
+            except torch.OutOfMemoryError as error:
+                height, width = self._problem.size
+                raise NotEnoughMemoryError(
+                    f"the GPU ran out of memory at {width}x{height} pixels, picture {self._number + 1}; make it "
+                    "smaller, or give device='cpu'"
+                ) from error
             if state is None:
                 return False
             self.image = state.image
+            self.steps_left -= 1
             state.picture = self._number
             self._report(state)
         return True
@@ -61,9 +74,13 @@ class Job:
     def result(self) -> Tensor:
         """Return the picture that the fit has come to; what the fit holds is freed."""
         self._states.close()  # type: ignore[attr-defined]  # a generator, in whose clothes of an iterator
-        if self._stream is not None:
-            torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
-        return self._problem.finish(self.image)
+        if self._stream is None:
+            return self._problem.finish(self.image)
+        here = torch.cuda.current_stream(self._stream.device)
+        here.wait_stream(self._stream)
+        result = self._problem.finish(self.image)
+        here.synchronize()  # the memory of the fit, which is freed next, belongs to its own stream
+        return result
 
 
 def demands(pixels: Tensor, known: Tensor | None, options: Options, name: str) -> tuple[Recipe, float]:
@@ -76,10 +93,13 @@ def demands(pixels: Tensor, known: Tensor | None, options: Options, name: str) -
         name: what errors call the picture.
 
     Raises:
-        InputError, NotEnoughMemoryError: it is too small or too large to be worked on.
+        InputError, InputTypeError: it is too small, or the user's operator does not fit it.
+        NotEnoughMemoryError: it is too large.
     """
     size = target_size(pixels, options.factor, name)
     recipe = recipe_for(pixels.shape[1], known, options)
+    if options.operator is not None:
+        check_operator(options.operator, pixels[:1], size, options.device)
     needed = fit_memory(recipe.network, size, options.dtype)
     require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
     available = available_memory(options.device)
@@ -92,7 +112,8 @@ def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
     """Yield the results of `jobs` in their order, doing steps in turns of as many as there is room for.
 
     A job is taken from `jobs` when there may be room for it, so that an iterator that reads pictures reads no more
-    than one ahead. What taking it raises is raised after the results of those before.
+    than one ahead of those worked on, of which `MOST_WAITING` may be done. What taking it raises is raised after the
+    results of those before.
     """
     coming = enumerate(jobs)
     upcoming = _take(coming)
@@ -100,7 +121,7 @@ def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
     results: dict[int, Tensor] = {}
     wanted = 0
     while upcoming is not None or running:
-        while isinstance(upcoming, tuple) and (not running or _room_taken(running) + upcoming[1].room <= 1):
+        while isinstance(upcoming, tuple) and (not running or _fits(upcoming[1], running, len(results))):
             running[upcoming[0]] = upcoming[1]
             upcoming = _take(coming)
         if isinstance(upcoming, Exception) and not running:
@@ -119,5 +140,6 @@ def _take(coming: Iterator[tuple[int, Job]]) -> tuple[int, Job] | Exception | No
         return error
 
 
-def _room_taken(running: dict[int, Job]) -> float:
-    return sum(job.room for job in running.values())
+def _fits(job: Job, running: dict[int, Job], waiting: int) -> bool:
+    """Whether there is room for a job: on the device, and among the results that wait for an earlier one."""
+    return waiting < MOST_WAITING and sum(other.room for other in running.values()) + job.room <= 1

@@ -12,9 +12,12 @@ from fastsr_kernels.norm_act_pad import norm_act_pad
 from fastsr_kernels.reflect_pad import reflect_pad
 from fastsr_kernels.upsample_norm_pad import upsample_norm_pad
 
+from ..errors import InputError
 from ..nn import ReflectConv2d
 
 LEAKY_SLOPE = 0.2
+UPSAMPLINGS = ("bilinear", "nearest")
+DOWN_KERNELS = (3, 5, 7, 9)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ class HourglassConfig:
     upsampling: str = "bilinear"
     down_kernel: int = 3
     mix: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for what cannot be built."""
+        right: dict[str, tuple[bool, str]] = {
+            "channels": (len(self.channels) > 0 and min(self.channels) > 0, "a width of at least 1 for each scale"),
+            "skip_channels": (self.skip_channels >= 0, "at least 0"),
+            "upsampling": (self.upsampling in UPSAMPLINGS, " or ".join(map(repr, UPSAMPLINGS))),
+            "down_kernel": (self.down_kernel in DOWN_KERNELS, f"one of {DOWN_KERNELS}"),
+        }
+        for name, (fits, wanted) in right.items():
+            if not fits:
+                raise InputError(f"{name}={getattr(self, name)!r} of a HourglassConfig cannot be used; give {wanted}")
 
     @property
     def border(self) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from ..errors import InputError, InputTypeError
 from .network import HourglassConfig
 
 PRESETS = ("fast", "paper")
 TASKS = ("upscale", "denoise", "inpaint", "restore")
+OPTIMIZERS = ("adam", "muon")
+INPUTS = ("noise", "grid")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,20 @@ class Recipe:
     guarded: bool = False
     consistent: bool = False
     patience: int = 50
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for what cannot be run."""
+        right: dict[str, tuple[bool, str]] = {
+            "steps": (self.steps >= 1, "at least 1"),
+            "optimizer": (self.optimizer in OPTIMIZERS, " or ".join(map(repr, OPTIMIZERS))),
+            "input": (self.input in INPUTS, " or ".join(map(repr, INPUTS))),
+            "network.input_channels": (self.input != "grid" or self.network.input_channels == 2, "2 for input='grid'"),
+            "noise": (self.noise >= 0, "at least 0"),
+            "average": (0 <= self.average < 1, "from 0 to below 1"),
+        }
+        for name, (fits, wanted) in right.items():
+            if not fits:
+                raise InputError(f"{name}={attrgetter(name)(self)!r} of a Recipe cannot be used; give {wanted}")
 
 
 PAPER = HourglassConfig()
@@ -97,7 +114,7 @@ def choose(
 
 
 def _choices() -> str:
-    return f"{', '.join(map(repr, PRESETS))} or a fastsr.dip.recipes.Recipe"
+    return f"{', '.join(map(repr, PRESETS))} or a Recipe (from fastsr.dip.recipes import Recipe)"
 
 
 def upscale(preset: str, factor: float) -> Recipe:

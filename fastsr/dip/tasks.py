@@ -60,17 +60,12 @@ def pose(pixels: Tensor, known: Tensor | None, options: Options) -> Problem:
         pixels: (1, C, h, w) in [0, 1], anywhere.
         known: (1, 1, h, w), 1 where `pixels` are known; None for everywhere.
         options: of the call.
-
-    Raises:
-        InputError, InputTypeError: the user's operator does not fit the picture.
     """
     observation = pixels.detach().clone().to(options.device)
     small, size = (pixels.shape[-2], pixels.shape[-1]), target_size(pixels, options.factor)
     operator = options.operator
     if operator is None:
         operator = Identity() if size == small else Downscale(size, small, kernel=KERNELS[options.kernel])
-    else:
-        _check_operator(operator, observation, size)
     if known is not None:
         known = known.to(options.device)
         observation = observation * known
@@ -109,16 +104,27 @@ def _masked(operator: Callable[[Tensor], Tensor], known: Tensor) -> Callable[[Te
     return Compose(operator, mask) if isinstance(operator, Operator) else lambda x: mask(operator(x))
 
 
-def _check_operator(operator: Callable[[Tensor], Tensor], observation: Tensor, size: tuple[int, int]) -> None:
-    """Try a user's operator on a picture."""
-    picture = observation.new_zeros(1, observation.shape[1], *size).requires_grad_()
-    found = operator(picture)
+def check_operator(
+    operator: Callable[[Tensor], Tensor], pixels: Tensor, size: tuple[int, int], device: torch.device
+) -> None:
+    """Try a user's operator on a picture of `size` that is to become one like `pixels`, (1, C, h, w).
+
+    Raises:
+        InputError, InputTypeError: it raises something, or what it gives cannot be used.
+    """
+    picture = torch.full((1, pixels.shape[1], *size), 0.5, device=device, requires_grad=True)
+    try:
+        found = operator(picture)
+    except Exception as error:
+        raise InputError(
+            f"operator raised {type(error).__name__} for a picture {tuple(picture.shape)}: {error}"
+        ) from error
     if not isinstance(found, Tensor):
         raise InputTypeError(f"operator returned a {type(found).__name__}; it maps a tensor (1, C, H, W) to a tensor")
-    if found.shape != observation.shape:
+    if found.shape != pixels.shape:
         raise InputError(
             f"operator makes {tuple(found.shape)} of a picture {tuple(picture.shape)}, and img is "
-            f"{tuple(observation.shape)}; it maps the result, factor times as large as img, to img's shape"
+            f"{tuple(pixels.shape)}; it maps the result, factor times as large as img, to img's shape"
         )
     if not found.requires_grad or not torch.isfinite(found).all():
         raise InputError(

@@ -426,7 +426,28 @@ def test_masks_of_a_folder_belong_to_the_pictures_of_their_names(photo, tmp_path
     (masks / "z.bmp").unlink()
     status, out, err = run("dip", photo, other, *options)
     assert (status, out) == (2, "")
-    assert f"mask={str(masks)!r} holds no file named 'z', as the picture {str(other)!r} is" in err
+    assert f"mask={str(masks)!r} holds no picture named 'z', as the picture {str(other)!r} is" in err
+
+
+def test_a_picture_that_is_refused_leaves_the_masks_of_the_others(photo, tmp_path):
+    small = save_noise(photo.with_name("a.png"), 3, 3)  # too small to be worked on
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.eye(3, dtype=np.uint8) * 255).save(masks / "a.png")
+    Image.fromarray(np.eye(10, 12, dtype=np.uint8) * 255).save(masks / "photo.png")
+    status, out, err = run("dip", small, photo, "--task", "restore", "--mask", masks, *QUICK)
+    assert (status, out.split()) == (2, [str(photo.with_name("photo_dip_restore.png"))])
+    assert "IN is 3x3 pixels" in err
+    kept = np.eye(10, 12) == 0
+    restored = np.asarray(opened(photo.with_name("photo_dip_restore.png")))
+    assert np.array_equal(restored[kept], np.asarray(opened(photo))[kept])
+
+
+def test_a_mask_among_the_pictures_is_none_of_them(photo):
+    mask = photo.with_name("mask.png")
+    Image.fromarray(np.eye(10, 12, dtype=np.uint8) * 255).save(mask)
+    status, out, _ = run("dip", photo.parent, "--task", "restore", "--mask", mask, *QUICK)
+    assert (status, out.split()) == (0, [str(photo.with_name("photo_dip_restore.png"))])
 
 
 def test_a_mask_that_does_not_fit_one_picture_does_not_stop_the_others(photo, tmp_path):
@@ -434,12 +455,13 @@ def test_a_mask_that_does_not_fit_one_picture_does_not_stop_the_others(photo, tm
     Image.fromarray(np.eye(10, 12, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
     status, out, err = run("dip", other, photo, "--task", "restore", "--mask", tmp_path / "mask.png", *QUICK)
     assert (status, out.split()) == (2, [str(photo.with_name("photo_dip_restore.png"))])
-    assert err == f"Error: {str(other)!r}: mask is 12x10 pixels and IN is 9x9; a mask has the size of its picture\n"
+    named = f"mask={str(tmp_path / 'mask.png')!r}"
+    assert err == f"Error: {str(other)!r}: {named} is 12x10 pixels and IN is 9x9; a mask has the size of its picture\n"
 
 
 def test_a_picture_that_fails_in_the_work_does_not_stop_those_read_ahead(photo, monkeypatch):
     pictures = [photo, *(save_noise(photo.with_name(f"{name}.png"), 9, 9) for name in "xyz")]
-    dip = importlib.import_module("fastsr.dip")
+    dip = importlib.import_module("fastsr.dip.call")
     real, calls = dip.pose, []
 
     def pose(*arguments: object) -> object:

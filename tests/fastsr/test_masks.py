@@ -27,13 +27,35 @@ KNOWN = torch.from_numpy(~HOLE).float()[None, None]
         torch.from_numpy(HOLE),
         torch.from_numpy(HOLE).float()[None],
         torch.from_numpy(HOLE).float()[None, None],
+        np.dstack([WHITE, WHITE, WHITE, WHITE * 0 + 255]),
     ],
-    ids=["bool", "uint8", "float", "rgb", "uint16", "PIL L", "PIL 1", "torch bool 2-d", "torch 3-d", "torch 4-d"],
+    ids=[
+        "bool",
+        "uint8",
+        "float",
+        "rgb",
+        "uint16",
+        "PIL L",
+        "PIL 1",
+        "torch bool 2-d",
+        "torch 3-d",
+        "torch 4-d",
+        "opaque",
+    ],
 )
 def test_white_of_any_kind_is_not_known(mask):
     known = read_known(mask, (6, 9))
     assert known.dtype == torch.float32
     assert torch.equal(known, KNOWN)
+
+
+def test_a_batch_may_have_a_mask_for_each_picture():
+    both = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(~HOLE)])[:, None].float()
+    assert torch.equal(read_known(both, (6, 9), count=2), torch.cat([KNOWN, 1 - KNOWN]))
+    with pytest.raises(InputError, match="mask is a batch of 2 and img has 3 pictures; give one mask, or 3"):
+        read_known(both, (6, 9), count=3)
+    with pytest.raises(InputError, match="mask is black everywhere"):
+        read_known(both * torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), (6, 9), count=2)
 
 
 def test_a_file_is_a_mask(tmp_path):
@@ -54,7 +76,7 @@ def test_soft_edges_are_filled_in_and_the_noise_of_black_is_not():
         (WHITE * 0 + 255, InputError, r"mask is white everywhere, .*black marks"),
         (np.dstack([WHITE, WHITE * 0, WHITE]), InputError, r"mask has colours; a mask is grey"),
         (np.dstack([WHITE, WHITE]), InputError, r"mask has transparency; a mask is grey"),
-        (torch.zeros(2, 1, 6, 9), InputError, r"mask is a batch of 2; give one mask"),
+        (torch.zeros(2, 1, 6, 9), InputError, r"mask is a batch of 2 and img has 1 pictures; give one mask, or 1"),
         (7, InputTypeError, r"mask is a int; give a path"),
         ("missing.png", FileNotFoundError, r"mask='missing.png' does not exist"),
         (WHITE * 3.0, InputError, r"mask has float values from 0 to 765"),

@@ -105,6 +105,22 @@ def test_psnr_is_that_of_the_last_output():
         assert state.psnr == pytest.approx(-10 * math.log10(mse), abs=1e-4)
 
 
+@pytest.mark.parametrize("when", [20, 21, 25, 29])
+def test_a_guarded_fit_returns_to_good_weights(when):
+    """Whenever the weights are thrown back: right after the step of a look, too, whose loss was good."""
+    recipe = Recipe(HourglassConfig(channels=(8, 8)), steps=60, guarded=True, learning_rate=1e-3)
+    states = fit(torch.full((1, 3, 24, 28), 0.4), lambda x: x, (24, 28), recipe, seed=0, dtype=torch.float32)
+    losses = []
+    for state in states:
+        losses.append(state.loss.item())
+        if state.step == when:
+            step = states.gi_frame.f_locals["step"]
+            with torch.no_grad():
+                step._weights.vectors.mul_(30).add_(3)
+    assert losses[when] > 4 * losses[when - 1]
+    assert max(losses[when // 10 * 10 + 10 :]) < 2 * losses[when - 1]
+
+
 def test_paper_recipe_is_the_papers():
     for factor, steps, noise in ((4, 2000, 0.03), (8, 5000, 0.05)):
         recipe = upscale("paper", factor)

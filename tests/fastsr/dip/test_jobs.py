@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.dip.jobs import run
+from fastsr.dip.jobs import MOST_WAITING, run
 
 
 class FakeJob:
@@ -56,6 +56,31 @@ def test_what_is_larger_than_the_device_is_worked_on_alone():
     results, log, _ = work((1, 0.2), (1, 3.0), (1, 0.2))
     assert results == [0, 1, 2]
     assert log == [0, 1, 2]
+
+
+def test_results_that_wait_for_an_earlier_one_are_not_too_many():
+    taken = []
+
+    def supply():
+        for name in range(60):
+            taken.append(name)
+            yield FakeJob(name, 500 if name == 0 else 1, 0.2, [])
+
+    results = run(supply())
+    assert next(results).item() == 0
+    assert len(taken) <= MOST_WAITING + 6
+    assert [result.item() for result in results] == list(range(1, 60))
+
+
+def test_what_taking_a_job_raises_comes_after_the_results_before():
+    def supply():
+        yield FakeJob(0, 3, 0.2, [])
+        raise ValueError("no picture")
+
+    results = run(supply())
+    assert next(results).item() == 0
+    with pytest.raises(ValueError, match="no picture"):
+        next(results)
 
 
 def test_nothing_comes_of_nothing():

@@ -1,5 +1,7 @@
 """The tasks beside plain super-resolution, as a user calls them."""
 
+import importlib
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
 from fastsr.operators import Mask
 from fastsr.resize import KERNELS
 
+CALL = importlib.import_module("fastsr.dip.call")
 QUIET = {"device": "cpu", "progress": False}
 QUICK = {**QUIET, "steps": 3}
 TINY = Recipe(HourglassConfig(channels=(8, 8)), steps=4, optimizer="muon")
@@ -177,6 +180,13 @@ def test_too_few_masks_are_refused():
         fastsr.dip(pictures, task="restore", mask=[MASK], **QUICK)
 
 
+def test_every_picture_of_a_batch_may_have_its_own_mask():
+    batch, masks = torch.rand(2, 3, 8, 8), torch.stack([torch.eye(8), torch.eye(8).flip(0)])[:, None]
+    result = fastsr.dip(batch, task="restore", mask=masks, **QUICK)
+    for one, picture, mask in zip(result, batch, masks, strict=True):
+        assert torch.equal(one, fastsr.dip(picture, task="restore", mask=mask, **QUICK))
+
+
 def test_one_mask_serves_a_batch():
     batch, mask = torch.rand(2, 3, 8, 8), torch.eye(8, dtype=torch.bool)
     result = fastsr.dip(batch, task="restore", mask=mask, **QUICK)
@@ -187,8 +197,8 @@ def test_several_at_once_are_as_good_as_alone(monkeypatch):
     """As on a GPU that a small picture does not fill."""
     batch, single = torch.rand(3, 3, 8, 8), torch.rand(3, 6, 9)
     alone = [fastsr.dip(one, 2, **QUICK) for one in (*batch, single)]
-    demands = fastsr.dip.__globals__["demands"]
-    monkeypatch.setitem(fastsr.dip.__globals__, "demands", lambda *picture: (demands(*picture)[0], 0.4))
+    demands = CALL.demands
+    monkeypatch.setattr(CALL, "demands", lambda *picture: (demands(*picture)[0], 0.4))
     seen = []
     together = fastsr.dip([batch, single], 2, **QUICK, callback=lambda step, image, info: seen.append(info.picture))
     assert seen == [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]
@@ -282,6 +292,53 @@ def test_every_recipe_of_the_paper_runs(recipe, face):
     assert np.array_equal(result[~mask], face[~mask])
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "sgd"}, r"optimizer='sgd' of a Recipe cannot be used; give 'adam' or 'muon'"),
+        ({"steps": 0}, r"steps=0 of a Recipe .* at least 1"),
+        ({"average": 1.5}, r"average=1.5 of a Recipe"),
+        ({"noise": -0.1}, r"noise=-0.1 of a Recipe"),
+        ({"input": "grid"}, r"network.input_channels=32 of a Recipe .* 2 for input='grid'"),
+        ({"input": "zeros"}, r"input='zeros' of a Recipe"),
+    ],
+)
+def test_recipes_that_cannot_be_run_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(TINY, **change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"channels": ()}, {"skip_channels": -1}, {"upsampling": "cubic"}, {"down_kernel": 4}], ids=str
+)
+def test_networks_that_cannot_be_built_are_refused(change):
+    ((name, value),) = change.items()
+    with pytest.raises(InputError, match=re.escape(f"{name}={value!r} of a HourglassConfig cannot be used")):
+        HourglassConfig(**change)
+
+
+def test_an_operator_is_tried_on_every_picture_before_the_work():
+    seen = []
+    with pytest.raises(InputError, match=r"operator makes \(1, 3, 8, 8\) of a picture \(1, 3, 8, 9\)"):
+        fastsr.dip(
+            [torch.rand(3, 8, 8), torch.rand(3, 8, 9)],
+            operator=lambda x: x[..., :8],
+            **QUICK,
+            callback=lambda *state: seen.append(state),
+        )
+    assert seen == []
+
+
+def test_ctrl_c_before_a_fit_has_begun_is_a_plain_one(monkeypatch):
+    def pose(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CALL, "pose", pose)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fastsr.dip(torch.rand(3, 8, 8), 2, **QUICK)
+    assert not isinstance(caught.value, Interrupted)
+
+
 MASK = np.eye(8, dtype=bool)
 
 
@@ -304,9 +361,18 @@ MASK = np.eye(8, dtype=bool)
         ({"task": "denoise", "sigma": float("nan")}, InputError, r"sigma=nan is out of range"),
         ({"task": "denoise", "sigma": "25"}, InputTypeError, r"sigma='25' is a str; give a number, or None"),
         ({"task": "denoise", "consistency": True}, InputError, r"consistency=True would put the noise back"),
-        ({"task": "denoise", "factor": 0.5}, InputError, r"factor=0.5 does not enlarge .*: 1, or a number above 1"),
+        ({"task": "denoise", "factor": 0.5}, InputError, r"factor=0.5 does not enlarge .* give 1, or a finite number above 1"),
         ({"kernel": "lanczos"}, InputError, r"kernel='lanczos' is unknown; choose one of bicubic, lanczos2"),
         ({"kernel": "box", "operator": lambda x: x}, InputError, r"kernel='box' is for the downscale"),
+        ({"task": "inpaint", "mask": iter([None])}, InputTypeError, r"mask is an iterator and img is none"),
+        ({"early_stop": "no"}, InputTypeError, r"early_stop='no' is a str; give True, False or None"),
+        ({"consistency": "no"}, InputTypeError, r"consistency='no' is a str; give True, False or None"),
+        ({"task": "denoise", "sigma": 10**400}, InputError, r"sigma=1000.* is out of range"),
+        (
+            {"operator": lambda x: x @ x[0, 0, :3]},
+            InputError,
+            r"operator raised RuntimeError for a picture \(1, 3, 8, 8\)",
+        ),
         ({"operator": 3}, InputTypeError, r"operator=3 cannot be called"),
         ({"operator": lambda x: x[..., 1:]}, InputError, r"operator makes \(1, 3, 8, 7\) of a picture \(1, 3, 8, 8\)"),
         ({"operator": lambda x: x.detach()}, InputError, r"operator cannot be differentiated"),
@@ -317,7 +383,7 @@ MASK = np.eye(8, dtype=bool)
             InputError,
             r"consistency=True needs an operator with a method",
         ),
-        ({"preset": 3}, InputTypeError, r"preset is a int; give 'fast', 'paper' or a fastsr"),
+        ({"preset": 3}, InputTypeError, r"preset is a int; give 'fast', 'paper' or a Recipe"),
         ({"task": "denoise", "preset": "best"}, InputError, r"preset='best' is unknown"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
