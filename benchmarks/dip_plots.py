@@ -52,17 +52,20 @@ def draw_set14(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw each picture's difference to the published figure, a panel for each factor."""
     factors = sorted({row["factor"] for row in rows})
     figure, axes = plt.subplots(1, len(factors), figsize=(5.5 * len(factors), 4), squeeze=False, layout="constrained")
+    presets = list(dict.fromkeys(row["preset"] for row in rows))
+    width = 0.8 / len(presets)
     for panel, factor in zip(axes[0], factors, strict=True):
-        for preset in dict.fromkeys(row["preset"] for row in rows):
+        names = list(dict.fromkeys(row["name"] for row in rows if row["factor"] == factor))
+        for number, preset in enumerate(presets):
             chosen = [row for row in rows if (row["factor"], row["preset"]) == (factor, preset)]
-            if not chosen:
-                continue
-            difference = [row["psnr_y"] - row["published_y"] for row in chosen]
-            panel.bar([row["name"] for row in chosen], difference, label=f"{preset}, mean {fmean(difference):+.2f} dB")
+            if chosen:
+                difference = [row["psnr_y"] - row["published_y"] for row in chosen]
+                places = [names.index(row["name"]) + (number - (len(presets) - 1) / 2) * width for row in chosen]
+                panel.bar(places, difference, width, label=f"{preset}, mean {fmean(difference):+.2f} dB")
+        panel.set_xticks(range(len(names)), names, rotation=60)
         panel.axhline(0, color="black", linewidth=0.8)
         panel.set_title(f"Set14 x{factor}, against the authors' pictures", fontsize="medium")
         panel.set_ylabel("difference in PSNR on Y, dB")
-        panel.tick_params(axis="x", rotation=60)
         panel.legend(fontsize="small")
     figure.savefig(path, dpi=80)
     plt.close(figure)

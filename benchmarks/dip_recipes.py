@@ -112,7 +112,7 @@ def measure(factor: int, variant: Variant, image: str, data: Path) -> dict[str, 
     course: list[dict[str, float]] = []
     start, aside = time.perf_counter(), 0.0
     for state in fit(observation, operator, (SIDE, SIDE), recipe, seed=0, dtype=dtype):
-        if state.step % (recipe.steps // CHECKPOINTS) == 0:
+        if state.step % (recipe.steps // CHECKPOINTS) == 0 or state.step == recipe.steps:
             now = time.perf_counter()
             result = operator.project(state.image, observation) if recipe.consistent else state.image
             score = psnr(result[0].clamp(0, 1), original_pixels, channel="y", shave=4)
@@ -147,17 +147,19 @@ def main() -> None:
         parser.error(f"unknown ingredient {sorted(unknown)[0]!r}; choose from: {', '.join(names)}")
     path, where = RESULTS / "dip_recipes.json", environment(torch.device("cpu"))
     rows = {key(row): row for row in kept_rows(path, where)}
-    current = []
-    for image, factor in product(PICTURES, FACTORS):
-        for ingredient, variants in ingredients(factor).items():
-            for title, variant in variants.items():
-                row = {"factor": factor, "image": image, "details": str(variant)}
-                if key(row) not in rows and (not arguments.ingredients or ingredient in arguments.ingredients):
-                    rows[key(row)] = row | measure(factor, variant, image, data_folder())
-                    save(path, {"format": FORMAT, **where, "rows": list(rows.values())})
-                if key(row) in rows:
-                    current.append({**rows[key(row)], "ingredient": ingredient, "variant": title})
-    save(path, {"format": FORMAT, **where, "rows": current})
+    wanted: list[dict[str, Any]] = [
+        {"factor": factor, "image": image, "details": str(variant), "ingredient": ingredient, "variant": title}
+        for image, factor in product(PICTURES, FACTORS)
+        for ingredient, variants in ingredients(factor).items()
+        for title, variant in variants.items()
+    ]
+    for row in wanted:
+        if key(row) not in rows and (not arguments.ingredients or row["ingredient"] in arguments.ingredients):
+            variant = ingredients(row["factor"])[row["ingredient"]][row["variant"]]
+            rows[key(row)] = measure(row["factor"], variant, row["image"], data_folder())
+            current = [row | {"course": rows[key(row)]["course"]} for row in wanted if key(row) in rows]
+            save(path, {"format": FORMAT, **where, "rows": current})
+    current = [row | {"course": rows[key(row)]["course"]} for row in wanted if key(row) in rows]
     print(table(current))
 
 

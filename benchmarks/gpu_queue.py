@@ -58,7 +58,8 @@ DIP = (
     f"{KERNELS}*.py",
     f"{KERNELS}reflect_conv_table.json",
 )
-SET14 = (*DIP, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
+SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
+SET14 = (*DIP, *SCORING, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
 ITEMS = (
     Item(
         "kernels-correct",
@@ -71,7 +72,7 @@ ITEMS = (
     Item(
         "dip-graph-correct",
         priority=2,
-        why="replays of the captured step of fastsr.dip against the steps themselves, bit by bit",
+        why="replays of the captured step of fastsr.dip, what ends a fit, and several fits at once, bit by bit",
         function="benchmarks.correctness:graphs",
         minutes=1,
         sources=(*DIP, "tests/fastsr/dip/test_graph.py", "benchmarks/correctness.py"),
@@ -162,7 +163,7 @@ ITEMS = (
         why="denoising and restoration on the paper's pictures, preset fast, beside the published figures",
         function="benchmarks.dip_tasks:fast",
         minutes=3,
-        sources=(*DIP, "benchmarks/dip_tasks.py"),
+        sources=(*DIP, *SCORING, "benchmarks/dip_tasks.py"),
     ),
     Item(
         "dip-tasks-paper",
@@ -170,7 +171,7 @@ ITEMS = (
         why="the same with preset paper, 3000 and 11000 steps a picture",
         function="benchmarks.dip_tasks:paper",
         minutes=9,
-        sources=(*DIP, "benchmarks/dip_tasks.py"),
+        sources=(*DIP, *SCORING, "benchmarks/dip_tasks.py"),
     ),
 )
 

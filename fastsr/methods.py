@@ -28,6 +28,11 @@ class NoOptions:
     """The options of a method that has none."""
 
 
+def _no_details(factor: int, options: Any) -> str:
+    """Say nothing, as a method does whose options say all."""
+    return ""
+
+
 def _nothing_to_check(factor: int, options: Any, device: torch.device) -> None:
     """Take every option, as a method without options does."""
 
@@ -46,6 +51,8 @@ class Method:
             `factor` times the height and width.
         check: called with factor, options and device before any picture is worked on; raises a `FastsrError` for what
             cannot be used.
+        details: called with factor and options; says what they amount to, in words that change when results do, so
+            that those of another recipe or other weights are not taken for these.
     """
 
     name: str
@@ -53,6 +60,7 @@ class Method:
     options: type
     upscale: Callable[[Picture, int, Any, torch.device, str], Picture]
     check: Callable[[int, Any, torch.device], None] = _nothing_to_check
+    details: Callable[[int, Any], str] = _no_details
 
 
 def register(method: Method) -> None:

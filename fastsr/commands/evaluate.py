@@ -55,9 +55,14 @@ class MethodGroup(click.Group):
             formatter.write_text(", ".join(names()))
 
 
-@click.group(cls=MethodGroup)
+@click.group(cls=MethodGroup, subcommand_metavar="METHOD --data FOLDER [OPTIONS]")
 def evaluate() -> None:
-    """Run a method on a benchmark: a table, CSV, the pictures and an HTML report."""
+    """Run a method on a benchmark: a table, CSV, the pictures and an HTML report.
+
+    \b
+      fastsr evaluate bicubic --data Set5 --factor 4
+      fastsr evaluate dip --help     # the options of all methods, and dip's own
+    """
 
 
 def _common_options() -> list[click.Parameter]:
@@ -80,7 +85,7 @@ def _common_options() -> list[click.Parameter]:
             ["--images"],
             multiple=True,
             metavar="NAME",
-            help="Only these pictures: names, patterns or several with commas between; may be repeated.",
+            help="Only these pictures, in table and report too: names, patterns, or several with commas between.",
         ),
         click.Option(
             ["-o", "--output"],

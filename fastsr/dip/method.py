@@ -10,6 +10,7 @@ from ..images import Picture
 from ..methods import Method, register
 from . import dip
 from .arguments import check_options
+from .recipes import choose
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,18 @@ def check(factor: int, options: Options, device: torch.device) -> None:
     check_options(factor, **asdict(options), device=device)
 
 
+def details(factor: int, options: Options) -> str:
+    """Return the recipe."""
+    return str(choose("upscale", options.preset, factor=factor))
+
+
 register(
-    Method("dip", "Deep Image Prior: a network fitted to each picture, without training data.", Options, upscale, check)
+    Method(
+        "dip",
+        "Deep Image Prior: a network fitted to each picture, without training data.",
+        Options,
+        upscale,
+        check,
+        details,
+    )
 )

@@ -75,7 +75,7 @@ def evaluate(
     from .benchmarks import find_benchmark, select
     from .folder import Folder, Machine, Settings
     from .protocols import find_protocol
-    from .ranks import joined
+    from .ranks import join
     from .run import Run
     from .table import mean_of
 
@@ -86,23 +86,24 @@ def evaluate(
     benchmark = find_benchmark(data, factor)
     samples = select(benchmark.samples, images)
     check_names(samples)
-    with joined() as ranks:
-        here = ranks.device(device)
-        chosen.check(factor, options, here)
-        machine = Machine.here(here)
-        settings = Settings(method, asdict(options), factor, protocol, benchmark.name, str(benchmark.folder))
-        folder = Folder(Path(output or f"evaluation/{method}_{benchmark.name}_x{factor}_{protocol}"))
-        folder.open(settings, machine)
-        run = Run(chosen, options, factor, here, scoring, samples, folder, machine, ranks, show or _discard)
-        try:
-            rows, failures = run.work()
-        except KeyboardInterrupt:
-            run.write_table(run.rows())
-            raise
-        mean = mean_of(rows) if rows else None
-        if ranks.rank == 0 and mean is not None:
-            run.finish(rows, mean, settings)
-        ranks.gather(None)  # a process that ends with an error ends the others: not before the report is there
+    ranks = join()
+    here = ranks.device(device)
+    chosen.check(factor, options, here)
+    machine = Machine.here(here)
+    details = chosen.details(factor, options)
+    settings = Settings(method, asdict(options), factor, protocol, benchmark.name, str(benchmark.folder), details)
+    folder = Folder(Path(output or f"evaluation/{method}_{benchmark.name}_x{factor}_{protocol}"))
+    folder.open(settings, machine)
+    run = Run(chosen, options, factor, here, scoring, samples, folder, machine, ranks, show or _discard)
+    try:
+        rows, failures = run.work()
+    except KeyboardInterrupt:
+        run.write_table(run.rows())
+        raise
+    mean = mean_of(rows) if rows else None
+    if ranks.rank == 0 and mean is not None:
+        run.finish(rows, mean, settings, failures)
+    ranks.wait()  # a process that ends with an error ends the others: not before the report is there
     return Evaluation(rows, mean, failures, folder.path)
 
 

@@ -89,8 +89,9 @@ def select(samples: Sequence[Sample], images: str | Iterable[str] | None) -> lis
     names = [sample.name for sample in samples]
     chosen = set()
     entries = [images] if isinstance(images, str) else images
-    for pattern in (part.strip() for entry in entries for part in entry.split(",")):
-        matches = [name for name in names if fnmatchcase(name, pattern)]
+    parts = (part for entry in entries for part in ([entry] if entry in names else map(str.strip, entry.split(","))))
+    for pattern in parts:
+        matches = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
         if not matches:
             more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
             raise InputError(f"images={pattern!r} names no picture; there are {', '.join(names[:SHOWN_NAMES])}{more}")
@@ -134,10 +135,10 @@ def _pairs(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
     if not at_factor:
         return folder.name, _paired(_by_stem(reference), {})
     hr = _by_stem(reference)
-    lr = {}
+    lr: dict[str, Path] = {}
     for path in find_images([_only(at_factor, f"LR x{factor}", folder)]):
-        stem = path.stem
-        lr[stem if stem in hr else FACTOR_AT_END.sub("", stem)] = path
+        name = path.stem if path.stem in hr else FACTOR_AT_END.sub("", path.stem)
+        _add(lr, name, path)
     return folder.name, _paired(hr, lr)
 
 
@@ -165,7 +166,16 @@ def _plain(folder: Path) -> tuple[str, list[Sample]]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in find_images([folder])}
+    found: dict[str, Path] = {}
+    for path in find_images([folder]):
+        _add(found, path.stem, path)
+    return found
+
+
+def _add(found: dict[str, Path], name: str, path: Path) -> None:
+    other = found.setdefault(name, path)
+    if other is not path:
+        raise InputError(f"data: {str(path.parent)!r} has two pictures {name!r}: {other.name}, {path.name}")
 
 
 def _paired(hr: dict[str, Path], lr: dict[str, Path], border: str = "symmetric") -> list[Sample]:

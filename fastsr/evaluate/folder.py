@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .table import Row
 
 BICUBIC, REFERENCE = "bicubic", "hr"
 """What there is of a picture beside the result."""
+KINDS = ("", BICUBIC, REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Settings:
         protocol: its name.
         dataset: the name of the benchmark.
         data: its folder.
+        details: what `Method.details` says of method and options.
     """
 
     method: str
@@ -39,6 +42,7 @@ class Settings:
     protocol: str
     dataset: str
     data: str
+    details: str
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,15 @@ class Folder:
         _write(self._row(row.image), {**values, **asdict(machine)})
 
     def row(self, name: str) -> Row | None:
-        """Return the row of a picture, or None where it is not done."""
-        path = self._row(name)
-        if not path.exists():
+        """Return the row of a picture, or None where it is not done: its row or a picture is missing or damaged."""
+        if not all(path.exists() for path in (self._row(name), *map(partial(self.picture, name), KINDS))):
             return None
-        found = _read(path)
-        numbers = {key: float(found[key]) for key in ("psnr_y", "psnr_rgb", "ssim", "lr_psnr", "seconds")}
-        return Row(image=name, width=found["width"], height=found["height"], **numbers)
+        try:
+            found = _read(self._row(name))
+            numbers = {key: float(found[key]) for key in ("psnr_y", "psnr_rgb", "ssim", "lr_psnr", "seconds")}
+            return Row(image=name, width=found["width"], height=found["height"], **numbers)
+        except (InputError, KeyError, TypeError, ValueError):
+            return None
 
     def _row(self, name: str) -> Path:
         return self._rows / f"{name}.json"

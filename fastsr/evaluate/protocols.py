@@ -112,6 +112,8 @@ def _prepare_network(sample: Sample, factor: int) -> Case:
     if sample.lr is None:
         return Case(hr, downscale(hr, (height, width)), downscale)
     lr = eight_bits(sample.lr)
+    channels = max(len(hr), len(lr))  # grey beside colour is colour
+    hr, lr = hr.expand(channels, -1, -1), lr.expand(channels, -1, -1)
     if lr.shape[-2:] != (height, width):
         raise InputError(
             f"{str(sample.lr)!r} is {_size(lr)} pixels, and {str(sample.hr)!r} of {_size(reference)} needs "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -45,6 +45,10 @@ class Ranks:
         distributed.broadcast_object_list(box, src=0)
         return box[0][self.rank :: self.count]
 
+    def wait(self) -> None:
+        """Wait for all processes."""
+        self.gather(None)
+
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, in all of them, once each has given its own."""
         if self.count == 1:
@@ -54,18 +58,12 @@ class Ranks:
         return values
 
 
-@contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the processes that torchrun started, if it did, for as long as the block lasts."""
+def join() -> Ranks:
+    """Join the processes that torchrun started, if it did: once, for their group cannot be made a second time."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "RANK" not in os.environ:
-        yield Ranks(0, 1, 0)
-        return
-    started = not distributed.is_initialized()
-    if started:
+        return Ranks(0, 1, 0)
+    if not distributed.is_initialized():
         distributed.init_process_group("gloo", timeout=PATIENCE)
-    try:
-        yield Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", "0")))
-    finally:
-        if started:
-            distributed.destroy_process_group()
+        atexit.register(distributed.destroy_process_group)
+    return Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", "0")))

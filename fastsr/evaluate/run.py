@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from .folder import BICUBIC, REFERENCE, Folder, Machine, Settings
 from .protocols import Protocol, eight_bits
 from .ranks import Ranks
 from .report import write_report
-from .table import HEADER, Mean, Row, cells, line, mean_cells, write_csv
+from .table import HEADER, MEAN, Mean, Row, cells, line, mean_cells, write_csv
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Run:
                 rows[sample.name] = row
                 if self._alone:
                     self._show(cells(row))
+                else:
+                    print(self._line(cells(row)), file=sys.stderr, flush=True)  # the table comes from rank 0, later
         # The rows themselves, for a shared file system may show what another machine wrote only later.
         for more_rows, more_failures in self.ranks.gather((rows, failures)):
             rows.update(more_rows)
@@ -88,22 +91,23 @@ class Run:
     def write_table(self, rows: Sequence[Row]) -> None:
         """Write results.csv, if there are results."""
         if rows:
-            write_csv(rows, self.folder.path / "results.csv")
+            write_csv(rows, self.folder.path / "results.csv", self._mean_of(rows))
 
-    def finish(self, rows: Sequence[Row], mean: Mean, settings: Settings) -> None:
+    def finish(self, rows: Sequence[Row], mean: Mean, settings: Settings, failures: Mapping[str, str]) -> None:
         """Show the mean, below the rows where several processes made them, and write the CSV and the report."""
+        mean_row = mean_cells(mean, self._mean_of(rows))
         if not self._alone:
             for values in (HEADER, *map(cells, rows)):
                 self._show(values)
-        self._show(mean_cells(mean))
+        self._show(mean_row)
         self.write_table(rows)
         write_report(
             self.folder.path / "report.html",
             title=f"{settings.method} on {settings.dataset} x{self.factor}",
-            facts=_facts(settings, self.machine),
+            facts=_facts(settings, self.machine, failures),
             header=HEADER,
             rows=[cells(row) for row in rows],
-            mean=mean_cells(mean),
+            mean=mean_row,
             pictures={row.image: self._compared(row.image) for row in rows},
         )
 
@@ -111,8 +115,15 @@ class Run:
     def _alone(self) -> bool:
         return self.ranks.count == 1
 
+    def _mean_of(self, rows: Sequence[Row]) -> str:
+        """Return what the mean is called: that over a part of the pictures says so."""
+        return MEAN if len(rows) == len(self.samples) else f"{MEAN} of {len(rows)} of {len(self.samples)}"
+
     def _show(self, values: Sequence[str]) -> None:
-        self.show(line(values, [sample.name for sample in self.samples]))
+        self.show(self._line(values))
+
+    def _line(self, values: Sequence[str]) -> str:
+        return line(values, [sample.name for sample in self.samples])
 
     def _work_on(self, sample: Sample) -> Row:
         case = self.protocol.prepare(sample, self.factor)
@@ -155,18 +166,22 @@ class Run:
         }
 
 
-def _facts(settings: Settings, machine: Machine) -> dict[str, str]:
+def _facts(settings: Settings, machine: Machine, failures: Mapping[str, str]) -> dict[str, str]:
     """What the report says beside the figures; where the data lie is nobody's concern but the user's."""
     options = ", ".join(f"{name}={value}" for name, value in settings.options.items())
+    failed = {"not done": "; ".join(f"{name}: {problem}" for name, problem in failures.items())} if failures else {}
+    details = {"details": settings.details} if settings.details else {}
     return {
         "method": settings.method,
         "options": options or "none",
+        **details,
         "data set": settings.dataset,
         "factor": str(settings.factor),
         "protocol": settings.protocol,
         "fastsr": machine.fastsr,
         "device": machine.device,
         "threads": str(machine.threads),
+        **failed,
     }
 
 

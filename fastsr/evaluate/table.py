@@ -67,9 +67,9 @@ def cells(row: Row) -> list[str]:
     return [row.image, f"{row.width}x{row.height}", *_numbers(row)]
 
 
-def mean_cells(mean: Mean) -> list[str]:
-    """Return the mean as it is shown, below `HEADER`."""
-    return [MEAN, "", *_numbers(mean)]
+def mean_cells(mean: Mean, name: str = MEAN) -> list[str]:
+    """Return the mean as it is shown, below `HEADER`, under a name."""
+    return [name, "", *_numbers(mean)]
 
 
 def line(values: Sequence[str], names: Sequence[str]) -> str:
@@ -78,15 +78,15 @@ def line(values: Sequence[str], names: Sequence[str]) -> str:
     return values[0].ljust(width) + "".join(f"  {value:>{COLUMN_WIDTH}}" for value in values[1:])
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows and, last, their mean with all their digits."""
+def write_csv(rows: Sequence[Row], path: Path, name: str = MEAN) -> None:
+    """Write the rows and, last, their mean under a name, with all their digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
     writer.writerows([row.image, row.width, row.height, *_values(row)] for row in rows)
-    writer.writerow([MEAN, "", "", *_values(mean_of(rows))])
+    writer.writerow([name, "", "", *_values(mean_of(rows))])
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(text.getvalue().encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
 
 
 def _values(row: Row | Mean) -> Iterator[float]:

@@ -361,7 +361,11 @@ MASK = np.eye(8, dtype=bool)
         ({"task": "denoise", "sigma": float("nan")}, InputError, r"sigma=nan is out of range"),
         ({"task": "denoise", "sigma": "25"}, InputTypeError, r"sigma='25' is a str; give a number, or None"),
         ({"task": "denoise", "consistency": True}, InputError, r"consistency=True would put the noise back"),
-        ({"task": "denoise", "factor": 0.5}, InputError, r"factor=0.5 does not enlarge .* give 1, or a finite number above 1"),
+        (
+            {"task": "denoise", "factor": 0.5},
+            InputError,
+            r"factor=0.5 does not enlarge .* give 1, or a finite number above 1",
+        ),
         ({"kernel": "lanczos"}, InputError, r"kernel='lanczos' is unknown; choose one of bicubic, lanczos2"),
         ({"kernel": "box", "operator": lambda x: x}, InputError, r"kernel='box' is for the downscale"),
         ({"task": "inpaint", "mask": iter([None])}, InputTypeError, r"mask is an iterator and img is none"),

@@ -88,6 +88,8 @@ def test_just_pictures(tmp_path):
         (["notes.txt"], "holds no image"),
         (["a.png", "a.jpg"], "two pictures 'a': a.jpg, a.png"),
         (["HR/a.png", "LR/a.png", "LR/b.png"], "LR/b.png' has no HR file"),
+        (["HR/a.png", "HR/a.bmp", "LR/a.png"], "HR' has two pictures 'a': a.bmp, a.png"),
+        (["HR/a.png", "LR/a.png", "LR/ax4.png"], "LR' has two pictures 'a': a.png, ax4.png"),
         (["HR/a.png", "HR/b.png", "LR/a.png"], "HR/b.png' has no LR file"),
         (["image_SRF_4/img_001_SRF_4_LR.png"], r"holds no \*_SRF_4_HR.png"),
         (["image_SRF_4/i_SRF_4_HR.png", "image_SRF_4/j_SRF_4_LR.png"], "i_SRF_4_HR.png' has no LR file"),
@@ -124,6 +126,13 @@ def samples(tmp_path):
 )
 def test_images_are_chosen_by_name(images, numbers, samples):
     assert [int(sample.name[4:]) for sample in select(samples, images)] == numbers
+
+
+def test_a_name_may_look_like_a_pattern(tmp_path):
+    samples = [Sample(name, tmp_path, None) for name in ("[x]", "a,b", "a", "x")]
+    assert [sample.name for sample in select(samples, ["[x]"])] == ["[x]"]
+    assert [sample.name for sample in select(samples, ["a,b"])] == ["a,b"]
+    assert [sample.name for sample in select(samples, ["a,[x]"])] == ["[x]", "a"]
 
 
 def test_names_that_are_not_there(samples):

@@ -106,7 +106,25 @@ def test_an_error_of_one_picture_does_not_stop_the_others(photos, tmp_path, call
     assert "not an image" in found.failures["b"]
     assert "Traceback" in capsys.readouterr().err
     assert sorted(path.stem for path in (tmp_path / "out" / "rows").iterdir()) == ["c"]
-    assert [line.split(",")[0] for line in (tmp_path / "out" / "results.csv").read_text().split()[1:]] == ["c", "mean"]
+    assert [line.split(",")[0] for line in (tmp_path / "out" / "results.csv").read_text().splitlines()[1:]] == [
+        "c",
+        "mean of 1 of 3",
+    ]
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "mean of 1 of 3" in report
+    assert "RuntimeError: out of luck" in report
+
+
+def test_another_recipe_of_the_same_name_is_refused(photos, tmp_path, registry):
+    def upscale(picture, factor, options, device, kernel):
+        return resize(picture, factor)
+
+    for words in ("3 steps", "4 steps"):
+        register(Method("mine", "Mine.", NoOptions, upscale, details=lambda factor, options, words=words: words))
+        if words == "3 steps":
+            evaluate("mine", photos, factor=2, output=tmp_path / "out", device="cpu")
+    with pytest.raises(InputError, match="details was '3 steps' and is '4 steps'"):
+        evaluate("mine", photos, factor=2, output=tmp_path / "out", device="cpu")
 
 
 def test_nothing_done_is_no_table(photos, tmp_path, calls):
@@ -125,7 +143,10 @@ def test_ctrl_c_keeps_what_is_done(photos, tmp_path, calls):
     calls.fail = fail
     with pytest.raises(KeyboardInterrupt):
         evaluate("mine", photos, factor=2, output=tmp_path / "out", device="cpu")
-    assert [line.split(",")[0] for line in (tmp_path / "out" / "results.csv").read_text().split()[1:]] == ["a", "mean"]
+    assert [line.split(",")[0] for line in (tmp_path / "out" / "results.csv").read_text().splitlines()[1:]] == [
+        "a",
+        "mean of 1 of 3",
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["size", "channels"])

@@ -5,18 +5,21 @@ from dataclasses import replace
 import pytest
 
 from fastsr.errors import InputError, OutputError
-from fastsr.evaluate.folder import Folder, Machine, Settings
+from fastsr.evaluate.folder import KINDS, Folder, Machine, Settings
 from fastsr.evaluate.table import Row
 
-SETTINGS = Settings("dip", {"steps": None, "seed": 0}, 4, "rgb8", "Set5", "/data/Set5")
+SETTINGS = Settings("dip", {"steps": None, "seed": 0}, 4, "rgb8", "Set5", "/data/Set5", "32 channels")
 MACHINE = Machine("0.1.0", "cpu", 2)
 ROW = Row("a", 24, 16, 30.123456789012344, math.inf, 0.9, math.inf, 1.5)
 
 
 @pytest.fixture
 def folder(tmp_path):
+    """With the pictures of one that has no row yet."""
     folder = Folder(tmp_path / "new" / "out")
     folder.open(SETTINGS, MACHINE)
+    for kind in KINDS:
+        folder.picture("a", kind).touch()
     return folder
 
 
@@ -53,6 +56,8 @@ def test_other_settings_are_refused_and_another_machine_is_not(folder):
         folder.open(replace(SETTINGS, factor=8, protocol="dip"), MACHINE)
     with pytest.raises(InputError, match=r"options was {'steps': None, 'seed': 0} and is {'steps': 5, 'seed': 0}"):
         folder.open(replace(SETTINGS, options={"steps": 5, "seed": 0}), MACHINE)
+    with pytest.raises(InputError, match=r"details was '32 channels' and is '64 channels'"):
+        folder.open(replace(SETTINGS, details="64 channels"), MACHINE)
     assert (folder.path / "settings.json").read_bytes() == before
 
 
@@ -61,14 +66,25 @@ def test_a_folder_without_rows_takes_other_settings(folder):
     assert json.loads((folder.path / "settings.json").read_text())["factor"] == 8
 
 
-def test_damaged_files_are_named(folder):
+def test_damaged_settings_are_named(folder):
     folder.write_row(ROW, MACHINE)
     (folder.path / "settings.json").write_text("{")
-    (folder.path / "rows" / "a.json").write_text("")
     with pytest.raises(InputError, match=r"settings\.json' cannot be read"):
         folder.open(SETTINGS, MACHINE)
-    with pytest.raises(InputError, match=r"a\.json' cannot be read"):
-        folder.row("a")
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"psnr_y": "x"}'])
+def test_a_damaged_row_is_not_done(folder, content):
+    folder.write_row(ROW, MACHINE)
+    (folder.path / "rows" / "a.json").write_text(content)
+    assert folder.row("a") is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_without_its_pictures_is_not_done(folder, kind):
+    folder.write_row(ROW, MACHINE)
+    folder.picture("a", kind).unlink()
+    assert folder.row("a") is None
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -54,6 +54,14 @@ def test_grey_pictures(protocol, channels, tmp_path, save_noise):
     assert (scores.psnr_y == pytest.approx(scores.psnr_rgb)) is (protocol != "dip")
 
 
+@pytest.mark.parametrize(("hr", "lr"), [("L", "RGB"), ("RGB", "L")])
+def test_grey_beside_colour_is_colour(hr, lr, tmp_path, save_noise):
+    paths = save_noise(tmp_path / "a.png", 64, 64, hr), save_noise(tmp_path / "b.png", 16, 16, lr)
+    case = PROTOCOLS["rgb8"].prepare(Sample("a", *paths), 4)
+    assert len(case.hr) == len(case.lr) == 3
+    assert torch.equal(case.hr if hr == "L" else case.lr, eight_bits(paths[hr == "RGB"]).expand(3, -1, -1))
+
+
 @pytest.mark.parametrize(
     ("protocol", "rounding", "shave_y", "shave_rgb"),
     [("rgb8", "rgb8", 8, 8), ("matlab8", "matlab8", 8, 8), ("dip", "rgb8", 4, 0)],

@@ -1,5 +1,6 @@
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -42,3 +43,10 @@ def test_csv_has_every_digit_and_the_mean_last(tmp_path):
     assert second[0] == "long_name_of_a_picture"
     assert last[:3] == ["mean", "", ""]
     assert float(last[3]) == mean_of(ROWS).psnr_y
+
+
+def test_any_name_of_a_file_can_be_written(tmp_path):
+    write_csv([replace(ROWS[0], image="caf\udce9")], tmp_path / "results.csv", "mean of 1 of 2")
+    lines = (tmp_path / "results.csv").read_text().splitlines()
+    assert lines[1].startswith("caf\\udce9,")
+    assert lines[2].startswith("mean of 1 of 2,")
