@@ -27,6 +27,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 import fastsr_kernels
+from benchmarks.report import write_between_marks
 from fastsr_kernels.backend import AotCase
 
 TARGETS = {
@@ -180,19 +181,6 @@ def summary(reports: dict[tuple[str, str], dict[str, Report]]) -> str:
 
 def _kibibytes(report: Report) -> str:
     return f"{report.shared / 1024:.3g}"
-
-
-def write_between_marks(path: Path, marks: tuple[str, str], table: str) -> None:
-    """Put `table` between two marks in a Markdown file.
-
-    Raises:
-        ValueError: the file has not these marks.
-    """
-    before, begin, rest = path.read_text().partition(marks[0])
-    _, end, after = rest.partition(marks[1])
-    if not begin or not end:
-        raise ValueError(f"{path} has no {marks[0]} with {marks[1]} behind it")
-    path.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}")
 
 
 def main() -> int:

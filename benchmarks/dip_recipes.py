@@ -3,7 +3,7 @@
     FASTSR_DATA=... OMP_NUM_THREADS=1 python -m benchmarks.dip_recipes [INGREDIENT ...]
 
 Each row changes the fast preset in one thing. Rows are written as they are measured and not measured again;
-`python -m benchmarks.dip_plots` draws them. PSNR on Y, 4 pixels shaved, of what the fit would give if it ended there.
+`python -m benchmarks.dip_record` draws them. PSNR on Y, 4 pixels shaved, of what the fit would give if it ended there.
 The pictures are none of Set14, so that what is chosen here is not chosen on the pictures by which it is judged.
 """
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.aot import write_between_marks
 from benchmarks.kernels import CASES, TARGETS
 from benchmarks.measure import Case
-from benchmarks.report import RESULTS
+from benchmarks.report import RESULTS, write_between_marks
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import FAST, PAPER
 from fastsr_kernels.reflect_conv import RIVALS

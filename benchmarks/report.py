@@ -102,3 +102,16 @@ def save(path: Path, report: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
+
+
+def write_between_marks(path: Path, marks: tuple[str, str], table: str) -> None:
+    """Put `table` between two marks in a Markdown file.
+
+    Raises:
+        ValueError: the file has not these marks.
+    """
+    before, begin, rest = path.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise ValueError(f"{path} has no {marks[0]} with {marks[1]} behind it")
+    path.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import dip_plots, dip_recipes, dip_set14, dip_tasks, gpu_queue
+from benchmarks import dip_recipes, dip_record, dip_set14, dip_tasks, gpu_queue
 from benchmarks.dip_recipes import Variant
 from benchmarks.report import environment, kept_rows, save
 from fastsr.dip.network import HourglassConfig
@@ -161,10 +161,27 @@ def test_plots_are_drawn(tmp_path):
         for factor in (4, 8)
         for image in ("a", "b")
     ]
-    dip_plots.draw_ingredients(rows, tmp_path / "ingredients.png")
+    dip_record.draw_ingredients(rows, tmp_path / "ingredients.png")
     row = {"preset": "fast", "factor": 8, "name": "zebra", "psnr_y": 21.0, "published_y": 20.6}
-    dip_plots.draw_set14([row], tmp_path / "set14.png")
+    dip_record.draw_set14([row], tmp_path / "set14.png")
     for name in ("ingredients", "set14"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 200
             assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+
+
+def test_the_record_is_written_from_what_was_measured(tmp_path, monkeypatch, capsys):
+    scores = {"psnr_y": 24.2, "psnr_rgb": 22.0, "published_y": 24.1, "published_rgb": 22.1, "seconds": 2.0}
+    row = {"set": "Set14", "factor": 8, "preset": "fast", "name": "zebra", "width": 8, "height": 8, **scores}
+    save(tmp_path / "dip_set14.json", {"rows": [row]})
+    (tmp_path / "dip.md").write_text("before <!-- set14 x8 fast -->\nold\n<!-- end of set14 x8 fast --> after")
+    monkeypatch.setattr(dip_record, "RESULTS", tmp_path)
+    monkeypatch.setattr(dip_record, "DOCS", tmp_path)
+    dip_record.main()
+    text = (tmp_path / "dip.md").read_text()
+    assert text == f"before <!-- set14 x8 fast -->\n\n{dip_set14.table([row])}\n\n<!-- end of set14 x8 fast --> after"
+    assert (tmp_path / "dip_set14.png").exists()
+    assert not (tmp_path / "dip_ingredients.png").exists()
+    (tmp_path / "dip.md").write_text("no marks")
+    with pytest.raises(ValueError, match="has no <!-- set14 x8 fast -->"):
+        dip_record.main()

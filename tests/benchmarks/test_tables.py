@@ -6,7 +6,7 @@ import pytest
 
 import fastsr_kernels
 from benchmarks import floors
-from benchmarks.report import ROOT
+from benchmarks.report import ROOT, write_between_marks
 from fastsr.dip.network import HourglassConfig
 
 aot = pytest.importorskip("benchmarks.aot")  # where there is no Triton, nothing is compiled
@@ -17,10 +17,10 @@ README = (ROOT / "kernels" / "README.md").read_text()
 def test_a_table_is_put_between_its_marks(tmp_path):
     path = tmp_path / "some.md"
     path.write_text("before\n<begin>\nold\n<end>\nbehind\n")
-    aot.write_between_marks(path, ("<begin>", "<end>"), "| new |")
+    write_between_marks(path, ("<begin>", "<end>"), "| new |")
     assert path.read_text() == "before\n<begin>\n\n| new |\n\n<end>\nbehind\n"
     with pytest.raises(ValueError, match=r"some\.md has no <end> with <begin> behind it"):
-        aot.write_between_marks(path, ("<end>", "<begin>"), "")
+        write_between_marks(path, ("<end>", "<begin>"), "")
 
 
 def test_the_summary_has_a_cell_for_each_target():

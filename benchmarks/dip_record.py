@@ -1,8 +1,8 @@
-"""Draw the plots of docs/dip.md from the measured rows.
+"""Draw the plots and write the tables of docs/dip.md from what was measured.
 
-    python -m benchmarks.dip_plots          # needs matplotlib: pip install '.[plots]'
+    python -m benchmarks.dip_record         # needs matplotlib: pip install '.[plots]'
 
-Writes docs/dip_ingredients.png from dip_recipes.json, docs/dip_set14.png from dip_set14.json.
+Each table goes between its marks (<!-- set14 x8 fast --> and <!-- end of set14 x8 fast -->), each plot to docs/.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import matplotlib
 
-from benchmarks.report import RESULTS, ROOT
+from benchmarks import dip_recipes, dip_set14, dip_tasks
+from benchmarks.report import RESULTS, ROOT, write_between_marks
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -71,14 +72,38 @@ def draw_set14(rows: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a result file; none where nothing was measured."""
+    path = RESULTS / f"dip_{name}.json"
+    return list(json.loads(path.read_text())["rows"]) if path.exists() else []
+
+
+def tables() -> dict[str, str]:
+    """Return what belongs between each pair of marks."""
+    set14, tasks, recipes = rows_of("set14"), rows_of("tasks"), rows_of("recipes")
+    found = {}
+    for name, factor, preset in dict.fromkeys((row["set"], row["factor"], row["preset"]) for row in set14):
+        chosen = [row for row in set14 if (row["set"], row["factor"], row["preset"]) == (name, factor, preset)]
+        found[f"{name.lower()} x{factor} {preset}"] = dip_set14.table(chosen)
+    if tasks:
+        found["tasks"] = dip_tasks.table(tasks)
+    if recipes:
+        found["ingredients"] = dip_recipes.table(recipes)
+    return found
+
+
 def main() -> None:
-    """Draw what was measured."""
-    for name, draw in (("recipes", draw_ingredients), ("set14", draw_set14)):
-        source = RESULTS / f"dip_{name}.json"
-        target = DOCS / f"dip_{'ingredients' if name == 'recipes' else name}.png"
-        if source.exists():
-            draw(json.loads(source.read_text())["rows"], target)
-            print(target)
+    """Draw and write what was measured."""
+    for name, rows, draw in (
+        ("ingredients", rows_of("recipes"), draw_ingredients),
+        ("set14", rows_of("set14"), draw_set14),
+    ):
+        if rows:
+            draw(rows, DOCS / f"dip_{name}.png")
+            print(DOCS / f"dip_{name}.png")
+    for name, text in tables().items():
+        write_between_marks(DOCS / "dip.md", (f"<!-- {name} -->", f"<!-- end of {name} -->"), text)
+        print(f"docs/dip.md: {name}")
 
 
 if __name__ == "__main__":
