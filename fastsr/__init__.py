@@ -11,15 +11,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["dip", "load", "metrics", "resize", "save"]
+__all__ = ["dip", "load", "metrics", "resize", "save", "srgan"]
 
 if TYPE_CHECKING:
     from . import metrics
     from .dip import dip
     from .images import load, save
     from .resize import resize
+    from .srgan import srgan
 
-_HOMES = {"dip": "dip", "resize": "resize", "load": "images", "save": "images", "metrics": "metrics"}
+_HOMES = {"dip": "dip", "resize": "resize", "load": "images", "save": "images", "metrics": "metrics", "srgan": "srgan"}
 
 
 class _Package(ModuleType):

@@ -1,4 +1,4 @@
-"""The command line: ``fastsr dip | resize | metrics | evaluate | doctor``.
+"""The command line: ``fastsr dip | srgan | resize | metrics | evaluate | doctor``.
 
 Everything heavy is imported inside the commands, so that ``fastsr --help`` answers at once.
 """
@@ -13,6 +13,7 @@ from .commands.doctor import doctor
 from .commands.evaluate import evaluate
 from .commands.metrics import metrics
 from .commands.resize import resize
+from .commands.srgan import srgan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,5 +22,5 @@ def main() -> None:
     """Upscale and restore pictures."""
 
 
-for command in (dip, resize, metrics, evaluate, doctor):
+for command in (dip, srgan, resize, metrics, evaluate, doctor):
     main.add_command(command)

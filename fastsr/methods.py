@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .images import Picture
 
-BUILT_IN = {"bicubic": "interpolation", "lanczos": "interpolation", "dip": "dip.method"}
+BUILT_IN = {"bicubic": "interpolation", "lanczos": "interpolation", "dip": "dip.method", "srgan": "srgan.method"}
 
 _registered: dict[str, Method] = {}
 

@@ -1,0 +1,138 @@
+"""The tensors of a checkpoint file, without the wrapping that training code puts around them."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import InputError
+
+WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model", "net")
+"""Names under which training code keeps the weights of a network; of several the first is taken."""
+PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "net.")
+"""What is put before every key; keys without it belong to something else, such as a discriminator."""
+IGNORED = ".num_batches_tracked"
+KEYS_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint file holds.
+
+    Attributes:
+        tensors: by key, without wrapping and prefixes; floats in float32, on the CPU.
+        metadata: of a safetensors file; empty for others.
+        name: what errors call the file.
+    """
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+    name: str
+
+    def has(self, *keys: str) -> bool:
+        """Whether all of these keys are there."""
+        return all(key in self.tensors for key in keys)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of a tensor.
+
+        Raises:
+            InputError: there is none.
+        """
+        if key not in self.tensors:
+            raise InputError(f"{self.name} has no {key!r}, which its other keys lead to expect; it is not complete")
+        return tuple(self.tensors[key].shape)
+
+    def count(self, pattern: str) -> int:
+        """Return how many numbers the group of `pattern` takes over all keys that it matches from their beginning."""
+        return len({match[1] for key in self.tensors if (match := re.match(pattern, key))})
+
+    def listing(self) -> str:
+        """Return the first keys, for an error."""
+        keys = list(self.tensors)
+        more = f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else ""
+        return f"{', '.join(keys[:KEYS_SHOWN])}{more}"
+
+
+def read(path: Path) -> Contents:
+    """Read a checkpoint: safetensors by its suffix, else what `torch.save` writes. No code of the file is run.
+
+    Raises:
+        InputError: the file cannot be read, is cut short, holds Python objects beside tensors, or no tensors.
+    """
+    name = f"weights={str(path)!r}"
+    metadata: Mapping[str, str] = {}
+    if path.suffix.lower() == ".safetensors":
+        found, metadata = _safetensors(path, name)
+    else:
+        found = _pickle(path, name)
+    tensors = _strip(_unwrap(found))
+    if not tensors:
+        raise InputError(f"{name} holds no weights of a network; {_seen(found)}")
+    contents = Contents({key: _plain(tensor) for key, tensor in tensors.items()}, metadata, name)
+    broken = [key for key, tensor in contents.tensors.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise InputError(f"{name} holds NaN or infinite values, in {broken[0]!r}; its training had failed")
+    return contents
+
+
+def _safetensors(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{name} cannot be read as safetensors ({error}); it may be cut short") from error
+
+
+def _pickle(path: Path, name: str) -> Any:
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}") from error
+    with file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged file makes of the reader
+            code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+            if code is None:
+                raise InputError(f"{name} cannot be read as a checkpoint; it may be cut short, or none") from error
+            raise InputError(
+                f"{name} holds a Python object, {code[1]}, and reading that would run code of the file; save the "
+                "network's state_dict() alone, where its code is at hand, and give that file"
+            ) from error
+
+
+def _unwrap(found: Any) -> dict[str, Tensor]:
+    """Return the tensors of the innermost dictionary that `WRAPPERS` lead to."""
+    while isinstance(found, Mapping):
+        inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
+        if inner is None:
+            return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+        found = inner
+    return {}
+
+
+def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {key: tensor for key, tensor in tensors.items() if not key.endswith(IGNORED)}
+    prefix = next((prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in tensors)), None)
+    if prefix is None:
+        return tensors
+    return _strip({key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)})
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _seen(found: Any) -> str:
+    if isinstance(found, Mapping):
+        return f"its keys are {', '.join(map(str, list(found)[:KEYS_SHOWN])) or 'none'}"
+    return f"it holds a {type(found).__name__}"

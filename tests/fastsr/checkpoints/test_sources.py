@@ -1,0 +1,132 @@
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from fastsr.checkpoints.sources import cache_folder, locate
+from fastsr.errors import InputError, InputTypeError, MissingFileError, OutputError
+
+BODY = bytes(range(256)) * 40
+DIGEST = hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server on this machine: its address, and the paths that it was asked for; the cache is empty."""
+    monkeypatch.setenv("FASTSR_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path.startswith("/missing"):
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(BODY)))
+            self.end_headers()
+            self.wfile.write(BODY[:1000] if self.path.startswith("/cut") else BODY)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.asked = asked
+        running.address = f"http://127.0.0.1:{running.server_port}"
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def kept() -> list[Path]:
+    return sorted(cache_folder().iterdir()) if cache_folder().is_dir() else []
+
+
+def test_a_path_is_the_file(tmp_path):
+    (tmp_path / "a.pth").touch()
+    assert locate(tmp_path / "a.pth") == tmp_path / "a.pth"
+    assert locate(str(tmp_path / "a.pth")) == tmp_path / "a.pth"
+
+
+def test_paths_that_are_no_files_are_refused(tmp_path):
+    with pytest.raises(
+        MissingFileError, match=r"weights='srgan-x4' is not there; give the path of a checkpoint .* URL"
+    ):
+        locate("srgan-x4")
+    with pytest.raises(InputError, match="is a folder"):
+        locate(tmp_path)
+    with pytest.raises(InputTypeError, match="weights is a int; give a path or a URL"):
+        locate(4)
+
+
+def test_a_url_is_downloaded_once(server):
+    path = locate(f"{server.address}/models/srgan%20x4.pth?raw=1")
+    assert path.read_bytes() == BODY
+    assert path.parent == cache_folder()
+    assert path.name.endswith("-srgan_x4.pth")
+    assert locate(f"{server.address}/models/srgan%20x4.pth?raw=1") == path
+    assert server.asked == ["/models/srgan%20x4.pth?raw=1"]
+    assert kept() == [path]
+
+
+def test_files_of_one_name_are_kept_apart(server):
+    assert locate(f"{server.address}/a/x.pth") != locate(f"{server.address}/b/x.pth")
+
+
+def test_the_hash_is_checked(server):
+    path = locate(f"{server.address}/x.pth#sha256={DIGEST.upper()}")
+    assert path.read_bytes() == BODY
+    assert server.asked == ["/x.pth"]
+    assert locate(f"{server.address}/x.pth#sha256={DIGEST}") == path
+    path.write_bytes(b"changed")
+    with pytest.raises(InputError, match=r"instead of .*; delete it to download it anew"):
+        locate(f"{server.address}/x.pth#sha256={DIGEST}")
+
+
+def test_a_download_with_another_hash_is_not_kept(server):
+    with pytest.raises(InputError, match=f"has sha256 {DIGEST} instead of {'0' * 64}; it is not kept"):
+        locate(f"{server.address}/x.pth#sha256={'0' * 64}")
+    assert kept() == []
+
+
+def test_a_wrong_fragment_is_refused_before_the_download(server):
+    with pytest.raises(InputError, match="ends in no hash; write #sha256="):
+        locate(f"{server.address}/x.pth#sha256=123")
+    assert server.asked == []
+
+
+def test_a_download_that_is_cut_short_is_not_kept(server):
+    with pytest.raises(MissingFileError, match=f"cannot be downloaded: it ended after 1000 of {len(BODY)} bytes"):
+        locate(f"{server.address}/cut.pth")
+    assert kept() == []
+
+
+def test_what_cannot_be_downloaded_is_an_error(server):
+    with pytest.raises(MissingFileError, match=r"missing\.pth' cannot be downloaded: Not Found"):
+        locate(f"{server.address}/missing.pth")
+    server.shutdown()
+    server.socket.close()
+    with pytest.raises(MissingFileError, match=r"cannot be downloaded: .*refused"):
+        locate(f"{server.address}/x.pth")
+    assert kept() == []
+
+
+def test_a_url_that_makes_no_sense_is_an_error(server):
+    with pytest.raises(MissingFileError, match="cannot be downloaded"):
+        locate("http://")
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(server, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FASTSR_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="is not writable"):
+        locate(f"{server.address}/x.pth")
+
+
+def test_the_cache_is_in_the_home_folder(monkeypatch):
+    monkeypatch.delenv("FASTSR_CACHE", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "fastsr"
