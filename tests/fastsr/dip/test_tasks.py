@@ -22,8 +22,8 @@ from fastsr.resize import KERNELS
 
 CALL = importlib.import_module("fastsr.dip.call")
 QUIET = {"device": "cpu", "progress": False}
-QUICK = {**QUIET, "steps": 3}
 TINY = Recipe(HourglassConfig(channels=(8, 8)), steps=4, optimizer="muon")
+QUICK = {**QUIET, "preset": TINY, "steps": 3}
 FEW = Recipe(HourglassConfig(channels=(16,) * 4), steps=80, optimizer="muon", average=0.9)
 """Enough to come near to a small picture in a second."""
 
@@ -141,7 +141,7 @@ def test_an_operator_may_enlarge_project_and_have_a_mask():
     operator = Halves((16, 20), (8, 10))
     plain = fastsr.dip(small, 2, **QUICK)
     assert torch.equal(fastsr.dip(small, 2, operator=operator, **QUICK), plain)
-    exact = fastsr.dip(small, 2, operator=operator, consistency=True, **{**QUIET, "steps": 40})
+    exact = fastsr.dip(small, 2, operator=operator, consistency=True, **{**QUIET, "preset": TINY, "steps": 40})
     assert (operator(exact[None]) - small).abs().max() < 1e-5
     mask = torch.zeros(8, 10, dtype=torch.bool)
     mask[2:4] = True
@@ -231,11 +231,11 @@ def test_an_interrupted_iterator_hands_over_the_picture_reached():
             raise KeyboardInterrupt
 
     pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
-    results = fastsr.dip(iter(pictures), 2, **{**QUIET, "steps": 5}, callback=stop)
+    results = fastsr.dip(iter(pictures), 2, **{**QUIET, "preset": TINY, "steps": 5}, callback=stop)
     next(results)
     with pytest.raises(Interrupted) as caught:
         next(results)
-    assert torch.equal(caught.value.image, fastsr.dip(pictures[1], 2, **{**QUIET, "steps": 2}))
+    assert torch.equal(caught.value.image, fastsr.dip(pictures[1], 2, **{**QUIET, "preset": TINY, "steps": 2}))
 
 
 def test_a_bad_picture_of_an_iterator_is_named():
@@ -250,7 +250,7 @@ def test_the_callback_of_a_list_tells_the_pictures_apart():
     fastsr.dip(
         [torch.rand(2, 3, 8, 8), torch.rand(3, 8, 8)],
         2,
-        **{**QUIET, "steps": 2},
+        **{**QUIET, "preset": TINY, "steps": 2},
         callback=lambda step, image, info: seen.append((info.picture, step)),
     )
     assert seen == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
@@ -288,7 +288,7 @@ def test_every_recipe_of_the_paper_runs(recipe, face):
     thin = tuple(min(width, 6) for width in recipe.network.channels)
     network = replace(recipe.network, channels=thin, skip_channels=min(recipe.network.skip_channels, 6))
     mask = np.eye(64, dtype=bool)
-    result = fastsr.dip(face, task="inpaint", mask=mask, preset=replace(recipe, network=network), **QUICK)
+    result = fastsr.dip(face, task="inpaint", mask=mask, **{**QUICK, "preset": replace(recipe, network=network)})
     assert np.array_equal(result[~mask], face[~mask])
 
 

@@ -81,4 +81,4 @@ def test_two_processes_do_several_evaluations(photos, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == ["done", "done"], done.stderr
+    assert done.stdout.count("done") == 2, done.stderr
