@@ -73,6 +73,8 @@ def work_through(
         except Interrupted as stop:
             result, interrupted = stop.image, True
         except FastsrError as error:
+            if not run.begun:
+                raise  # it is about no picture
             run.fail(error)
             results = work(run.pictures())
             continue
