@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.dip.optimizers import Muon, orthogonalise
+from fastsr.dip.optimizers import Muon, _layout, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 32, 32), (4, 1, 9)])
@@ -62,3 +62,17 @@ def test_matrices_of_a_vector_move_as_each_alone():
     for part, start, gradient, shape in zip(together, starts, gradients, shapes, strict=True):
         torch.testing.assert_close(part, moved([start], [gradient], [shape]))
         assert not torch.equal(part.view(shape), start)
+
+
+@pytest.mark.parametrize(("together", "batches"), [(True, {(6, 8, 36)}), (False, {(2, 8, 36), (3, 3, 8), (1, 1, 5)})])
+def test_layout_puts_every_element_into_a_batch_and_finds_it_again(together, batches):
+    shapes = [(8, 36), (3, 8), (8, 3), (36, 8), (1, 5), (3, 8)]
+    stacked, back = _layout(shapes, together)
+    assert {tuple(batch.shape) for batch in stacked} == batches
+    vector = torch.arange(sum(rows * columns for rows, columns in shapes))
+    beyond = torch.cat([vector, torch.tensor([-1])])
+    filled = [beyond[batch] for batch in stacked]
+    assert torch.equal(torch.cat([batch.flatten() for batch in filled])[back], vector)
+    tall = filled[0][3 if together else 1]
+    assert torch.equal(tall, vector[288 + 24 + 24 :][:288].view(36, 8).mT)
+    assert sum(int((batch == -1).sum()) for batch in filled) == sum(batch.numel() for batch in filled) - len(vector)
