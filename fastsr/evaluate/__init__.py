@@ -52,7 +52,7 @@ def evaluate(
         method: the name of a built-in method or of one that `fastsr.methods.register` was called with.
         data: the folder of a benchmark; `benchmarks.find_benchmark` says which there are.
         factor: how much larger results are than inputs, a whole number of at least 2.
-        protocol: "rgb8", "matlab8" or "dip"; see `fastsr.evaluate.protocols`.
+        protocol: "rgb8", "matlab8" or "dip"; see `fastsr.data.protocols`.
         images: names of pictures and patterns, such as "img_00*"; None takes all.
         output: the folder for the results; by default evaluation/METHOD_DATASET_xFACTOR_PROTOCOL.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
@@ -70,11 +70,11 @@ def evaluate(
         DeviceError: a device that is not there.
         KeyboardInterrupt: Ctrl-C; results.csv has what was done.
     """
+    from ..data.benchmarks import find_benchmark, select
+    from ..data.protocols import find_protocol
     from ..methods import find
     from .arguments import check_factor, check_names, check_options
-    from .benchmarks import find_benchmark, select
     from .folder import Folder, Machine, Settings
-    from .protocols import find_protocol
     from .ranks import join
     from .run import Run
     from .table import mean_of

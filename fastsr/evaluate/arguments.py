@@ -7,9 +7,9 @@ from dataclasses import MISSING, Field, fields
 from numbers import Integral
 from typing import Any
 
+from ..data.benchmarks import Sample
 from ..errors import InputError, InputTypeError
 from ..methods import Method
-from .benchmarks import Sample
 from .folder import BICUBIC, REFERENCE
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import distributed
 
+from ..data.benchmarks import Sample
 from ..device import resolve_device
-from .benchmarks import Sample
 
 # One process waits for another for as long as that needs for its last picture.
 PATIENCE = timedelta(days=30)

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.benchmarks import Sample
+from ..data.protocols import Protocol, eight_bits
 from ..errors import FastsrError, InputError
 from ..images import read, save
 from ..methods import Method
 from ..resize import resize
-from .benchmarks import Sample
 from .folder import BICUBIC, REFERENCE, Folder, Machine, Settings
-from .protocols import Protocol, eight_bits
 from .ranks import Ranks
 from .report import write_report
 from .table import HEADER, MEAN, Mean, Row, cells, line, mean_cells, write_csv

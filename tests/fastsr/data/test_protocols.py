@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 import fastsr
+from fastsr.data.benchmarks import Sample, find_benchmark
+from fastsr.data.protocols import PROTOCOLS, eight_bits, find_protocol
 from fastsr.errors import InputError
-from fastsr.evaluate.benchmarks import Sample, find_benchmark
-from fastsr.evaluate.protocols import PROTOCOLS, eight_bits, find_protocol
 
 
 def array(picture):

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
+from fastsr.data.benchmarks import Sample, find_benchmark, select
 from fastsr.errors import InputError, MissingFileError
-from fastsr.evaluate.benchmarks import Sample, find_benchmark, select
 
 
 def make(folder, *names):
