@@ -79,7 +79,7 @@ def _common_options() -> list[click.Parameter]:
             ["--protocol"],
             default="rgb8",
             show_default=True,
-            help="rgb8 as networks report, matlab8, or dip for the table of Deep Image Prior.",
+            help="rgb8 as networks report, colour8 (grey pictures as RGB), matlab8, or dip of Deep Image Prior.",
         ),
         click.Option(
             ["--images"],

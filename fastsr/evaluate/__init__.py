@@ -52,7 +52,7 @@ def evaluate(
         method: the name of a built-in method or of one that `fastsr.methods.register` was called with.
         data: the folder of a benchmark; `benchmarks.find_benchmark` says which there are.
         factor: how much larger results are than inputs, a whole number of at least 2.
-        protocol: "rgb8", "matlab8" or "dip"; see `fastsr.data.protocols`.
+        protocol: "rgb8", "colour8", "matlab8" or "dip"; see `fastsr.data.protocols`.
         images: names of pictures and patterns, such as "img_00*"; None takes all.
         output: the folder for the results; by default evaluation/METHOD_DATASET_xFACTOR_PROTOCOL.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.

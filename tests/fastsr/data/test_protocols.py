@@ -15,7 +15,7 @@ def array(picture):
     return picture.permute(1, 2, 0).numpy()
 
 
-@pytest.mark.parametrize("protocol", ["rgb8", "matlab8"])
+@pytest.mark.parametrize("protocol", ["rgb8", "colour8", "matlab8"])
 def test_networks_are_given_matlabs_lr(protocol, tmp_path, save_noise):
     path = save_noise(tmp_path / "a.png", 31, 42)
     case = PROTOCOLS[protocol].prepare(Sample("a", path, None), 4)
@@ -46,12 +46,12 @@ def test_dip_at_a_factor_that_does_not_divide_32(tmp_path, save_noise):
     assert case.lr.shape == (3, 32, 64)
 
 
-@pytest.mark.parametrize(("protocol", "channels"), [("rgb8", 1), ("matlab8", 1), ("dip", 3)])
+@pytest.mark.parametrize(("protocol", "channels"), [("rgb8", 1), ("colour8", 3), ("matlab8", 1), ("dip", 3)])
 def test_grey_pictures(protocol, channels, tmp_path, save_noise):
     case = PROTOCOLS[protocol].prepare(Sample("a", save_noise(tmp_path / "a.png", 64, 64, "L"), None), 4)
     assert len(case.hr) == len(case.lr) == channels
     scores = PROTOCOLS[protocol].score(fastsr.resize(case.lr, 4), case, 4)
-    assert (scores.psnr_y == pytest.approx(scores.psnr_rgb)) is (protocol != "dip")
+    assert (scores.psnr_y == pytest.approx(scores.psnr_rgb)) is (channels == 1)
 
 
 @pytest.mark.parametrize(("hr", "lr"), [("L", "RGB"), ("RGB", "L")])
@@ -64,7 +64,7 @@ def test_grey_beside_colour_is_colour(hr, lr, tmp_path, save_noise):
 
 @pytest.mark.parametrize(
     ("protocol", "rounding", "shave_y", "shave_rgb"),
-    [("rgb8", "rgb8", 8, 8), ("matlab8", "matlab8", 8, 8), ("dip", "rgb8", 4, 0)],
+    [("rgb8", "rgb8", 8, 8), ("colour8", "rgb8", 8, 8), ("matlab8", "matlab8", 8, 8), ("dip", "rgb8", 4, 0)],
 )
 def test_scores_are_those_of_the_metrics(protocol, rounding, shave_y, shave_rgb, tmp_path, save_noise):
     case = PROTOCOLS[protocol].prepare(Sample("a", save_noise(tmp_path / "a.png", 64, 96), None), 8)
@@ -95,6 +95,7 @@ def test_files_of_an_old_matlab_are_explained_by_its_border(data):
         ("Set5", "rgb8", False, "28.429/0.8111"),
         ("Set14", "matlab8", True, "25.993/0.7023"),
         ("Set14", "rgb8", False, "25.994/0.7029"),
+        ("Set14", "colour8", False, "26.088/0.7048"),
     ],
 )
 def test_bicubic_means_of_the_literature(benchmark, protocol, files, expected, data):
@@ -120,7 +121,7 @@ def test_sizes_that_cannot_be_used(protocol, hr, lr, factor, message, tmp_path, 
 
 
 def test_an_unknown_protocol_is_refused():
-    with pytest.raises(InputError, match="protocol='float' is unknown; use one of rgb8, matlab8, dip"):
+    with pytest.raises(InputError, match="protocol='float' is unknown; use one of rgb8, colour8, matlab8, dip"):
         find_protocol("float")
 
 
