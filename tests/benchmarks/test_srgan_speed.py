@@ -1,0 +1,16 @@
+"""The comparison of SRResNet's speed, on a small picture."""
+
+from benchmarks.srgan_speed import EAGER, OURS, measure, table
+
+
+def test_rivals_are_timed_in_turns_and_set_beside_one_another():
+    rows = measure("cpu", None, {24: 2}, (32,), rivals=(EAGER, OURS))
+    assert [(row["side"], row["rival"]) for row in rows] == [(24, EAGER), (24, OURS), (32, OURS)]
+    for row in rows:
+        assert 0 < row["fastest"] <= row["seconds"] <= row["slowest"]
+        assert row["peak_bytes"] >= 0
+    assert rows[1]["fastest"] < rows[1]["slowest"]  # two rounds
+    plain, ours, larger = table(rows).splitlines()[2:]
+    assert plain.split("|")[5].strip() == "1.00"
+    assert ours.split("|")[5].strip() == f"{rows[0]['seconds'] / rows[1]['seconds']:.2f}"
+    assert larger.split("|")[5].strip() == ""
