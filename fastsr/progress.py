@@ -20,3 +20,8 @@ def progress_bar(name: str, unit: str, *, shown: bool, scaled: bool = False) -> 
     # A notebook's kernel has no terminal.
     looked_at = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
     return tqdm(desc=name, unit=unit, unit_scale=scaled, disable=not (shown and looked_at))
+
+
+def print_beside_bars(line: str, *, err: bool = False) -> None:
+    """Print a line to stdout, or to stderr, above the bars that a terminal shows."""
+    tqdm.write(line, file=sys.stderr if err else sys.stdout)

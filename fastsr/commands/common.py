@@ -64,6 +64,8 @@ def work_through(
         work: gives an iterator of results for one of pictures, in their order; it may raise `Interrupted`.
         write: writes the result of a picture.
     """
+    from ..progress import print_beside_bars
+
     run = _Run(list(plan), max_pixels, check)
     results = work(run.pictures())
     while True:
@@ -87,7 +89,7 @@ def work_through(
             run.complain(error, source)
         else:
             done = f"Interrupted: {target} holds the picture reached so far." if interrupted else str(target)
-            click.echo(done, err=interrupted)
+            print_beside_bars(done, err=interrupted)
         if interrupted:
             click.get_current_context().exit(EXIT_INTERRUPTED)
     if run.failed:

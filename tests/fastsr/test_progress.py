@@ -2,13 +2,16 @@ import sys
 
 import pytest
 
-from fastsr.progress import progress_bar
+from fastsr.progress import print_beside_bars, progress_bar
 
 
 class Terminal:
     def __init__(self, tty):
-        self.isatty = lambda: tty
-        self.write = self.flush = lambda *text: None
+        self.isatty, self.text = lambda: tty, ""
+        self.flush = lambda: None
+
+    def write(self, text):
+        self.text += text
 
 
 @pytest.mark.parametrize(("shown", "tty", "visible"), [(True, True, True), (True, False, False), (False, True, False)])
@@ -21,3 +24,15 @@ def test_a_bar_is_there_where_somebody_looks(shown, tty, visible, monkeypatch):
 def test_without_stderr_there_is_none(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     assert progress_bar("work", "px", shown=True).disable
+
+
+@pytest.mark.parametrize("err", [False, True])
+def test_a_line_is_not_written_into_a_bar(err, monkeypatch):
+    terminal = Terminal(True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with progress_bar("work", "px", shown=True) as bar:
+        bar.refresh()
+        assert terminal.text.endswith("px/s]")
+        print_beside_bars("a.png", err=err)
+        assert "a.png" in terminal.text.replace("\r", "\n").split("\n")
