@@ -1,6 +1,6 @@
 """SRResNet x4 (16 blocks, the paper's) against the same module called in the straightforward way.
 
-    FASTSR_DATA=... python -m benchmarks.srgan_speed        # prints tables, writes benchmarks/results/srgan_speed.json
+    FASTSR_DATA=... python -m benchmarks.srgan_speed    # writes benchmarks/results/srgan_speed.json and docs/srgan.md
 
 Seconds and the peak of memory for whole pictures of 256x256 and 1024x1024 pixels, and, of fastsr alone, of larger ones:
 its memory beside the picture and the result should not grow. Each rival lives in a process of its own, and they take
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.report import FORMAT, RESULTS, data_folder, environment, save
+from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import eight_bits, find_protocol
 from fastsr.images import read
@@ -43,6 +43,7 @@ EAGER_BF16 = "straightforward module, bfloat16 by autocast"
 COMPILED_BF16 = "straightforward module, bfloat16 by autocast, torch.compile"
 OURS_FLOAT32 = "fastsr, float32"
 OURS = "fastsr, bfloat16"
+MARKS = ("<!-- speed -->", "<!-- end of speed -->")
 RIVALS = (EAGER, COMPILED, EAGER_BF16, COMPILED_BF16, OURS_FLOAT32, OURS)
 
 Enlarge = Callable[[Tensor], Tensor]
@@ -198,13 +199,13 @@ def run() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure on the CPU."""
+    """Measure on the CPU; the table goes to docs/srgan.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RESULTS / "srgan_speed.json", help="default: %(default)s")
-    options = parser.parse_args()
+    parser.parse_args()
     rows = measure("cpu", data_folder() if "FASTSR_DATA" in os.environ else None, SIDES, LARGER)
     print(table(rows))
-    save(options.out, {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
+    save(RESULTS / "srgan_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
+    write_between_marks(ROOT / "docs" / "srgan.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":
