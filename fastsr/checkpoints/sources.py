@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
 
+from ..checksums import split_hash
+from ..downloads import fetch, file_name
 from ..errors import InputError, InputTypeError, MissingFileError
-from ..files import atomic_write, prepare_folder
-
-SECONDS_OF_SILENCE = 30
-CHUNK = 2**20
-HASH = re.compile(r"sha256=([0-9a-fA-F]{64})")
 
 
 def locate(weights: str | os.PathLike[str]) -> Path:
@@ -55,59 +44,7 @@ def cache_folder() -> Path:
 
 
 def _cached(url: str) -> Path:
-    address, _, fragment = url.partition("#")
-    found = HASH.fullmatch(fragment)
-    if fragment and found is None:
-        raise InputError(f"weights={url!r} ends in no hash; write #sha256= and 64 hexadecimal digits")
-    expected = None if found is None else found[1].lower()
-    path = cache_folder() / _file_name(address)
-    if not path.is_file():
-        prepare_folder(path.parent)
-        _download(address, path, expected)
-    elif expected is not None:
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            for chunk in _chunks(file):
-                digest.update(chunk)
-        if digest.hexdigest() != expected:
-            raise InputError(
-                f"{str(path)!r} has {_differs(digest.hexdigest(), expected)}; delete it to download it anew"
-            )
+    address, checksum = split_hash(url, f"weights={url!r}")
+    path = cache_folder() / file_name(address)
+    fetch(address, path, checksum=checksum, what=f"weights={address!r}", progress=True)
     return path
-
-
-def _file_name(address: str) -> str:
-    """The name of the file, after a hash that keeps two files of one name apart."""
-    name = unquote(urlsplit(address).path).rpartition("/")[2]
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]
-    return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{safe or 'weights'}"
-
-
-def _download(address: str, path: Path, expected: str | None) -> None:
-    """Write what is at `address` to `path`, all of it or nothing."""
-    digest = hashlib.sha256()
-    with atomic_write(path) as file:
-        try:
-            with urllib.request.urlopen(address, timeout=SECONDS_OF_SILENCE) as response:
-                promised = response.headers.get("Content-Length")
-                for chunk in _chunks(response):
-                    digest.update(chunk)
-                    file.write(chunk)
-        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise MissingFileError(f"weights={address!r} cannot be downloaded: {reason}") from error
-        if promised is not None and file.tell() != int(promised):
-            raise MissingFileError(
-                f"weights={address!r} cannot be downloaded: it ended after {file.tell()} of {promised} bytes; try again"
-            )
-        if expected is not None and digest.hexdigest() != expected:
-            raise InputError(f"weights={address!r} has {_differs(digest.hexdigest(), expected)}; it is not kept")
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk
-
-
-def _differs(found: str, expected: str) -> str:
-    return f"sha256 {found} instead of {expected}"

@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +29,86 @@ def save_noise() -> Callable[..., Path]:
         return path
 
     return save
+
+
+class Web:
+    """A web server on this machine.
+
+    Attributes:
+        files: what is at each path.
+        asked: the path and the Range header of every request.
+        cuts: after how many bytes the next answer for a path ends; `stalls`, after how many it hangs.
+        codes: the status that a path is answered with.
+        ranges: whether Range is obeyed.
+        version: the ETag of all files; None for none.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.cuts: dict[str, int] = {}
+        self.stalls: dict[str, int] = {}
+        self.codes: dict[str, int] = {}
+        self.ranges = True
+        self.version: str | None = '"1"'
+        self.released = threading.Event()
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.answer(self)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        wanted = request.headers.get("Range")
+        self.asked.append((request.path, wanted))
+        code = self.codes.get(request.path, 200 if request.path in self.files else 404)
+        if code != 200:
+            request.send_error(code)
+            return
+        body = self.files[request.path]
+        begin = 0
+        if wanted and self.ranges and request.headers.get("If-Range") in (None, self.version):
+            begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if begin >= len(body) > 0:
+            request.send_error(416)
+            return
+        request.send_response(206 if begin else 200)
+        if begin:
+            request.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+        if self.version:
+            request.send_header("ETag", self.version)
+        request.send_header("Content-Length", str(len(body) - begin))
+        request.end_headers()
+        stall = self.stalls.pop(request.path, None)
+        end = self.cuts.pop(request.path, len(body)) if stall is None else stall
+        request.wfile.write(body[begin:end])
+        if stall is not None:
+            self.released.wait(60)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server that can cut off its answers."""
+    running = Web()
+    with running.server:
+        thread = threading.Thread(target=running.server.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.released.set()
+        running.server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def fresh_accelerate():
+    """`accelerate` keeps the precision of a process for its life; the tests of one share it."""
+    yield
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
