@@ -1,0 +1,161 @@
+"""HR pictures to folders or databases of HR, LR and SR pictures, in parallel, so that it can be stopped at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import FastsrError, InputError
+from ..files import atomic_write, find_images, prepare_folder
+from ..progress import progress_bar
+from .lmdb import package
+from .pictures import PictureFile
+from .processes import in_processes
+from .recipe import Made, Recipe
+from .stores import Databases, Folders, Store, place
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` did: how many pictures it made, how many were there already, and which failed, and why."""
+
+    made: int
+    there: int
+    failures: dict[Path, FastsrError]
+
+
+def prepare(
+    inputs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    factors: Sequence[int] = (4,),
+    sr: bool = False,
+    lmdb: bool = False,
+    crop: int | None = None,
+    step: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Prepared:
+    """Make HR, LR and perhaps SR pictures of HR pictures, exactly as MATLAB's imresize does.
+
+    Pictures are cropped at the right and the bottom to a multiple of all factors, and become 8 bits, RGB or grey,
+    without alpha. LR is MATLAB's bicubic of HR, SR is that of LR enlarged again. A second call makes only what is
+    missing. Whatever stops one, no picture is half written.
+
+    Args:
+        inputs: files, folders and patterns, as `fastsr.files.find_images` takes them.
+        output: the folder that gets HR/name.png, LR_bicubic/X4/name.png and SR_bicubic/X4/name.png, or with `lmdb`
+            HR.lmdb, LR_bicubic_X4.lmdb and SR_bicubic_X4.lmdb; and settings.json.
+        factors: HR side over LR side, each at least 2.
+        sr: whether to make SR pictures.
+        lmdb: whether to write LMDB databases, in the layout of BasicSR.
+        crop: the side of the squares to cut pictures into, name_s001, name_s002 and so on, in pixels of HR; a multiple
+            of all factors. None for whole pictures. Squares of LR and SR are cut from the whole LR and SR.
+        step: the distance from one square to the next, a multiple of all factors; the last one ends where the picture
+            does.
+        workers: processes to work in; None for one a CPU. A script that works in more than one calls this below
+            ``if __name__ == "__main__":``, for they import it.
+        progress: whether to show a bar on a terminal.
+
+    Raises:
+        MissingFileError: an input does not exist.
+        InputError: an argument cannot be used, two inputs have one name, an input is in a folder that is written to,
+            `output` was made with other settings or by somebody else, or the package lmdb is needed and missing.
+        OutputError: nothing can be written in `output`.
+        NotEnoughMemoryError: a process ended in the midst of work.
+    """
+    recipe = Recipe(tuple(sorted(set(factors))), sr, crop, step)
+    recipe.check()
+    if workers is not None and workers < 1:
+        raise InputError(f"workers={workers} cannot be used; give at least 1")
+    if lmdb:
+        package()  # or nothing is written
+    root = Path(output)
+    pictures = find_images(inputs)
+    _check_names(pictures)
+    _check_places(pictures, root, recipe, lmdb)
+    _settle(root, recipe, lmdb)
+    failures: dict[Path, FastsrError] = {}
+    with closing(Databases(root, recipe.parts) if lmdb else Folders(root, recipe.parts)) as store:
+        missing = [picture for picture in pictures if not _is_there(picture, recipe, store)]
+        bar = progress_bar("prepare", "picture", shown=progress)
+        with bar, closing(in_processes(partial(_make, recipe), missing, workers or os.cpu_count() or 1)) as results:
+            bar.reset(len(missing))
+            for picture, made in results:
+                if isinstance(made, FastsrError):
+                    failures[picture] = made
+                else:
+                    store.put(made)
+                bar.update()
+    return Prepared(len(missing) - len(failures), len(pictures) - len(missing), failures)
+
+
+def _check_names(pictures: Sequence[Path]) -> None:
+    owners: dict[str, Path] = {}
+    for picture in pictures:
+        other = owners.setdefault(picture.stem, picture)
+        if other is not picture:
+            raise InputError(f"{str(other)!r} and {str(picture)!r} have one name; rename one, or give them apart")
+
+
+def _check_places(pictures: Sequence[Path], root: Path, recipe: Recipe, lmdb: bool) -> None:
+    written = {place(root, part, lmdb=lmdb).resolve() for part in recipe.parts}
+    for picture in pictures:
+        if picture.resolve().parent in written:
+            raise InputError(f"{str(picture)!r} is in a folder that is written to; name another one with -o")
+
+
+def _settle(root: Path, recipe: Recipe, lmdb: bool) -> None:
+    """Begin in the folder, or go on in it with the same settings."""
+    path = root / SETTINGS
+    wanted = json.loads(json.dumps({**asdict(recipe), "lmdb": lmdb}))
+    if path.exists():
+        found = _read(path)
+        different = [name for name in wanted if found.get(name) != wanted[name]]
+        if different:
+            changes = "; ".join(f"{name} was {found.get(name)!r} and is {wanted[name]!r}" for name in different)
+            raise InputError(
+                f"output={str(root)!r} was prepared with other settings: {changes}. Name another folder with -o"
+            )
+        return
+    taken = [folder for part in recipe.parts if (folder := place(root, part, lmdb=lmdb)).exists()]
+    if taken:
+        raise InputError(
+            f"output={str(root)!r} has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by "
+            "fastsr prepare; name another folder with -o"
+        )
+    prepare_folder(root)
+    with atomic_write(path) as file:
+        file.write(json.dumps(wanted, indent=2).encode() + b"\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _is_there(picture: Path, recipe: Recipe, store: Store) -> bool:
+    """Whether all that is made of a picture is there; of one that cannot be read it is not, and the work says why."""
+    try:
+        names = recipe.names(picture, *PictureFile(picture).sides())
+    except FastsrError:
+        return False
+    return all(store.has(part, name) for part in recipe.parts for name in names)
+
+
+def _make(recipe: Recipe, picture: Path) -> list[Made] | FastsrError:
+    try:
+        return recipe.make(picture)
+    except FastsrError as error:
+        return error
