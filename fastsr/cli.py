@@ -1,4 +1,4 @@
-"""The command line: ``fastsr dip | srgan | resize | metrics | evaluate | doctor``.
+"""The command line: ``fastsr dip | srgan | resize | metrics | evaluate | train | data | prepare | doctor``.
 
 Everything heavy is imported inside the commands, so that ``fastsr --help`` answers at once.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import click
 
 from . import __version__
+from .commands.data import data
 from .commands.dip import dip
 from .commands.doctor import doctor
 from .commands.evaluate import evaluate
 from .commands.metrics import metrics
+from .commands.prepare import prepare
 from .commands.resize import resize
 from .commands.srgan import srgan
+from .commands.train import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,5 +25,5 @@ def main() -> None:
     """Upscale and restore pictures."""
 
 
-for command in (dip, srgan, resize, metrics, evaluate, doctor):
+for command in (dip, srgan, resize, metrics, evaluate, train, data, prepare, doctor):
     main.add_command(command)

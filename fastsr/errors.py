@@ -33,6 +33,10 @@ class NotEnoughMemoryError(FastsrError, MemoryError):
     """The work is estimated to need more memory than there is."""
 
 
+class TrainingError(FastsrError, ArithmeticError):
+    """Training came to values that are not finite."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C stopped work on a picture; `image` is what it had reached, of the kind that came in."""
 

@@ -16,14 +16,15 @@ SCALARS = (int, float, str, bool)
 def command_options(options: type) -> list[click.Option]:
     """Return a click option for every field of the dataclass `options`.
 
-    A field is an int, float, str or bool, or one of these or None; its metadata has the "help". A field without a
-    default must be given; one whose default is None says in its help what that means.
+    A field is an int, float, str or bool, or one of these or None, or a tuple[..., ...] of one of them, whose option
+    can be given several times; its metadata has the "help". A field without a default must be given; one whose default
+    is None says in its help what that means.
 
     Raises:
         TypeError: a field has another type.
     """
     hints = typing.get_type_hints(options)
-    return [_option(field, _scalar(hints[field.name], field.name)) for field in fields(options)]
+    return [_option(field, scalar(hints[field.name], field.name)) for field in fields(options)]
 
 
 def from_command(options: type, values: Mapping[str, Any]) -> Any:
@@ -31,24 +32,47 @@ def from_command(options: type, values: Mapping[str, Any]) -> Any:
     return options(**{field.name: values[field.name] for field in fields(options)})
 
 
-def _option(field: Field[Any], kind: type) -> click.Option:
-    name = field.name.replace("_", "-")
-    required = field.default is MISSING
-    default: dict[str, Any] = {} if required else {"default": field.default}  # to click, None is a value as well
-    return click.Option(
-        [f"--{name}/--no-{name}" if kind is bool else f"--{name}", field.name],
-        type=kind,
-        required=required,
-        show_default=not required and field.default is not None,
-        help=field.metadata["help"],
-        **default,
-    )
+class Scalar(typing.NamedTuple):
+    """The type of a field.
+
+    Attributes:
+        kind: int, float, str or bool.
+        several: whether it is a tuple of them.
+        optional: whether it may be None.
+    """
+
+    kind: type
+    several: bool
+    optional: bool
 
 
-def _scalar(hint: Any, name: str) -> type:
-    """Return the type of a field that may also be None."""
+def scalar(hint: Any, name: str) -> Scalar:
+    """Return what the type `hint` of the field `name` is.
+
+    Raises:
+        TypeError: it is none that `command_options` takes.
+    """
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
+        element = typing.get_args(hint)[0]
+        if element in SCALARS:
+            return Scalar(element, True, False)
     choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     kinds = [choice for choice in choices if choice is not type(None)]
     if len(kinds) != 1 or kinds[0] not in SCALARS:
         raise TypeError(f"option {name!r} has the type {hint}; use int, float, str or bool, or one of these or None")
-    return kinds[0]
+    return Scalar(kinds[0], False, len(choices) > 1)
+
+
+def _option(field: Field[Any], kind: Scalar) -> click.Option:
+    name = field.name.replace("_", "-")
+    required = field.default is MISSING
+    default: dict[str, Any] = {} if required else {"default": field.default}  # to click, None is a value as well
+    return click.Option(
+        [f"--{name}/--no-{name}" if kind.kind is bool else f"--{name}", field.name],
+        type=kind.kind,
+        multiple=kind.several,
+        required=required,
+        show_default=not required and field.default not in (None, ()),
+        help=field.metadata["help"],
+        **default,
+    )

@@ -19,6 +19,7 @@ class Options:
     rate: float = option(0.5, "How fast.")
     keep_size: bool = option(True, "Whether to.")
     dtype: Optional[str] = option("float32", "Which.")  # noqa: UP045
+    folders: tuple[str, ...] = option((), "Where from.")
 
 
 def run(*arguments):
@@ -39,15 +40,35 @@ def test_defaults_come_from_the_dataclass():
 
 def test_values_have_the_types_of_the_fields():
     _, seen = run(
-        "--weights", "1", "--steps", "7", "--rate", "2", "--no-keep-size", "--dtype", "bfloat16", "--other", "x"
+        "--weights",
+        "1",
+        "--steps",
+        "7",
+        "--rate",
+        "2",
+        "--no-keep-size",
+        "--dtype",
+        "bfloat16",
+        "--other",
+        "x",
+        "--folders",
+        "a",
+        "--folders",
+        "b c",
     )
-    assert seen == [Options("1", 7, 2.0, False, "bfloat16")]
-    assert [type(value) for value in vars(seen[0]).values()] == [str, int, float, bool, str]
+    assert seen == [Options("1", 7, 2.0, False, "bfloat16", ("a", "b c"))]
+    assert [type(value) for value in vars(seen[0]).values()] == [str, int, float, bool, str, tuple]
 
 
 def test_help_shows_texts_and_defaults():
     result, _ = run("--help")
-    for text in ("Which weights.  [required]", "How many.\n", "How fast.  [default: 0.5]", "[default: keep-size]"):
+    for text in (
+        "Which weights.  [required]",
+        "How many.\n",
+        "How fast.  [default: 0.5]",
+        "[default: keep-size]",
+        "Where from.\n",
+    ):
         assert text in result.output
 
 

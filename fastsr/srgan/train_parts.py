@@ -1,0 +1,59 @@
+"""What SRGAN's training begins with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..data.training import TrainingPicture
+from ..errors import InputError
+from .formats import load
+from .losses import SRRESNET, GeneratorLoss, LossWeights
+from .network import SRResNet, SRResNetConfig
+from .train_settings import PIXELS, TrainSettings
+from .vgg import load_features
+
+SRRESNET_STAGE, SRGAN_STAGE = "srresnet", "srgan"
+
+
+def described(pictures: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
+    """Say which pictures there are, by their names, wherever the folders are."""
+    names = "\n".join(picture.hr.label for picture in pictures)
+    for folder in folders:
+        names = names.replace(str(Path(folder).resolve()), "").replace(folder, "")
+    return f"{len(pictures)} with names of digest {hashlib.sha256(names.encode()).hexdigest()[:8]}"
+
+
+def first_generator(settings: TrainSettings) -> SRResNet:
+    """Return the generator with its first weights."""
+    config = SRResNetConfig(settings.blocks, settings.width, settings.factor, settings.padding)
+    torch.manual_seed(settings.seed)
+    network = SRResNet(config)
+    if settings.init is not None:
+        checkpoint = load(settings.init)
+        other = checkpoint.network
+        if (
+            not isinstance(other, SRResNet)
+            or other.config != config
+            or {checkpoint.input_range, checkpoint.output_range} != {"unit"}
+        ):
+            raise InputError(
+                f"init={settings.init!r} is {checkpoint}, and the settings are for {config}; both must be the same, "
+                "with colours in [0, 1]"
+            )
+        network.load_state_dict(other.state_dict())
+    return network
+
+
+def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, GeneratorLoss]:
+    """Return the generator's loss in each stage; weights of VGG that are not there are told before the first stage."""
+    losses = {SRRESNET_STAGE: GeneratorLoss(SRRESNET)}
+    if settings.gan_steps:
+        pixels = settings.content == PIXELS
+        weights = LossWeights(pixel=float(pixels), content=float(not pixels), adversarial=settings.adversarial)
+        features = None if pixels else load_features(settings.content, settings.vgg_weights)
+        losses[SRGAN_STAGE] = GeneratorLoss(weights, features).to(device)
+    return losses

@@ -1,0 +1,65 @@
+"""The settings of SRGAN's training; the defaults are the paper's (Ledig et al., arXiv 1609.04802)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import InputError
+from ..training.settings import Settings, at_least, one_of, setting
+from .discriminator import SHRINKS
+from .network import PADDINGS, SCALES, SRResNetConfig
+from .vgg import LAYERS
+
+PIXELS = "mse"
+"""The content loss that is none of features."""
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """All settings; the help of each is with it."""
+
+    factor: int = setting(4, "How many times larger each side becomes: 2, 4 or 8.")
+    crop: int = setting(96, "Side of the HR crops in pixels.")
+    blocks: int = setting(16, "Residual blocks of the generator.")
+    width: int = setting(64, "Channels of the generator.")
+    padding: str = setting("zeros", "What the generator sees beyond the border: zeros or reflect.")
+    init: str | None = setting(None, "Path or URL of a generator to begin with.  [default: random weights]")
+    mse_steps: int = setting(1_000_000, "Steps of the first stage, by mean squared error: SRResNet.")
+    gan_steps: int = setting(200_000, "Steps of the second stage, with a discriminator: SRGAN.")
+    rate: float = setting(1e-4, "Learning rate; a tenth of it in the second half of the second stage.")
+    beta1: float = setting(0.9, "Of Adam.")
+    content: str = setting("vgg54", "Content loss of the second stage: vgg54, vgg22 or another layer of VGG19, or mse.")
+    vgg_weights: str | None = setting(
+        None, "Path or URL of VGG19's weights.  [default: torchvision's, downloaded once]"
+    )
+    adversarial: float = setting(1e-3, "Weight of the adversarial loss.")
+
+    def check(self) -> None:
+        """Raise `InputError` for a value that cannot be used, with the name of the setting."""
+        super().check()
+        one_of(self, "factor", SCALES)
+        one_of(self, "padding", PADDINGS)
+        one_of(self, "content", (PIXELS, *LAYERS))
+        for name in ("blocks", "width"):
+            at_least(self, name, 1)
+        for name in ("mse_steps", "gan_steps", "adversarial"):
+            at_least(self, name, 0)
+        if not self.mse_steps + self.gan_steps:
+            raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
+        if not self.rate > 0:
+            raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 1e-4")
+        if not 0 <= self.beta1 < 1:
+            raise InputError(f"beta1={self.beta1} cannot be used; give a number from 0 to less than 1, such as 0.9")
+        multiple = SHRINKS if self.gan_steps else self.factor
+        if self.crop < multiple or self.crop % multiple:
+            why = "the discriminator needs" if self.gan_steps else f"factor={self.factor} needs"
+            raise InputError(f"crop={self.crop} cannot be used; {why} a multiple of {multiple}")
+        least = self.factor * (max(SRResNetConfig().kernels) // 2 + 1)
+        if self.padding == "reflect" and self.crop < least:
+            raise InputError(f"crop={self.crop} cannot be used; padding='reflect' needs at least {least}")
+
+    def matters_from(self) -> Mapping[str, int]:
+        """For settings on which only later steps depend, the number of steps before the first such step."""
+        second = dict.fromkeys(("mse_steps", "content", "vgg_weights", "adversarial"), self.mse_steps)
+        return {**second, "gan_steps": self.mse_steps + self.gan_steps // 2}

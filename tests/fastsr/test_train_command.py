@@ -1,0 +1,252 @@
+"""fastsr train, as a user types it; and what becomes of it when it is killed, or shared by processes."""
+
+import json
+import multiprocessing
+import os
+import random
+import re
+import signal
+import socket
+import time
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from fastsr.cli import main
+from fastsr.training import packages
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
+
+
+@pytest.fixture
+def pictures(tmp_path, save_noise):
+    for index in range(4):
+        save_noise(tmp_path / "pictures" / f"{index}.png", 40 + index, 50)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def options(pictures):
+    """Those of a small training without a second stage."""
+    text = f"--data {pictures} --device cpu --crop 16 --batch 4 --blocks 1 --width 8 --workers 0 --mse-steps 6"
+    return [*text.split(), "--gan-steps", "0", "--content", "mse", "--log-every", "1", "--save-every", "2"]
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in ("train", "srgan", *arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
+    return result.exit_code, result.stdout, result.stderr
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
+def state(folder):
+    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+
+
+def assert_same(one, other):
+    assert (one / "losses.jsonl").read_bytes() == (other / "losses.jsonl").read_bytes()
+    states = [{name: state(folder)[name] for name in ("step", "modules", "optimizers")} for folder in (one, other)]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+def test_a_run_ends_with_its_folder(options, tmp_path):
+    status, out, err = run(*options, "-o", tmp_path / "run")
+    assert (status, out, err) == (0, f"{tmp_path / 'run'}: 6 steps done\n", "")
+    assert [line["step"] for line in lines(tmp_path / "run")] == list(range(1, 7))
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "losses.jsonl",
+        "samples",
+    ]
+
+
+def test_the_folder_is_named_by_the_method(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*options)[0] == 0
+    assert (tmp_path / "runs" / "srgan" / "losses.jsonl").exists()
+
+
+def test_validations_are_printed(options, pictures, tmp_path):
+    status, out, _ = run(*options, "--val", pictures, "--validate-every", 4, "-o", tmp_path / "run")
+    assert status == 0
+    assert re.fullmatch(r"step 4: psnr [\d.]+, ssim [\d.-]+\nstep 6: psnr [\d.]+, ssim [\d.-]+\n.*6 steps done\n", out)
+
+
+def test_a_file_has_settings_and_the_command_line_wins(options, pictures, tmp_path):
+    values = {"data": str(pictures), "mse_steps": 3, "seed": 5, "batch": 2}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    status, _, _ = run(*options[2:], "--config", tmp_path / "mine.yaml", "-o", tmp_path / "run")
+    assert status == 0
+    found = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (found["data"], found["mse_steps"], found["seed"], found["batch"]) == ([str(pictures)], 6, 5, 4)
+    again = run("--config", tmp_path / "run" / "config.yaml", "-o", tmp_path / "again")
+    assert again[0] == 0
+    assert_same(tmp_path / "run", tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["--crop", "64"], "smaller than the crop of 64x64"),
+        (["--batch", "0"], "batch=0 cannot be used; give at least 1"),
+        (["--precision", "no"], "precision='no' is unknown"),
+        (["--config", "nowhere.yaml"], "config='nowhere.yaml' is not there"),
+        (["--init", "nowhere.pth"], "weights='nowhere.pth' is not there"),
+        (["--device", "tpu"], "device='tpu'"),
+        (["--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(changed, message, options, tmp_path):
+    status, out, err = run(*options, *changed, "-o", tmp_path / "run")
+    assert (status, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_needs_a_folder(options):
+    status, _, err = run(*options[2:])
+    assert (status, err) == (2, "Error: data: no folder; give at least one of training pictures\n")
+
+
+def test_other_settings_in_the_same_folder_are_refused(options, tmp_path):
+    run(*options, "-o", tmp_path / "run")
+    status, _, err = run(*options, "--rate", "0.1", "--log-every", "3", "-o", tmp_path / "run")
+    assert status == 2
+    assert "holds a run of 6 steps with other settings: rate was 0.0001 and is 0.1. Name another folder" in err
+
+
+def test_missing_packages_are_told(options, monkeypatch):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "yaml" else object())
+    status, _, err = run(*options)
+    assert (status, err) == (2, "Error: fastsr train needs pyyaml: pip install 'fastsr[train]'\n")
+
+
+def test_unknown_methods_are_refused():
+    result = CliRunner().invoke(main, ["train", "magic"])
+    assert result.exit_code == 2
+    assert "No such command 'magic'" in result.stderr
+    assert "srgan" in CliRunner().invoke(main, ["train", "--help"]).output
+
+
+@pytest.fixture(scope="module")
+def command():
+    """A function that starts a command in a process of its own, with one thread, and with an environment.
+
+    The processes are forked from one that has all imported, and has one thread.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fastsr.cli", "fastsr.srgan.training"])
+
+    def start(*arguments, error=os.devnull, **environment):
+        words = [str(argument) for argument in arguments]
+        environment = {"OMP_NUM_THREADS": "1", **{name: str(value) for name, value in environment.items()}}
+        code = (
+            f"import os, sys\nos.environ.update({environment!r})\nsys.stderr = open({str(error)!r}, 'w')\n"
+            f"import torch\ntorch.set_num_threads(1)\nfrom fastsr.cli import main\nmain({words!r}, 'fastsr')\n"
+        )
+        process = context.Process(target=exec, args=(code,))
+        process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture
+def both_stages(options):
+    """A training that goes through both stages."""
+    return [
+        "train",
+        "srgan",
+        *options,
+        "--mse-steps",
+        "12",
+        "--gan-steps",
+        "6",
+        "--workers",
+        "1",
+        "--sample-every",
+        "7",
+    ]
+
+
+def finish(process):
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.is_alive(), process.exitcode
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def logged(folder):
+    """How many lines the log has."""
+    return (folder / "losses.jsonl").read_bytes().count(b"\n") if (folder / "losses.jsonl").exists() else 0
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(command, both_stages, tmp_path):
+    whole, killed, chance = tmp_path / "whole", tmp_path / "killed", random.Random()
+    finish(command(*both_stages, "-o", whole))
+    ends = []
+    for count in sorted(chance.sample(range(1, 17), 4)):  # of 18 steps, of which 12 are the first stage
+        process = command(*both_stages, "-o", killed)
+        wait_for(lambda count=count: logged(killed) >= count, process)
+        time.sleep(chance.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        ends.append(process.exitcode)
+    assert -signal.SIGKILL in ends
+    finish(command(*both_stages, "-o", killed))
+    assert_same(whole, killed)
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (whole, killed)]
+    assert files[0] == files[1]
+    for path in (whole / "checkpoints").glob("*.safetensors"):
+        assert path.read_bytes() == (killed / "checkpoints" / path.name).read_bytes()
+
+
+def test_ctrl_c_is_no_loss(command, both_stages, tmp_path):
+    process = command(*both_stages, "--save-every", "1000", "-o", tmp_path / "run", error=tmp_path / "err")
+    wait_for(lambda: logged(tmp_path / "run"), process)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
+    said = (tmp_path / "err").read_text()
+    step = int(re.search(r"Interrupted after step (\d+); the same command goes on from there", said)[1])
+    assert state(tmp_path / "run")["step"] == step == lines(tmp_path / "run")[-1]["step"]
+
+
+def test_two_processes_train_as_one_with_two_parts(command, both_stages, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    together = [
+        command(
+            *both_stages, "-o", tmp_path / "two", error=tmp_path / f"err{rank}", RANK=rank, LOCAL_RANK=rank, **common
+        )
+        for rank in range(2)
+    ]
+    finish(command(*both_stages, "--accumulate", "2", "-o", tmp_path / "one"))
+    for rank, process in enumerate(together):
+        finish(process)
+        assert (tmp_path / f"err{rank}").read_text() == ""
+    two, one = lines(tmp_path / "two"), lines(tmp_path / "one")
+    assert [(line["step"], line["stage"]) for line in two] == [(line["step"], line["stage"]) for line in one]
+    for line, expected in zip(two, one, strict=True):
+        for name in line.keys() - {"stage"}:
+            assert line[name] == pytest.approx(expected[name], rel=1e-5), (line["step"], name)
+    for name, weights in state(tmp_path / "one")["modules"].items():
+        found = state(tmp_path / "two")["modules"][name]
+        learnt = [key for key in weights if key.endswith(("weight", "bias"))]  # statistics are each process's own
+        torch.testing.assert_close({key: found[key] for key in learnt}, {key: weights[key] for key in learnt})

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from fastsr import metrics
+from fastsr.data.protocols import eight_bits
+from fastsr.images import load, read
+from fastsr.resize import resize
+from fastsr.training.validation import LARGEST_SIDE, SHOWN, Validation, sheet
+
+
+def bicubic(pixels):
+    return resize(pixels, 4)
+
+
+def test_scores_are_means_by_the_protocol(save_noise, tmp_path):
+    for size in (40, 50):
+        save_noise(tmp_path / "val" / f"{size}.png", size, size)
+    expected = []
+    for size in (40, 50):
+        hr = (load(tmp_path / "val" / f"{size}.png") * 255).round().byte()[:, : size // 4 * 4, : size // 4 * 4]
+        made = eight_bits(bicubic(resize(hr, 0.25) / 255))
+        expected.append((metrics.psnr(made, hr, shave=4), metrics.ssim(made, hr, shave=4)))
+    found = Validation(tmp_path / "val", 4).scores(bicubic)
+    assert found["psnr"] == pytest.approx(sum(psnr for psnr, _ in expected) / 2)
+    assert found["ssim"] == pytest.approx(sum(ssim for _, ssim in expected) / 2)
+
+
+def test_the_middle_of_the_first_pictures_is_shown(save_noise, tmp_path):
+    for index in range(SHOWN + 1):
+        save_noise(tmp_path / "val" / f"{index}.png", 50 + index, 2 * LARGEST_SIDE)
+    shown = Validation(tmp_path / "val", 4).shown()
+    assert len(shown) == SHOWN
+    lr, hr = shown[1]
+    whole = (load(tmp_path / "val" / "1.png") * 255).round().byte()
+    assert torch.equal(hr, whole[:, :48, LARGEST_SIDE // 2 : LARGEST_SIDE // 2 + LARGEST_SIDE])
+    assert lr.shape == (3, 12, LARGEST_SIDE // 4)
+    assert torch.equal(lr, resize(whole[:, :48], 0.25)[:, :, LARGEST_SIDE // 8 : LARGEST_SIDE // 8 + LARGEST_SIDE // 4])
+
+
+def test_a_sheet_has_lr_result_and_hr_of_each_picture(tmp_path):
+    lr, hr = torch.zeros(3, 10, 10, dtype=torch.uint8), torch.full((3, 40, 40), 255, dtype=torch.uint8)
+    made = read(sheet(lambda pixels: torch.full((1, 3, 40, 40), 0.5), [(lr, hr), (lr, hr)])).pixels[0]
+    height = made.shape[1] // 2
+    assert torch.equal(made[:, :height], made[:, height:])
+    row = made[0, height - 20]
+    assert [((row - value).abs() < 0.01).sum().item() for value in (0, 0.5)] == [40, 40]
+    assert (row > 0.99).sum() > 40
