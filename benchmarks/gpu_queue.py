@@ -188,6 +188,14 @@ ITEMS = (
             "benchmarks/srgan_speed.py",
         ),
     ),
+    Item(
+        "loader",
+        priority=15,
+        why="whether loading keeps up with a training step of SRResNet: crops a second of both",
+        function="benchmarks.loader:run",
+        minutes=3,
+        sources=("fastsr/data/*.py", "fastsr/srgan/network.py", "benchmarks/loader.py"),
+    ),
 )
 
 

@@ -3,10 +3,10 @@
     python -m benchmarks.loader                 # on $FASTSR_DATA/bsds500/train
     python -m benchmarks.loader --data DIV2K_train_HR --device cuda
 
-Prints a table and writes benchmarks/results/loader.json. Batches are of 16 crops of 96x96, from decoded pictures in
-memory, from the files given, and from the same pictures as PNG files and as LMDB, which are made for the while. The
-step is that of SRResNet x4: copy and LR on the device, forward, backward, Adam, in the precision that the library
-chooses there.
+Prints a table and, without --data, writes it to docs/train.md and benchmarks/results/loader.json. Batches are of 16
+crops of 96x96, from decoded pictures in memory, from the files given, and from the same pictures as PNG files and as
+LMDB, which are made for the while. The step is that of SRResNet x4: copy and LR on the device, forward, backward, Adam,
+in the precision that the library chooses there.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from fastsr.data.training import find_training_pictures
 from fastsr.device import resolve_device, resolve_dtype
 from fastsr.srgan.network import SRResNet, SRResNetConfig
 
-from .report import FORMAT, RESULTS, data_folder, environment, save
+from .report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 
 BATCH, CROP, FACTOR = 16, 96, 4
+TRAINING = "bsds500/train"
+"""Where FASTSR_DATA has the pictures."""
+MARKS = ("<!-- loader -->", "<!-- end of loader -->")
 WORKERS = (0, 2)
 WARM_UP = 4
 """Calls."""
@@ -59,7 +62,8 @@ def load(crops: Crops, workers: int, seconds: float = SECONDS) -> float:
 def step(device: torch.device) -> Callable[[], object]:
     """Return a training step on one batch of noise, which waits until it is done."""
     hr = torch.randint(256, (BATCH, 3, CROP, CROP), dtype=torch.uint8)
-    network = SRResNet(SRResNetConfig(scale=FACTOR)).to(device)
+    network = SRResNet(SRResNetConfig(scale=FACTOR))
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stub lacks it
     adam = torch.optim.Adam(network.parameters(), lr=1e-4)
     dtype = resolve_dtype(None, device)
 
@@ -103,23 +107,38 @@ def measure(folders: Sequence[Path], device: torch.device, seconds: float = SECO
     return rows
 
 
-def line(row: dict[str, Any]) -> str:
-    """Return a row of the table."""
-    workers = "-" if row["workers"] is None else row["workers"]
-    return f"| {row['case']} | {workers} | {row['crops_per_second']:.0f} | {row['of_step']:.1f} |"
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| what | workers | crops a second | times the step |", "|---|---|---|---|"]
+    for row in rows:
+        workers = "" if row["workers"] is None else row["workers"]
+        lines.append(f"| {row['case']} | {workers} | {row['crops_per_second']:.0f} | {row['of_step']:.1f} |")
+    return "\n".join(lines)
+
+
+def run() -> dict[str, Any]:
+    """Measure on the GPU, for the queue."""
+    rows = measure([data_folder() / TRAINING], torch.device("cuda"))
+    print(table(rows))
+    return {"rows": rows}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="default: $FASTSR_DATA/bsds500/train")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", metavar="DIR", help=f"only print; default: $FASTSR_DATA/{TRAINING}"
+    )
     parser.add_argument("--device", help="of the step; default: cuda when present")
-    parser.add_argument("--out", type=Path, default=RESULTS / "loader.json", help="default: %(default)s")
     options = parser.parse_args()
     device = resolve_device(options.device)
-    rows = measure(options.data or [data_folder() / "bsds500" / "train"], device)
-    save(options.out, {"format": FORMAT, **environment(device), "batch": BATCH, "crop": CROP, "rows": rows})
-    print("| what | workers | crops a second | times the step |\n|---|---|---|---|")
-    print("\n".join(map(line, rows)))
+    rows = measure(options.data or [data_folder() / TRAINING], device)
+    print(table(rows))
+    if options.data is None:
+        save(
+            RESULTS / "loader.json",
+            {"format": FORMAT, **environment(device), "batch": BATCH, "crop": CROP, "rows": rows},
+        )
+        write_between_marks(ROOT / "docs" / "train.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":
