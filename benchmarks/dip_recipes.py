@@ -4,6 +4,7 @@
 
 Each row changes the fast preset in one thing. Rows are written as they are measured and not measured again;
 `python -m benchmarks.dip_record` draws them. PSNR on Y, 4 pixels shaved, of what the fit would give if it ended there.
+Seconds are those of processor time: on one thread they hardly depend on what else the machine does.
 The pictures are none of Set14, so that what is chosen here is not chosen on the pictures by which it is judged.
 """
 
@@ -103,26 +104,26 @@ def crop(name: str, data: Path) -> Image.Image:
 
 
 def measure(factor: int, variant: Variant, image: str, data: Path) -> dict[str, Any]:
-    """Fit to a picture, made small by Pillow's Lanczos; return steps, seconds and PSNR at every checkpoint."""
+    """Fit to a picture, made small by Pillow's Lanczos; return steps, processor time and PSNR at every checkpoint."""
     recipe, dtype = variant.recipe, resolve_dtype(variant.dtype, torch.device("cpu"))
     original = crop(image, data)
     observation = read(original.resize((SIDE // factor,) * 2, Image.Resampling.LANCZOS)).pixels
     operator = Downscale((SIDE, SIDE), (SIDE // factor,) * 2, kernel=variant.kernel)
     original_pixels = read(original).pixels[0]
     course: list[dict[str, float]] = []
-    start, aside = time.perf_counter(), 0.0
+    start, aside = time.process_time(), 0.0
     for state in fit(observation, operator, (SIDE, SIDE), recipe, seed=0, dtype=dtype):
         if state.step % (recipe.steps // CHECKPOINTS) == 0 or state.step == recipe.steps:
-            now = time.perf_counter()
+            now = time.process_time()
             result = operator.project(state.image, observation) if recipe.consistent else state.image
             score = psnr(result[0].clamp(0, 1), original_pixels, channel="y", shave=4)
             course.append({"step": state.step, "seconds": now - start - aside, "psnr_y": score})
-            aside += time.perf_counter() - now
+            aside += time.process_time() - now
     return {"course": course}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table: PSNR at the end, and seconds."""
+    """Return the rows as a Markdown table: PSNR at the end, and the mean of the seconds."""
     lines = ["| | | " + " | ".join(f"{image} x{factor}" for factor in FACTORS for image in PICTURES) + " | seconds |"]
     lines.append("|---" * (3 + len(FACTORS) * len(PICTURES)) + "|")
     found = {(row["ingredient"], row["variant"], row["factor"], row["image"]): row["course"][-1] for row in rows}

@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 
 
 def draw_ingredients(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw PSNR against seconds, a panel for each ingredient and factor, the mean over the pictures."""
+    """Draw PSNR against processor time, a panel for each ingredient and factor, the mean over the pictures."""
     factors = sorted({row["factor"] for row in rows})
     names = list(dict.fromkeys(row["ingredient"] for row in rows))
     figure, axes = plt.subplots(
@@ -41,7 +41,7 @@ def draw_ingredients(rows: list[dict[str, Any]], path: Path) -> None:
                 )
                 panel.plot(seconds, psnr, marker=".", label=variant)
             panel.set_title(f"{ingredient}, x{factor}", fontsize="medium")
-            panel.set_xlabel("seconds")
+            panel.set_xlabel("seconds of one thread")
             panel.set_ylabel("PSNR on Y, dB")
             panel.grid(alpha=0.3)
             panel.legend(fontsize="x-small")
