@@ -191,10 +191,16 @@ ITEMS = (
     Item(
         "loader",
         priority=15,
-        why="whether loading keeps up with a training step of SRResNet: crops a second of both",
+        why="whether loading keeps up with a training step of SRGAN's first stage: crops a second of both",
         function="benchmarks.loader:run",
         minutes=3,
-        sources=("fastsr/data/*.py", "fastsr/srgan/network.py", "benchmarks/loader.py"),
+        sources=(
+            *(f"fastsr/{name}/*.py" for name in ("data", "training")),
+            *(f"fastsr/srgan/{name}.py" for name in ("losses", "network", "training", "train_parts", "train_settings")),
+            *(f"fastsr/{name}.py" for name in ("allocation", "device", "resize")),
+            *(f"{KERNELS}{name}.py" for name in ("axis_table", "backend", "resample")),
+            "benchmarks/loader.py",
+        ),
     ),
 )
 

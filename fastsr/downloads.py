@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,14 +23,7 @@ SECONDS_OF_SILENCE = 30
 CHUNK = 2**20
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 PASSING = (408, 429)  # what a server answers with 4xx that may be otherwise the next time
-NETWORK_ERRORS = (
-    urllib.error.URLError,
-    HTTPException,
-    TimeoutError,
-    ConnectionError,
-    ssl.SSLError,
-    ValueError,  # an address that is none
-)
+NETWORK_ERRORS = (urllib.error.URLError, HTTPException, ValueError)  # the last one of an address that is none
 
 
 def file_name(address: str) -> str:
@@ -120,8 +113,10 @@ def _ask(address: str, start: int, version: Path) -> tuple[HTTPResponse, int, in
         headers["Range"] = f"bytes={start - 1}-"
         if version.is_file():
             headers["If-Range"] = version.read_text()
+    request = urllib.request.Request(address, headers=headers)
     try:
-        response = urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=SECONDS_OF_SILENCE)
+        with _network():
+            response = urllib.request.urlopen(request, timeout=SECONDS_OF_SILENCE)
     except urllib.error.HTTPError as error:
         if not start or error.code != 416:
             raise
@@ -157,10 +152,25 @@ def _advice(problem: BaseException | None, kept: int) -> str:
 
 def _chunks(response: HTTPResponse, length: int | None) -> Iterator[bytes]:
     """Yield what comes as it comes, at most `length` bytes: a connection may stay open after the last one."""
-    while length != 0 and (chunk := response.read1(CHUNK)):
+    while length != 0:
+        with _network():
+            chunk = response.read1(CHUNK)
+        if not chunk:
+            return
         if length is not None:
             length -= len(chunk)
         yield chunk
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """Tell what the system says of the network from what it says of files."""
+    try:
+        yield
+    except urllib.error.URLError:
+        raise
+    except OSError as error:
+        raise urllib.error.URLError(error) from error
 
 
 def _size(path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,13 +17,45 @@ if sys.platform != "win32":
 
 @contextmanager
 def sole_use(lock: Path) -> Iterator[None]:
-    """Wait until no other process is in this block with the same `lock`, a file that is there meanwhile.
+    """Wait until nobody else is in this block with the same `lock`, a file that is there meanwhile.
 
     A process that is killed holds nothing. On Windows there is no waiting.
 
     Raises:
         OutputError: the file cannot be made, or its file system has no locks.
     """
+    with _held(lock, _wait):
+        yield
+
+
+@contextmanager
+def sole_use_or_error(lock: Path, refusal: str) -> Iterator[None]:
+    """Refuse instead of waiting: raise `OutputError(refusal)` where another process is in this block with `lock`.
+
+    Processes forked in the block do not hold it, so that it is free as soon as the process that entered has ended. On
+    Windows, and on file systems without locks, nobody is refused.
+
+    Raises:
+        OutputError: another process is in the block, or the file cannot be made.
+    """
+
+    def take(file: BinaryIO) -> None:
+        if sys.platform != "win32":
+            try:
+                fcntl.lockf(
+                    file, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # of the process, where flock would be of its forks too
+            except (BlockingIOError, PermissionError) as error:
+                raise OutputError(refusal) from error
+            except OSError:
+                pass  # a file system without locks
+
+    with _held(lock, take):
+        yield
+
+
+@contextmanager
+def _held(lock: Path, take: Callable[[BinaryIO], None]) -> Iterator[None]:
     held = False
     while not held:
         try:
@@ -31,7 +63,7 @@ def sole_use(lock: Path) -> Iterator[None]:
         except OSError as error:
             raise OutputError(f"{str(lock)!r} cannot be written: {error.strerror}") from error
         try:
-            _lock(file)
+            take(file)
             held = _names(lock, file)
             if held:
                 yield
@@ -41,7 +73,7 @@ def sole_use(lock: Path) -> Iterator[None]:
             file.close()
 
 
-def _lock(file: BinaryIO) -> None:
+def _wait(file: BinaryIO) -> None:
     if sys.platform != "win32":
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -18,7 +18,8 @@ def command_options(options: type) -> list[click.Option]:
 
     A field is an int, float, str or bool, or one of these or None, or a tuple[..., ...] of one of them, whose option
     can be given several times; its metadata has the "help". A field without a default must be given; one whose default
-    is None says in its help what that means.
+    is None says in its help what that means. A field whose default is an empty tuple is said to be required:
+    it may also come from elsewhere than the command line.
 
     Raises:
         TypeError: a field has another type.
@@ -73,6 +74,6 @@ def _option(field: Field[Any], kind: Scalar) -> click.Option:
         multiple=kind.several,
         required=required,
         show_default=not required and field.default not in (None, ()),
-        help=field.metadata["help"],
+        help=field.metadata["help"] + ("  [required]" if field.default == () else ""),
         **default,
     )

@@ -18,7 +18,7 @@ from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_arg
     type=click.IntRange(min=2),
     multiple=True,
     default=(4,),
-    show_default="4",
+    show_default=True,
     help="How many times smaller LR pictures are; can be given several times.",
 )
 @click.option("--sr", is_flag=True, help="Also enlarge LR pictures again, by the same kernel.")

@@ -7,6 +7,7 @@ a run that goes on at a number sees what it would have seen.
 from __future__ import annotations
 
 import itertools
+import signal
 import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from fastsr_kernels.resample import axis_table, resample
+
 from ..device import resolve_seed
 from ..errors import FastsrError, InputError
-from ..resize import imresize
 from .held import Held, bytes_of, memory_for_pictures
 from .training import TrainingPicture
 
@@ -117,7 +119,8 @@ def batches(
         first: the number of the first crop of rank 0.
         rank: of this process among those that share the crops.
         ranks: how many of them there are.
-        workers: processes that cut the crops; 0 for this one. They end when the iterator is closed.
+        workers: processes that cut the crops; 0 for this one. They end when the iterator is closed, or with this
+            process, and not by Ctrl-C or SIGTERM.
         pin: whether batches are in pinned memory, from which copies to a CUDA device need not be waited for.
 
     Raises:
@@ -140,6 +143,7 @@ def batches(
             num_workers=workers,
             collate_fn=_unchanged,
             pin_memory=pin,
+            worker_init_fn=_leave_signals,
             multiprocessing_context=context,
             generator=torch.Generator(),  # else the caller's random numbers would be drawn on
         )
@@ -156,8 +160,15 @@ def make_lr(hr: Tensor, factor: int) -> Tensor:
     Returns:
         float32 (..., H / factor, W / factor) in [0, 1], whole multiples of 1/255, on the device of `hr`.
     """
-    size = (hr.shape[-2] // factor, hr.shape[-1] // factor)
-    return imresize(hr.double(), size=size, levels=255).float() / 255
+    # Not imresize: it asks how much memory is free, which a GPU should not be asked in every step of a training.
+    rows, columns = (
+        axis_table(side, side // factor, scale=1 / factor, kernel="cubic", antialias=True, border="symmetric")
+        for side in hr.shape[-2:]
+    )
+    lr = hr.double()
+    for tables in ((rows, None), (None, columns)):
+        lr = (resample(lr, *tables) + 0.5).floor().clamp(0, 255)
+    return lr.float() / 255
 
 
 class _Batches(Dataset[Any]):
@@ -183,6 +194,12 @@ def _results(loader: DataLoader[Any]) -> Generator[dict[str, Tensor], None, None
 
 def _unchanged(made: Any) -> Any:
     return made
+
+
+def _leave_signals(worker: int) -> None:
+    """Let a worker ignore what asks its whole group to stop: the process that started it ends it."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=2)

@@ -103,14 +103,15 @@ def _is_there(target: Path) -> bool:
     """
     if not target.exists():
         return False
-    record: dict[str, Any] = {}
+    record: Any = None
     with suppress(OSError, ValueError):
         record = json.loads((target / RECORD).read_text())
-    if not record:
+    sizes = record.get("files") if isinstance(record, dict) else None
+    if not isinstance(sizes, dict):
         raise OutputError(
             f"{str(target)!r} is there already, and not from `fastsr data get`; remove it or choose another folder (-o)"
         )
-    for name, size in record["files"].items():
+    for name, size in sizes.items():
         path = target / name
         if not path.is_file() or path.stat().st_size != size:
             raise OutputError(f"{str(target)!r} is no longer whole: {name!r} is missing or changed; remove the folder")

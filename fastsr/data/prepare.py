@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import FastsrError, InputError
 from ..files import atomic_write, find_images, prepare_folder
+from ..locks import sole_use
 from ..progress import progress_bar
 from .lmdb import package
 from .pictures import PictureFile
@@ -21,6 +22,7 @@ from .recipe import Made, Recipe
 from .stores import Databases, Folders, Store, place
 
 SETTINGS = "settings.json"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def prepare(
 
     Pictures are cropped at the right and the bottom to a multiple of all factors, and become 8 bits, RGB or grey,
     without alpha. LR is MATLAB's bicubic of HR, SR is that of LR enlarged again. A second call makes only what is
-    missing. Whatever stops one, no picture is half written.
+    missing. Whatever stops one, no picture is half written. Of two at once in one folder, the second one waits.
 
     Args:
         inputs: files, folders and patterns, as `fastsr.files.find_images` takes them.
@@ -82,12 +84,20 @@ def prepare(
     pictures = find_images(inputs)
     _check_names(pictures)
     _check_places(pictures, root, recipe, lmdb)
-    _settle(root, recipe, lmdb)
+    prepare_folder(root)
+    with sole_use(root / LOCK):
+        _settle(root, recipe, lmdb)
+        _clear([place(root, part, lmdb=lmdb) for part in recipe.parts])
+        return _fill(root, pictures, recipe, lmdb, workers or os.cpu_count() or 1, progress)
+
+
+def _fill(root: Path, pictures: Sequence[Path], recipe: Recipe, lmdb: bool, workers: int, progress: bool) -> Prepared:
+    """Make what is missing."""
     failures: dict[Path, FastsrError] = {}
     with closing(Databases(root, recipe.parts) if lmdb else Folders(root, recipe.parts)) as store:
         missing = [picture for picture in pictures if not _is_there(picture, recipe, store)]
         bar = progress_bar("prepare", "picture", shown=progress)
-        with bar, closing(in_processes(partial(_make, recipe), missing, workers or os.cpu_count() or 1)) as results:
+        with bar, closing(in_processes(partial(_make, recipe), missing, workers)) as results:
             bar.reset(len(missing))
             for picture, made in results:
                 if isinstance(made, FastsrError):
@@ -132,9 +142,16 @@ def _settle(root: Path, recipe: Recipe, lmdb: bool) -> None:
             f"output={str(root)!r} has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by "
             "fastsr prepare; name another folder with -o"
         )
-    prepare_folder(root)
     with atomic_write(path) as file:
         file.write(json.dumps(wanted, indent=2).encode() + b"\n")
+
+
+def _clear(folders: Sequence[Path]) -> None:
+    """Remove what a killed call was writing."""
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:

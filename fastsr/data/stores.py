@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -42,14 +43,17 @@ class Folders:
             prepare_folder(place(root, part, lmdb=False))
 
     def has(self, part: str, name: str) -> bool:
-        """Whether the file is there."""
-        return self._path(part, name).exists()
+        """Whether the file is there, and not empty, as a machine that stops may leave it."""
+        path = self._path(part, name)
+        return path.exists() and path.stat().st_size > 0
 
     def put(self, made: Sequence[Made]) -> None:
         """Write the files."""
         for one in made:
             with atomic_write(self._path(one.part, one.name)) as file:
                 file.write(one.png)
+                file.flush()
+                os.fsync(file.fileno())  # or its name may be on the disk before it is
 
     def close(self) -> None:
         """Do nothing: folders have nothing beside their files."""

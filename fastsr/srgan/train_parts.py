@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from ..data.lmdb import Record
+from ..data.pictures import PictureFile, StoredPicture
 from ..data.training import TrainingPicture
 from ..errors import InputError
 from .formats import load
@@ -20,11 +23,11 @@ SRRESNET_STAGE, SRGAN_STAGE = "srresnet", "srgan"
 
 
 def described(pictures: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
-    """Say which pictures there are, by their names, wherever the folders are."""
-    names = "\n".join(picture.hr.label for picture in pictures)
-    for folder in folders:
-        names = names.replace(str(Path(folder).resolve()), "").replace(folder, "")
-    return f"{len(pictures)} with names of digest {hashlib.sha256(names.encode()).hexdigest()[:8]}"
+    """Say which pictures there are, by the names of their HR and LR files, wherever the folders are."""
+    roots = [root for folder in folders for root in (Path(folder).resolve(), Path(folder))]
+    pairs = [[_name(stored, roots) for stored in (one.hr, one.lr) if stored is not None] for one in pictures]
+    kind = "with LR files and" if any(one.lr is not None for one in pictures) else "with"
+    return f"{len(pictures)} {kind} names of digest {hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8]}"
 
 
 def first_generator(settings: TrainSettings) -> SRResNet:
@@ -55,5 +58,17 @@ def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, Gen
         pixels = settings.content == PIXELS
         weights = LossWeights(pixel=float(pixels), content=float(not pixels), adversarial=settings.adversarial)
         features = None if pixels else load_features(settings.content, settings.vgg_weights)
-        losses[SRGAN_STAGE] = GeneratorLoss(weights, features).to(device)
+        # As the pictures are laid out; else each convolution would copy what it gets.
+        loss = GeneratorLoss(weights, features).to(device)
+        losses[SRGAN_STAGE] = loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return losses
+
+
+def _name(stored: StoredPicture, roots: Sequence[Path]) -> str:
+    """The path of a picture below the first root that it is in."""
+    if isinstance(stored, Record):
+        path = stored.folder / stored.name
+    else:
+        assert isinstance(stored, PictureFile)
+        path = stored.path
+    return next(path.relative_to(root) for root in roots if path.is_relative_to(root)).as_posix()

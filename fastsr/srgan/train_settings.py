@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,6 +39,9 @@ class TrainSettings(Settings):
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
         super().check()
+        for name, folders in (("data", self.data), ("val", (self.val,))):
+            if "" in folders:
+                raise InputError(f"{name}='' names no folder; the current one is '.'")
         one_of(self, "factor", SCALES)
         one_of(self, "padding", PADDINGS)
         one_of(self, "content", (PIXELS, *LAYERS))
@@ -47,8 +51,10 @@ class TrainSettings(Settings):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
             raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
-        if not self.rate > 0:
+        if not 0 < self.rate < math.inf:
             raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 1e-4")
+        if self.adversarial == math.inf:
+            raise InputError("adversarial=inf cannot be used; give a number of at least 0, such as 1e-3")
         if not 0 <= self.beta1 < 1:
             raise InputError(f"beta1={self.beta1} cannot be used; give a number from 0 to less than 1, such as 0.9")
         multiple = SHRINKS if self.gan_steps else self.factor
@@ -58,6 +64,15 @@ class TrainSettings(Settings):
         least = self.factor * (max(SRResNetConfig().kernels) // 2 + 1)
         if self.padding == "reflect" and self.crop < least:
             raise InputError(f"crop={self.crop} cannot be used; padding='reflect' needs at least {least}")
+
+    def check_part(self, crops: int) -> None:
+        """Raise `InputError` where a process cannot work on so few crops at once: batch norms need several values."""
+        smallest = self.crop // (SHRINKS if self.gan_steps else self.factor)
+        if crops * smallest**2 == 1:
+            raise InputError(
+                f"crop={self.crop} cannot be used with batch={self.batch}, of which a process works on one crop at a "
+                f"time; give crop={2 * self.crop}, or a larger batch"
+            )
 
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""

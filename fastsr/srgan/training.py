@@ -14,7 +14,7 @@ from torch.optim import Adam, Optimizer
 from ..data.crops import Crops, batches, make_lr
 from ..data.protocols import eight_bits
 from ..data.training import find_training_pictures
-from ..training.ema import averaged
+from ..training.ema import Average
 from ..training.loop import Outcome, run
 from ..training.method import Training
 from ..training.run_folder import RunFolder
@@ -51,9 +51,9 @@ def train(settings: TrainSettings, output: str | Path, *, progress: bool = True)
     """
     settings.check()
     accelerator = start(settings, Path(output))
-    outcome = run(
-        SRGANTraining(settings, accelerator), settings, RunFolder(Path(output)), accelerator, progress=progress
-    )
+    folder = RunFolder(Path(output))
+    folder.check(settings, folder.state())  # before pictures are decoded and VGG is loaded
+    outcome = run(SRGANTraining(settings, accelerator), settings, folder, accelerator, progress=progress)
     accelerator.end_training()
     return outcome
 
@@ -66,15 +66,19 @@ class SRGANTraining(Training[Crop]):
 
     def __init__(self, settings: TrainSettings, accelerator: Accelerator):
         self._settings, self._accelerator = settings, accelerator
+        settings.check_part(self._part)
         self.steps = settings.mse_steps + settings.gan_steps
         pictures = find_training_pictures(settings.data, settings.factor)
         self._pictures = described(pictures, settings.data)
         self._crops = Crops(pictures, settings.crop, settings.factor, settings.seed)
-        self._validation = None if settings.val is None else Validation(settings.val, settings.factor)
+        self._validation = None
+        if settings.val is not None and accelerator.is_main_process:
+            self._validation = Validation(settings.val, settings.factor)
+            self.benchmark = self._validation.name
         self._losses = stage_losses(settings, accelerator.device)
 
         self._generator = first_generator(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._average = averaged(self._generator.to(accelerator.device), settings.ema) if settings.ema else None
+        self._average = Average(self._generator.to(accelerator.device), settings.ema) if settings.ema else None
         adam = Adam(self._generator.parameters(), betas=(settings.beta1, 0.999))
         self._parallel, self._optimizer = share(accelerator, self._generator, adam)
         self._adversary: Adversary | None = None
@@ -97,11 +101,11 @@ class SRGANTraining(Training[Crop]):
         settings, accelerator = self._settings, self._accelerator
         return batches(
             self._crops,
-            settings.batch // (accelerator.num_processes * settings.accumulate),
+            self._part,
             first=sample,
             rank=accelerator.process_index,
             ranks=accelerator.num_processes,
-            workers=settings.workers,
+            workers=settings.readers,
             pin=accelerator.device.type == "cuda",
         )
 
@@ -151,6 +155,11 @@ class SRGANTraining(Training[Crop]):
         """Write the averaged generator."""
         save(self._checkpoint(), path)
 
+    @property
+    def _part(self) -> int:
+        """Crops in a part of a batch."""
+        return self._settings.batch // (self._accelerator.num_processes * self._settings.accumulate)
+
     def _update(self, pairs: Sequence[tuple[Tensor, Tensor]], made: Sequence[Tensor | None]) -> dict[str, Tensor]:
         """Update the generator from pairs of LR and HR and, where they were made before, results; return the losses."""
         loss = self._losses[SRRESNET_STAGE if self._adversary is None else SRGAN_STAGE]
@@ -167,7 +176,7 @@ class SRGANTraining(Training[Crop]):
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._average is not None:
-            self._average.update_parameters(self._generator)
+            self._average.update()
         return totals
 
     def _placed(self, part: Crop) -> tuple[Tensor, Tensor]:

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+
+import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
-def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """Return a copy of `network` whose ``update_parameters(network)`` moves it towards the network by 1 - `decay`.
+class Average(nn.Module):
+    """A copy of a network, ``module``, that each `update` moves towards the network by 1 - `decay`.
 
-    It moves by more in the first steps, 9 / (10 + n) in the n-th, or the start would weigh on it for long. Statistics
-    of batch norms are averaged as well. To be called before a network is shared among processes.
+    It moves by more in the first updates, 9 / (10 + n) in the n-th, or the start would weigh on it for long; the first
+    one copies. Statistics of batch norms are averaged as well. An update waits for nothing on the device.
+
+    Args:
+        network: on the device where it is trained, and not yet shared among processes.
+        decay: from 0 to less than 1.
     """
 
-    def move(averages: Tensors, values: Tensors, _: Tensor | int) -> None:
-        count = int(model.n_averaged)  # the argument is a copy on the device, which would have to be waited for
-        if averages[0].is_floating_point():
-            get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(averages, values, count)
-        else:
-            for average, value in zip(averages, values, strict=True):
-                average.copy_(value)
+    n_averaged: Tensor
 
-    model = AveragedModel(network, multi_avg_fn=move, use_buffers=True).requires_grad_(False)
-    return model
+    def __init__(self, network: nn.Module, decay: float):
+        super().__init__()
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        self.register_buffer("n_averaged", torch.tensor(0, device="cpu"))  # where reading it makes nobody wait
+        self._decay = decay
+        self._averages, self._values = (_tensors(each, floating=True) for each in (self.module, network))
+        self._copies, self._counts = (_tensors(each, floating=False) for each in (self.module, network))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Count the network as it is now."""
+        count = int(self.n_averaged)
+        if count:
+            torch._foreach_lerp_(self._averages, self._values, 1 - min(self._decay, (1 + count) / (10 + count)))
+        else:
+            torch._foreach_copy_(self._averages, self._values)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._counts)
+        self.n_averaged += 1
+
+
+def _tensors(network: nn.Module, *, floating: bool) -> list[Tensor]:
+    everything = itertools.chain(network.parameters(), network.buffers())
+    return [tensor for tensor in everything if tensor.is_floating_point() == floating]

@@ -19,9 +19,11 @@ class Training(ABC, Generic[Batch]):
 
     Attributes:
         steps: how many there are.
+        benchmark: what `validate` is on, in the one process that calls it; scores of another one are not compared.
     """
 
     steps: int
+    benchmark: str = ""
 
     @abstractmethod
     def facts(self) -> Mapping[str, str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ import torch
 
 from ..errors import InputError, OutputError
 from ..files import atomic_write, prepare_folder
+from ..locks import sole_use_or_error
 from .config import read_settings, write_settings
 from .settings import Settings, changes
 
 State = dict[str, Any]
+
+SCORE = "val_"
+"""What names of scores begin with in the log."""
 
 
 class RunFolder:
@@ -33,6 +38,18 @@ class RunFolder:
         self._config = path / "config.yaml"
         self._losses = path / "losses.jsonl"
         self._last = path / "checkpoints" / "last.pt"
+
+    @contextmanager
+    def sole_use(self) -> Iterator[None]:
+        """Keep other processes out of the folder, which is made where it is missing.
+
+        Raises:
+            OutputError: another process is in this block with the folder, or nothing can be written in it.
+        """
+        prepare_folder(self.path)
+        refusal = f"output={str(self.path)!r} is being trained in by another process; name another folder with -o"
+        with sole_use_or_error(self.path / ".lock", refusal):
+            yield
 
     def state(self) -> State | None:
         """Return the last checkpoint, on the CPU, if there is one.
@@ -47,10 +64,16 @@ class RunFolder:
         except Exception as error:  # whatever a damaged file makes of the reader
             raise InputError(f"{str(self._last)!r} cannot be read as a checkpoint: {error}") from error
 
-    def check(self, settings: Settings, done: int) -> None:
-        """Raise `InputError` where a run of `done` steps cannot go on with these settings."""
-        if not done:
+    def check(self, settings: Settings, state: State | None) -> None:
+        """Raise `InputError` where a run whose last checkpoint is `state` cannot go on with these settings."""
+        if state is None:
             return
+        done = state["step"]
+        if not self._config.exists():
+            raise InputError(
+                f"output={str(self.path)!r} holds a run of {done} steps without config.yaml, its settings; "
+                "put that back, or name another folder with -o"
+            )
         before = read_settings(type(settings), self._config, {})
         different = changes(before, settings, done)
         if different:
@@ -62,10 +85,15 @@ class RunFolder:
                 "Name another folder with -o"
             )
 
-    def open(self, settings: Settings, done: int) -> None:
-        """Begin, or go on after `done` steps: what came after them is taken from the log.
+    def open(self, settings: Settings, done: int, *, scored: bool = True) -> None:
+        """Begin, or go on after `done` steps: what came after them is taken from the log, and lines that are damaged.
 
         What a killed process was about to write goes: half a checkpoint is large.
+
+        Args:
+            settings: of the run.
+            done: how many steps were made.
+            scored: whether the scores of the last of them, whose names begin with `SCORE`, stay in the log.
 
         Raises:
             OutputError: nothing can be written in the folder.
@@ -76,7 +104,7 @@ class RunFolder:
                 leftover.unlink(missing_ok=True)
         write_settings(settings, self._config)
         with atomic_write(self._losses) as file:
-            file.writelines(line for line in self._lines() if json.loads(line)["step"] <= done)
+            file.writelines(line for line in self._lines() if _belongs(line, done, scored))
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append a line to the log of losses; one of `values` is the step. JSON has no number for infinity."""
@@ -108,3 +136,15 @@ class RunFolder:
             return []
         with open(self._losses, "rb") as file:
             return [line for line in file if line.endswith(b"\n")]
+
+
+def _belongs(line: bytes, done: int, scored: bool) -> bool:
+    """Whether a line of the log is of the first `done` steps, and in case of their last of its scores only if asked."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(values, dict) or not isinstance(values.get("step"), int):
+        return False
+    score = any(name.startswith(SCORE) for name in values)
+    return values["step"] < done or (values["step"] == done and (scored or not score))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -11,6 +12,7 @@ from ..errors import InputError
 PRECISIONS = ("float32", "bfloat16", "float16")
 LOGGERS = ("tensorboard", "wandb")
 DEVICES = ("cpu", "cuda")
+MOST_READERS = 4
 
 
 def setting(default: Any, text: str, *, free: bool = False) -> Any:
@@ -36,12 +38,18 @@ class Settings:
     ema: float = setting(0.999, "How much of an average of the weights a step keeps; 0 for no average.")
     seed: int = setting(0, "Of all that is random.")
     device: str | None = setting(None, "cpu or cuda.  [default: cuda when present]", free=True)
-    workers: int = setting(4, "Processes that read pictures, for each process that trains.", free=True)
+    workers: int | None = setting(
+        None,
+        f"Processes that read pictures, for each that trains.  [default: its processors, at most {MOST_READERS}]",
+        free=True,
+    )
     log_every: int = setting(100, "Steps between lines of losses, each the mean over them.", free=True)
     save_every: int = setting(1000, "Steps between checkpoints.", free=True)
     validate_every: int = setting(5000, "Steps between validations.", free=True)
     sample_every: int = setting(5000, "Steps between sheets of sample pictures.", free=True)
-    log: str | None = setting(None, "Where losses go beside the run folder: tensorboard or wandb.", free=True)
+    logger: str | None = setting(
+        None, "Where losses go beside the run folder: tensorboard or wandb.  [default: nowhere else]", free=True
+    )
 
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
@@ -49,15 +57,24 @@ class Settings:
             raise InputError("data: no folder; give at least one of training pictures")
         for name in ("batch", "accumulate", "log_every", "save_every", "validate_every", "sample_every"):
             at_least(self, name, 1)
-        for name in ("workers", "seed"):
-            at_least(self, name, 0)
+        at_least(self, "seed", 0)
+        if self.workers is not None:
+            at_least(self, "workers", 0)
         if not 0 <= self.ema < 1:
             raise InputError(f"ema={self.ema} cannot be used; give a number from 0 to less than 1, such as 0.999")
         one_of(self, "precision", PRECISIONS)
         if self.device is not None:
             one_of(self, "device", DEVICES)
-        if self.log is not None:
-            one_of(self, "log", LOGGERS)
+        if self.logger is not None:
+            one_of(self, "logger", LOGGERS)
+
+    @property
+    def readers(self) -> int:
+        """Processes that read pictures: `workers`, or this process's share of the processors."""
+        if self.workers is not None:
+            return self.workers
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(min(processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), MOST_READERS), 1)
 
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin
 
 from ..allocation import freed_memory_kept
 from ..device import resolve_device
@@ -28,16 +30,18 @@ def start(settings: Settings, output: Path) -> Accelerator:
         InputError: the batch cannot be shared evenly, float16 is asked for on a CPU, or a logger is not installed.
         DeviceError: the device is not there.
     """
-    if settings.log is not None and find_spec(settings.log) is None:
-        raise InputError(f"log={settings.log!r} needs its package: pip install {settings.log}")
+    if settings.logger is not None and find_spec(settings.logger) is None:
+        raise InputError(f"logger={settings.logger!r} needs its package: pip install {settings.logger}")
     device = resolve_device(settings.device)
     if device.type == "cpu" and settings.precision == "float16":
         raise InputError("precision='float16' needs a GPU; use float32 or bfloat16")
+    AcceleratorState._reset_state(reset_partial_state=True)  # of an earlier training, with other settings
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=MIXED[settings.precision],
-        log_with=settings.log,
+        log_with=settings.logger,
         project_dir=output,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # else a launcher's would count
         # A discriminator is run twice before its gradients are there: its statistics must not be written in between.
         kwargs_handlers=[
             DistributedDataParallelKwargs(broadcast_buffers=False),

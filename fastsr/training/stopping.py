@@ -24,6 +24,7 @@ class Stop:
 def stop_on_signals() -> Iterator[Stop]:
     """Note a first signal instead of dying of it; a second one of its kind does what it always does.
 
+    Processes forked meanwhile, which a signal to the group reaches too, ignore signals: who forked them ends them.
     Outside the main thread, which alone gets signals, nothing is changed.
     """
     stop, owner = Stop(), os.getpid()
@@ -33,9 +34,6 @@ def stop_on_signals() -> Iterator[Stop]:
         if os.getpid() == owner:
             stop.requested = True
             signal.signal(number, before[signal.Signals(number)])
-        elif number != signal.SIGINT:  # Ctrl-C reaches processes forked to read pictures too: who forked them ends them
-            signal.signal(number, before[signal.Signals(number)])
-            os.kill(os.getpid(), number)
 
     if threading.current_thread() is threading.main_thread():
         before = {each: signal.signal(each, note) for each in SIGNALS}

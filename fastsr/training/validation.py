@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import cast
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ..compare import PAPER, side_by_side
-from ..data.benchmarks import find_benchmark
-from ..data.protocols import eight_bits, find_protocol
+from ..data.benchmarks import Sample, find_benchmark
+from ..data.protocols import Case, eight_bits, find_protocol
+from ..errors import FastsrError, InputError
 from ..images import read
+from ..metrics import WINDOW, psnr, ssim
 
 SHOWN = 4
 """Pictures of a sheet."""
@@ -25,7 +29,10 @@ Upscale = Callable[[Tensor], Tensor]
 
 
 class Validation:
-    """A benchmark by the protocol rgb8.
+    """A benchmark by the protocol rgb8, whose pictures are kept in memory as 8-bit ones.
+
+    Attributes:
+        name: of the benchmark, with a digest of its pictures; only scores of the same name can be compared.
 
     Args:
         folder: see `fastsr.data.benchmarks.find_benchmark`.
@@ -33,24 +40,47 @@ class Validation:
 
     Raises:
         InputError, MissingFileError: as `find_benchmark`.
+        InputError: a picture cannot be read, is too small for SSIM, or has an LR file of another size.
     """
 
     def __init__(self, folder: str | Path, factor: int):
-        self._samples, self._factor = find_benchmark(folder, factor).samples, factor
-        self._protocol = find_protocol("rgb8")
+        self._factor, self._protocol = factor, find_protocol("rgb8")
+        benchmark = find_benchmark(folder, factor)
+        self._cases = [self._prepared(sample, folder) for sample in benchmark.samples]
+        digest = hashlib.blake2b(digest_size=8)
+        for case in self._cases:
+            for picture in (case.lr, case.hr):
+                digest.update(str(tuple(picture.shape)).encode())
+                digest.update(picture.contiguous().numpy().data)
+        self.name = f"{benchmark.name} of digest {digest.hexdigest()}"
 
     def scores(self, upscale: Upscale) -> dict[str, float]:
         """Return the means over the pictures of PSNR, in dB, and of SSIM, both on Y."""
+        shave, rounding = self._protocol.shave_y(self._factor), self._protocol.rounding
         found = []
-        for sample in self._samples:
-            case = self._protocol.prepare(sample, self._factor)
-            found.append(self._protocol.score(_made(upscale, case.lr), case, self._factor))
-        return {"psnr": fmean(scores.psnr_y for scores in found), "ssim": fmean(scores.ssim for scores in found)}
+        for case in self._cases:
+            made = _made(upscale, case.lr)
+            found.append([compare(made, case.hr, shave=shave, protocol=rounding) for compare in (psnr, ssim)])
+        means = (fmean(cast("list[float]", values)) for values in zip(*found, strict=True))
+        return dict(zip(("psnr", "ssim"), means, strict=True))
 
     def shown(self) -> list[tuple[Tensor, Tensor]]:
         """Return the middle of the first few pictures for `sheet`."""
-        cases = (self._protocol.prepare(sample, self._factor) for sample in self._samples[:SHOWN])
-        return [_middle(case.lr, case.hr, self._factor) for case in cases]
+        return [_middle(case.lr, case.hr, self._factor) for case in self._cases[:SHOWN]]
+
+    def _prepared(self, sample: Sample, folder: str | Path) -> Case:
+        what = f"val={str(folder)!r} has the picture {sample.name!r}, which cannot be used"
+        try:
+            case = self._protocol.prepare(sample, self._factor)
+        except FastsrError as error:
+            raise InputError(f"{what}: {error}") from error
+        height, width = case.hr.shape[-2:]
+        least = WINDOW + 2 * self._protocol.shave_y(self._factor)
+        if min(height, width) < least:
+            raise InputError(
+                f"{what}: at factor={self._factor} it has {width}x{height} pixels, and SSIM needs {least} on each side"
+            )
+        return case
 
 
 def sheet(upscale: Upscale, pictures: Sequence[tuple[Tensor, Tensor]]) -> Image.Image:

@@ -1,10 +1,13 @@
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fastsr import methods
@@ -103,6 +106,39 @@ def web() -> Iterator[Web]:
         running.released.set()
         running.server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, save_noise: Callable[..., Path]) -> Path:
+    """A folder of a few small training pictures."""
+    for index in range(4):
+        save_noise(tmp_path / "pictures" / f"{index}.png", 40 + index, 50)
+    return tmp_path / "pictures"
+
+
+class Runs:
+    """What folders of training hold."""
+
+    def lines(self, folder: Path) -> list[dict[str, Any]]:
+        """Return the log."""
+        return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+    def state(self, folder: Path) -> dict[str, Any]:
+        """Return the last checkpoint."""
+        return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+
+    def assert_same(self, one: Path, other: Path) -> None:
+        """Compare two runs: every line of the log and every tensor of the last checkpoint, to the last bit."""
+        assert (one / "losses.jsonl").read_bytes() == (other / "losses.jsonl").read_bytes()
+        kept = ("step", "modules", "optimizers", "best", "looked")
+        states = [{name: self.state(folder)[name] for name in kept} for folder in (one, other)]
+        torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+@pytest.fixture
+def runs() -> Runs:
+    """What folders of training hold."""
+    return Runs()
 
 
 @pytest.fixture

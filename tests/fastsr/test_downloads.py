@@ -1,9 +1,11 @@
 import errno
 import hashlib
+import os
 import subprocess
 import sys
 import threading
 import time
+from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
@@ -167,6 +169,34 @@ def test_a_server_that_falls_silent(get, web, monkeypatch):
     with pytest.raises(MissingFileError, match=r"cannot be downloaded: .*timed out; try again: it goes on after"):
         get()
     assert get() == BODY
+
+
+@pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH])
+def test_a_network_that_goes_away(code, get, web, monkeypatch):
+    real, chunks = HTTPResponse.read1, []
+
+    def read1(response, size):
+        if chunks:
+            raise OSError(code, os.strerror(code))
+        chunks.append(real(response, 1000))
+        return chunks[0]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HTTPResponse, "read1", read1)
+        message = f"cannot be downloaded: .*{os.strerror(code)}; try again: it goes on after the 1000 bytes"
+        with pytest.raises(MissingFileError, match=message):
+            get()
+    assert get() == BODY
+    assert web.asked[-1] == ("/a.zip", "bytes=999-")
+
+
+def test_a_network_that_is_not_there(get, monkeypatch):
+    def answer(*arguments):
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(HTTPConnection, "getresponse", answer)
+    with pytest.raises(MissingFileError, match=r"cannot be downloaded: .*No route to host; try again$"):
+        get()
 
 
 def test_a_full_disk(get, monkeypatch):

@@ -67,7 +67,7 @@ def test_help_shows_texts_and_defaults():
         "How many.\n",
         "How fast.  [default: 0.5]",
         "[default: keep-size]",
-        "Where from.\n",
+        "Where from.  [required]\n",
     ):
         assert text in result.output
 

@@ -34,6 +34,12 @@ def test_factor_4_is_the_default(folder, tmp_path):
     assert run(folder, "-o", out) == (0, f"{out}: 1 prepared, 1 there already\n", "")
 
 
+def test_the_help_shows_the_default():
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "[default: 4; x>=2]" in " ".join(out.split())
+
+
 def test_every_option_is_passed_on(folder, tmp_path):
     pytest.importorskip("lmdb")
     out = tmp_path / "out"

@@ -1,6 +1,5 @@
 """fastsr train, as a user types it; and what becomes of it when it is killed, or shared by processes."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -8,23 +7,21 @@ import re
 import signal
 import socket
 import time
+from dataclasses import fields
 
 import pytest
 import torch
 import yaml
+from accelerate.commands.launch import launch_command_parser
 from click.testing import CliRunner
+from torch.distributed.run import get_args_parser
 
 from fastsr.cli import main
+from fastsr.srgan.train_settings import TrainSettings
 from fastsr.training import packages
+from fastsr.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
-
-
-@pytest.fixture
-def pictures(tmp_path, save_noise):
-    for index in range(4):
-        save_noise(tmp_path / "pictures" / f"{index}.png", 40 + index, 50)
-    return tmp_path / "pictures"
 
 
 @pytest.fixture
@@ -40,24 +37,10 @@ def run(*arguments):
     return result.exit_code, result.stdout, result.stderr
 
 
-def lines(folder):
-    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-
-
-def state(folder):
-    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
-
-
-def assert_same(one, other):
-    assert (one / "losses.jsonl").read_bytes() == (other / "losses.jsonl").read_bytes()
-    states = [{name: state(folder)[name] for name in ("step", "modules", "optimizers")} for folder in (one, other)]
-    torch.testing.assert_close(*states, rtol=0, atol=0)
-
-
-def test_a_run_ends_with_its_folder(options, tmp_path):
+def test_a_run_ends_with_its_folder(options, tmp_path, runs):
     status, out, err = run(*options, "-o", tmp_path / "run")
     assert (status, out, err) == (0, f"{tmp_path / 'run'}: 6 steps done\n", "")
-    assert [line["step"] for line in lines(tmp_path / "run")] == list(range(1, 7))
+    assert [line["step"] for line in runs.lines(tmp_path / "run")] == list(range(1, 7))
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "checkpoints",
         "config.yaml",
@@ -72,13 +55,20 @@ def test_the_folder_is_named_by_the_method(options, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "srgan" / "losses.jsonl").exists()
 
 
+def test_options_are_not_taken_for_those_of_launchers():
+    names = [each.name.replace("_", "-") for each in fields(TrainSettings)] + ["output", "config"]
+    words = ["train", "srgan", *(word for name in names for word in (f"--{name}", "value"))]
+    for parser in (get_args_parser(), launch_command_parser()):
+        assert parser.parse_args(["-m", "fastsr", *words]).training_script_args == words
+
+
 def test_validations_are_printed(options, pictures, tmp_path):
     status, out, _ = run(*options, "--val", pictures, "--validate-every", 4, "-o", tmp_path / "run")
     assert status == 0
     assert re.fullmatch(r"step 4: psnr [\d.]+, ssim [\d.-]+\nstep 6: psnr [\d.]+, ssim [\d.-]+\n.*6 steps done\n", out)
 
 
-def test_a_file_has_settings_and_the_command_line_wins(options, pictures, tmp_path):
+def test_a_file_has_settings_and_the_command_line_wins(options, pictures, tmp_path, runs):
     values = {"data": str(pictures), "mse_steps": 3, "seed": 5, "batch": 2}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
     status, _, _ = run(*options[2:], "--config", tmp_path / "mine.yaml", "-o", tmp_path / "run")
@@ -87,7 +77,7 @@ def test_a_file_has_settings_and_the_command_line_wins(options, pictures, tmp_pa
     assert (found["data"], found["mse_steps"], found["seed"], found["batch"]) == ([str(pictures)], 6, 5, 4)
     again = run("--config", tmp_path / "run" / "config.yaml", "-o", tmp_path / "again")
     assert again[0] == 0
-    assert_same(tmp_path / "run", tmp_path / "again")
+    runs.assert_same(tmp_path / "run", tmp_path / "again")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +106,9 @@ def test_training_needs_a_folder(options):
     assert (status, err) == (2, "Error: data: no folder; give at least one of training pictures\n")
 
 
-def test_other_settings_in_the_same_folder_are_refused(options, tmp_path):
+def test_other_settings_in_the_same_folder_are_refused_before_the_work(options, pictures, tmp_path):
     run(*options, "-o", tmp_path / "run")
+    (pictures / "broken.png").write_text("no picture")  # is not looked at
     status, _, err = run(*options, "--rate", "0.1", "--log-every", "3", "-o", tmp_path / "run")
     assert status == 2
     assert "holds a run of 6 steps with other settings: rate was 0.0001 and is 0.1. Name another folder" in err
@@ -138,7 +129,7 @@ def test_unknown_methods_are_refused():
 
 @pytest.fixture(scope="module")
 def command():
-    """A function that starts a command in a process of its own, with one thread, and with an environment.
+    """A function that starts a command in a process and a group of its own, with one thread, and with an environment.
 
     The processes are forked from one that has all imported, and has one thread.
     """
@@ -149,7 +140,7 @@ def command():
         words = [str(argument) for argument in arguments]
         environment = {"OMP_NUM_THREADS": "1", **{name: str(value) for name, value in environment.items()}}
         code = (
-            f"import os, sys\nos.environ.update({environment!r})\nsys.stderr = open({str(error)!r}, 'w')\n"
+            f"import os, sys\nos.setsid()\nos.environ.update({environment!r})\nsys.stderr = open({str(error)!r}, 'w')\n"
             f"import torch\ntorch.set_num_threads(1)\nfrom fastsr.cli import main\nmain({words!r}, 'fastsr')\n"
         )
         process = context.Process(target=exec, args=(code,))
@@ -195,7 +186,7 @@ def logged(folder):
     return (folder / "losses.jsonl").read_bytes().count(b"\n") if (folder / "losses.jsonl").exists() else 0
 
 
-def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(command, both_stages, tmp_path):
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(command, both_stages, tmp_path, runs):
     whole, killed, chance = tmp_path / "whole", tmp_path / "killed", random.Random()
     finish(command(*both_stages, "-o", whole))
     ends = []
@@ -208,25 +199,36 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(command, b
         ends.append(process.exitcode)
     assert -signal.SIGKILL in ends
     finish(command(*both_stages, "-o", killed))
-    assert_same(whole, killed)
+    runs.assert_same(whole, killed)
     files = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (whole, killed)]
     assert files[0] == files[1]
     for path in (whole / "checkpoints").glob("*.safetensors"):
         assert path.read_bytes() == (killed / "checkpoints" / path.name).read_bytes()
 
 
-def test_ctrl_c_is_no_loss(command, both_stages, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_is_no_loss(number, command, both_stages, tmp_path, runs):
     process = command(*both_stages, "--save-every", "1000", "-o", tmp_path / "run", error=tmp_path / "err")
     wait_for(lambda: logged(tmp_path / "run"), process)
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)  # as a terminal, torchrun and clusters do
     process.join(60)
-    assert process.exitcode == 130
     said = (tmp_path / "err").read_text()
+    assert process.exitcode == 130, said
     step = int(re.search(r"Interrupted after step (\d+); the same command goes on from there", said)[1])
-    assert state(tmp_path / "run")["step"] == step == lines(tmp_path / "run")[-1]["step"]
+    assert runs.state(tmp_path / "run")["step"] == step == runs.lines(tmp_path / "run")[-1]["step"]
 
 
-def test_two_processes_train_as_one_with_two_parts(command, both_stages, tmp_path):
+def test_a_folder_that_is_being_trained_in_is_refused(command, both_stages, tmp_path):
+    with RunFolder(tmp_path / "run").sole_use():
+        process = command(*both_stages, "-o", tmp_path / "run", error=tmp_path / "err")
+        process.join(60)
+    assert process.exitcode == 2
+    assert "run' is being trained in by another process; name another folder" in (tmp_path / "err").read_text()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_two_processes_train_as_one_with_two_parts(command, both_stages, pictures, tmp_path, runs):
+    both_stages += ["--val", pictures, "--validate-every", "8"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -241,12 +243,13 @@ def test_two_processes_train_as_one_with_two_parts(command, both_stages, tmp_pat
     for rank, process in enumerate(together):
         finish(process)
         assert (tmp_path / f"err{rank}").read_text() == ""
-    two, one = lines(tmp_path / "two"), lines(tmp_path / "one")
+    two, one = runs.lines(tmp_path / "two"), runs.lines(tmp_path / "one")
     assert [(line["step"], line["stage"]) for line in two] == [(line["step"], line["stage"]) for line in one]
+    assert [line["step"] for line in two if "val_psnr" in line] == [8, 12, 16, 18]
     for line, expected in zip(two, one, strict=True):
-        for name in line.keys() - {"stage"}:
+        for name in line.keys() - {"stage", "val_psnr", "val_ssim"}:  # on which the statistics have influence
             assert line[name] == pytest.approx(expected[name], rel=1e-5), (line["step"], name)
-    for name, weights in state(tmp_path / "one")["modules"].items():
-        found = state(tmp_path / "two")["modules"][name]
+    for name, weights in runs.state(tmp_path / "one")["modules"].items():
+        found = runs.state(tmp_path / "two")["modules"][name]
         learnt = [key for key in weights if key.endswith(("weight", "bias"))]  # statistics are each process's own
         torch.testing.assert_close({key: found[key] for key in learnt}, {key: weights[key] for key in learnt})

@@ -270,6 +270,14 @@ def test_lr_of_crops_is_that_of_pictures(factor):
     assert not torch.equal(files.float() / 255, imresize(hr.float() / 255, 1 / factor))  # not rounded
 
 
+def test_lr_of_crops_asks_for_no_free_memory(monkeypatch):
+    def asked(*arguments):
+        raise AssertionError("asked for free memory")
+
+    monkeypatch.setattr("fastsr.device.available_memory", asked)
+    assert make_lr(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), 4).shape == (1, 3, 4, 4)
+
+
 def test_the_order_of_an_epoch_is_made_once(folder, monkeypatch):
     crops, made = crops_of(folder, seed=77), []
     real = np.random.default_rng

@@ -194,6 +194,15 @@ def test_a_set_that_lost_a_picture_is_told(tiny, tmp_path):
         get_set(tiny, tmp_path, progress=False, show=print)
 
 
+@pytest.mark.parametrize("record", ['{"name": "Tiny"}', '{"files": 3}', "[1]", "no JSON"])
+def test_a_record_of_somebody_else_is_none(record, tiny, web, tmp_path):
+    (tmp_path / "Tiny").mkdir()
+    (tmp_path / "Tiny" / RECORD).write_text(record)
+    with pytest.raises(OutputError, match="Tiny' is there already, and not from `fastsr data get`; remove it"):
+        get_set(tiny, tmp_path, progress=False, show=print)
+    assert web.asked == []
+
+
 def test_two_calls_at_once_make_one_set(tiny, web, tmp_path):
     news = []
     threads = [

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
@@ -137,6 +137,61 @@ def test_a_second_run_makes_what_is_missing(missing, folder, tmp_path):
     assert sorted(path.stem for path in out.rglob("*.png") if path.stat().st_mtime) == ["b", "b"]
 
 
+def test_an_empty_picture_is_made_again(folder, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out)
+    before = tree(out)
+    (out / "LR_bicubic" / "X4" / "b.png").write_bytes(b"")
+    assert run(folder, out) == Prepared(1, 2, {})
+    assert tree(out) == before
+
+
+def test_pictures_are_on_the_disk_before_they_have_their_names(folder, tmp_path, monkeypatch):
+    sizes, named = [], []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def sync(number):
+        sizes.append(os.fstat(number).st_size)
+        real_sync(number)
+
+    def replace(source, target):
+        if target.suffix == ".png":
+            assert sizes[-1] == source.stat().st_size > 0
+            named.append(target.name)
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    run(folder / "a.png", tmp_path / "out")
+    assert named == ["a.png", "a.png"]
+    assert len(sizes) == 2
+
+
+@pytest.mark.parametrize("lmdb", [False, True])
+def test_what_a_killed_call_was_writing_is_removed(lmdb, folder, tmp_path):
+    if lmdb:
+        pytest.importorskip("lmdb")
+    out = tmp_path / "out"
+    run(folder, out, lmdb=lmdb)
+    for place in ("HR.lmdb", "LR_bicubic_X4.lmdb") if lmdb else ("HR", "LR_bicubic/X4"):
+        (out / place / ".0123abcd.tmp").write_bytes(b"half")
+    assert run(folder, out, lmdb=lmdb) == Prepared(0, 3, {})
+    assert not list(out.rglob(".*"))
+
+
+def test_of_two_at_once_one_waits(folder, tmp_path, monkeypatch):
+    real = module.Recipe.make
+
+    def make(recipe, picture):
+        time.sleep(0.05)
+        return real(recipe, picture)
+
+    monkeypatch.setattr(module.Recipe, "make", make)
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(lambda _: run(folder, tmp_path / "out"), range(2)))
+    assert sorted(one.made for one in done) == [0, 3]
+
+
 def test_a_second_run_adds_to_databases(folder, tmp_path):
     pytest.importorskip("lmdb")
     out = tmp_path / "out"
@@ -214,8 +269,7 @@ def test_a_run_that_was_stopped_goes_on(stop, tmp_path, save_noise):
     assert 0 < result.there <= done
     assert result.made == 60 - result.there
     run(tmp_path / "in", tmp_path / "at_once")
-    left = {name: data for name, data in tree(out).items() if not name.endswith(".tmp")}
-    assert left == tree(tmp_path / "at_once")
+    assert tree(out) == tree(tmp_path / "at_once")
 
 
 def test_processes_make_what_one_makes(folder, tmp_path):

@@ -2,18 +2,20 @@ import json
 import shutil
 from copy import deepcopy
 from dataclasses import replace
-from importlib import import_module
 from itertools import islice
 
 import pytest
 import torch
 
 import fastsr
+from fastsr.data.prepare import prepare
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, MissingFileError, TrainingError
 from fastsr.images import load as load_picture
 from fastsr.images import save as save_picture
-from fastsr.srgan import losses
+from fastsr.srgan import losses, train_parts
 from fastsr.srgan.formats import load, save
+from fastsr.srgan.train_parts import described
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
 from fastsr.srgan.vgg import VGGFeatures
@@ -134,7 +136,7 @@ def test_every_term_reaches_the_generator(accumulate, settings, begun, monkeypat
         torch.manual_seed(1)
         return VGGFeatures(layer, scale=1e3)
 
-    monkeypatch.setattr(import_module("fastsr.srgan.train_parts"), "load_features", random_features)
+    monkeypatch.setattr(train_parts, "load_features", random_features)
     after = []
     for content, adversarial in (("mse", 0.0), ("vgg12", 0.0), ("vgg12", 1e-3)):
         training = begun(
@@ -251,11 +253,20 @@ def test_a_loss_that_is_not_a_number_stops_the_training(settings, tmp_path, monk
         ({"mse_steps": -1}, "mse_steps=-1 cannot be used"),
         ({"mse_steps": 0, "gan_steps": 0}, "leave nothing to train"),
         ({"rate": 0.0}, "rate=0.0 cannot be used"),
+        ({"rate": float("inf")}, "rate=inf cannot be used"),
+        ({"rate": float("nan")}, "rate=nan cannot be used"),
+        ({"adversarial": float("inf")}, "adversarial=inf cannot be used; give a number of at least 0, such as 1e-3"),
+        ({"adversarial": float("nan")}, "adversarial=nan cannot be used"),
         ({"beta1": 1.0}, "beta1=1.0 cannot be used"),
         ({"crop": 24}, "crop=24 cannot be used; the discriminator needs a multiple of 16"),
         ({"crop": 18, "gan_steps": 0}, "crop=18 cannot be used; factor=4 needs a multiple of 4"),
         ({"padding": "reflect"}, "crop=16 cannot be used; padding='reflect' needs at least 20"),
         ({"batch": 5, "accumulate": 2}, "batch=5 cannot be shared by 1 processes"),
+        ({"batch": 1}, "crop=16 cannot be used with batch=1, of which a process works on one crop .* give crop=32"),
+        ({"accumulate": 4}, "crop=16 cannot be used with batch=4, of which a process works on one crop at a time"),
+        ({"crop": 4, "batch": 1, "gan_steps": 0}, "crop=4 cannot be used with batch=1"),
+        ({"data": ("",)}, "data='' names no folder; the current one is '.'"),
+        ({"val": ""}, "val='' names no folder"),
         ({"crop": 48}, "is 50x40 pixels, smaller than the crop of 48x48"),
     ],
 )
@@ -285,6 +296,71 @@ def test_another_set_of_pictures_is_refused(settings, pictures, save_noise, tmp_
     save_noise(pictures / "more.png", 40, 40)
     with pytest.raises(InputError, match=r"set of training pictures was 4 with .* and it is 5 with"):
         train(replace(settings, mse_steps=3, gan_steps=0), tmp_path / "run", progress=False)
+
+
+def pair(folder):
+    """A folder of HR and one of LR pictures, and nothing else."""
+    for kind, side in (("HR", 32), ("LR", 8)):
+        (folder / kind).mkdir(parents=True)
+        for index in range(2):
+            save_picture(torch.zeros(3, side, side), folder / kind / f"{index}.png")
+    return folder
+
+
+def test_lr_files_that_come_are_refused(settings, tmp_path):
+    (pair(tmp_path / "pair") / "LR").rename(tmp_path / "LR")
+    settings = replace(settings, data=(str(tmp_path / "pair"),), mse_steps=1, gan_steps=0)
+    train(settings, tmp_path / "run", progress=False)
+    (tmp_path / "LR").rename(tmp_path / "pair" / "LR")
+    with pytest.raises(InputError, match=r"pictures was 2 with names of .* and it is 2 with LR files and names of"):
+        train(replace(settings, mse_steps=2), tmp_path / "run", progress=False)
+
+
+def test_lr_files_have_names_too(tmp_path):
+    pair(tmp_path)
+    before = facts_of(tmp_path)
+    for path in (tmp_path / "LR").iterdir():
+        path.rename(path.with_name(f"{path.stem}x4.png"))
+    assert facts_of(tmp_path) != before
+
+
+def facts_of(folder):
+    return described(find_training_pictures([folder], 4), [str(folder)])
+
+
+@pytest.mark.parametrize("folder", [".", "a"])
+def test_a_short_name_of_the_folder_takes_nothing_from_those_of_pictures(folder, save_noise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for name in ("a.b.png", "ab.png", "b.png"):
+        path = save_noise(tmp_path / folder / name, 16, 16)
+        found.append(facts_of(folder))
+        path.unlink()
+    assert len(set(found)) == 3
+
+
+def test_databases_can_be_moved(tmp_path, monkeypatch):
+    pytest.importorskip("lmdb")
+    prepare([pair(tmp_path / "pair") / "HR"], tmp_path / "here", lmdb=True, workers=1, progress=False)
+    monkeypatch.chdir(tmp_path)
+    before = facts_of("here")
+    assert before.startswith("2 with LR files and names of digest ")
+    (tmp_path / "here").rename("there")
+    assert facts_of("there") == facts_of(tmp_path / "there") == before
+
+
+def test_vgg_is_laid_out_as_the_pictures_are(settings, monkeypatch):
+    monkeypatch.setattr(train_parts, "load_features", lambda layer, path: VGGFeatures(layer))
+    loss = train_parts.stage_losses(replace(settings, content="vgg12"), torch.device("cpu"))["srgan"]
+    weights = [p for p in loss.features.parameters() if p.ndim == 4 and p.shape[2] == 3]
+    assert weights
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
+
+def test_a_process_can_train_in_one_precision_after_the_other(settings, tmp_path):
+    settings = replace(settings, mse_steps=1, gan_steps=0)
+    for precision in ("float32", "bfloat16"):
+        assert train(replace(settings, precision=precision), tmp_path / precision, progress=False).finished
 
 
 def test_a_project_can_be_moved(settings, pictures, begun, tmp_path, monkeypatch):

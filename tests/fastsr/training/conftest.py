@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fastsr.training.ema import averaged
+from fastsr.training.ema import Average
 from fastsr.training.loop import Outcome, run
 from fastsr.training.method import Training
 from fastsr.training.run_folder import RunFolder
@@ -30,12 +30,12 @@ class ToySettings(Settings):
 class Toy(Training):
     """Learns to double numbers; of two stages, and with noise. `trouble` is called before each step is made."""
 
-    def __init__(self, settings, accelerator, pictures="3", trouble=lambda toy, done: None, scores=None):
+    def __init__(self, settings, accelerator, pictures="3", trouble=lambda toy, done: None, scores=None, benchmark=""):
         self.settings, self.accelerator, self.pictures, self.trouble = settings, accelerator, pictures, trouble
-        self.scores, self.steps = scores, settings.steps
+        self.scores, self.steps, self.benchmark = scores, settings.steps, benchmark
         torch.manual_seed(settings.seed)
         self.network = nn.Linear(1, 1)
-        self.average = averaged(self.network, settings.ema)
+        self.average = Average(self.network, settings.ema)
         adam = torch.optim.Adam(self.network.parameters())
         self.parallel, self.optimizer = share(accelerator, self.network, adam)
         self.seen, self.prepared, self.factor = [], [], 1.0
@@ -78,7 +78,7 @@ class Toy(Training):
             total += loss.detach()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.average.update_parameters(self.network)
+        self.average.update()
         self.weights_after[self.prepared[-1] + 1] = self.network.weight.item()
         return {"square": total, "noise": noise}
 
@@ -96,12 +96,20 @@ class Toy(Training):
 def toy(tmp_path, fresh_accelerate) -> Callable[..., tuple[Outcome, Toy]]:
     """A function that runs the toy in a folder with some settings, and returns how it ended and the toy."""
 
-    def go(folder: str | Path = "run", *, pictures="3", trouble=lambda toy, done: None, scores=None, **settings: Any):
+    def go(
+        folder: str | Path = "run",
+        *,
+        pictures="3",
+        trouble=lambda toy, done: None,
+        scores=None,
+        benchmark="",
+        **settings: Any,
+    ):
         chosen = replace(
             ToySettings(("somewhere",), batch=4, device="cpu", log_every=1, save_every=3, validate_every=4), **settings
         )
         accelerator = start(chosen, tmp_path / folder)
-        method = Toy(chosen, accelerator, pictures, trouble, scores)
+        method = Toy(chosen, accelerator, pictures, trouble, scores, benchmark)
         return run(method, chosen, RunFolder(tmp_path / folder), accelerator, progress=False), method
 
     return go

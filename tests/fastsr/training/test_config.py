@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -94,7 +95,7 @@ def test_a_file_must_be_there(tmp_path):
         ({"ema": float("nan")}, "ema=nan cannot be used"),
         ({"precision": "no"}, "precision='no' is unknown; use one of float32, bfloat16, float16"),
         ({"device": "cuda:1"}, "device='cuda:1' is unknown; use one of cpu, cuda"),
-        ({"log": "paper"}, "log='paper' is unknown; use one of tensorboard, wandb"),
+        ({"logger": "paper"}, "logger='paper' is unknown; use one of tensorboard, wandb"),
     ],
 )
 def test_settings_are_checked(changed, message):
@@ -110,3 +111,11 @@ def test_a_setting_that_mattered_keeps_a_run_from_going_on():
     assert changes(before, Own(data=("a",), late=12), 10) == []
     assert changes(before, Own(data=("a",), late=12), 11) == ["late"]
     assert changes(before, Own(data=("a",), late=5), 6) == ["late"]
+
+
+@pytest.mark.parametrize(("processors", "ranks", "readers"), [(2, 1, 2), (64, 1, 4), (8, 4, 2), (2, 4, 1)])
+def test_readers_share_the_processors(processors, ranks, readers, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(processors)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+    assert Own().readers == readers
+    assert Own(workers=0).readers == 0

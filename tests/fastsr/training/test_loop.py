@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 
@@ -28,47 +27,30 @@ def signal_at(step, number=signal.SIGINT):
     return trouble
 
 
-def losses(folder):
-    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-
-
-def state(folder):
-    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
-
-
-def assert_same(one, other):
-    """Compare two runs: every line of the log and every tensor of the last checkpoint, to the last bit."""
-    assert (one / "losses.jsonl").read_bytes() == (other / "losses.jsonl").read_bytes()
-    states = [
-        {name: state(folder)[name] for name in ("step", "modules", "optimizers", "best")} for folder in (one, other)
-    ]
-    torch.testing.assert_close(*states, rtol=0, atol=0)
-
-
-def test_a_run_makes_all_steps_with_the_rate_and_the_samples_of_each(toy, tmp_path):
+def test_a_run_makes_all_steps_with_the_rate_and_the_samples_of_each(toy, tmp_path, runs):
     outcome, method = toy()
     assert (outcome.step, outcome.finished) == (12, True)
     assert method.seen == [list(range(4 * step, 4 * step + 4)) for step in range(12)]
     assert method.prepared == list(range(12))
-    lines = [line for line in losses(tmp_path / "run") if "square" in line]
+    lines = [line for line in runs.lines(tmp_path / "run") if "square" in line]
     assert [line["step"] for line in lines] == list(range(1, 13))
     assert [line["stage"] for line in lines] == ["one"] * 8 + ["two"] * 4
     assert lines[4]["rate"] == 0.3 / 5
     assert lines[-1]["square"] < lines[0]["square"] / 2
 
 
-def test_a_line_of_losses_is_the_mean_over_the_steps_since_the_one_before(toy, tmp_path):
+def test_a_line_of_losses_is_the_mean_over_the_steps_since_the_one_before(toy, tmp_path, runs):
     toy("all")
     toy("some", log_every=5)
-    each = [line["square"] for line in losses(tmp_path / "all") if "square" in line]
-    some = {line["step"]: line["square"] for line in losses(tmp_path / "some") if "square" in line}
+    each = [line["square"] for line in runs.lines(tmp_path / "all") if "square" in line]
+    some = {line["step"]: line["square"] for line in runs.lines(tmp_path / "some") if "square" in line}
     assert list(some) == [5, 8, 10, 12]  # a stage ends after 8
     for step, first in ((5, 0), (8, 5), (10, 8), (12, 10)):
         assert some[step] == pytest.approx(sum(each[first:step]) / (step - first), rel=1e-12)
 
 
 @pytest.mark.parametrize("step", [1, 4, 8, 11])
-def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_been(step, toy, tmp_path):
+def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_been(step, toy, tmp_path, runs):
     toy("whole", log_every=2)
     with pytest.raises(CutOffError):
         toy("cut", log_every=2, trouble=cut_at(step))
@@ -76,13 +58,13 @@ def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_been(step, toy, tmp_pa
         file.write(b'{"step": 3, "squ')
     outcome, method = toy("cut", log_every=2)
     assert outcome.finished
-    saved = max(done for done in (0, 3, 6, 8, 9) if done <= step)  # every third step, and the end of a stage
+    saved = max(done for done in (0, 3, 4, 6, 8, 9) if done <= step)  # every third step, and where it validates
     assert method.seen[0][0] == 4 * saved
-    assert_same(tmp_path / "whole", tmp_path / "cut")
+    runs.assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_the_step_finish_and_saves(number, toy, tmp_path):
+def test_a_signal_lets_the_step_finish_and_saves(number, toy, tmp_path, runs):
     before = signal.getsignal(number)
     outcome, _ = toy("cut", trouble=signal_at(4, number))
     assert (outcome.step, outcome.finished) == (5, False)
@@ -90,7 +72,7 @@ def test_a_signal_lets_the_step_finish_and_saves(number, toy, tmp_path):
     outcome, method = toy("cut")
     assert (outcome.finished, len(method.seen)) == (True, 7)
     toy("whole")
-    assert_same(tmp_path / "whole", tmp_path / "cut")
+    runs.assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_run_that_is_done_stays_as_it_is(toy, tmp_path):
@@ -101,11 +83,11 @@ def test_a_run_that_is_done_stays_as_it_is(toy, tmp_path):
     assert (tmp_path / "run" / "losses.jsonl").read_bytes() == before
 
 
-def test_more_steps_can_be_asked_for(toy, tmp_path):
+def test_more_steps_can_be_asked_for(toy, tmp_path, runs):
     toy("short", steps=10)
     toy("short", steps=12)
     toy("long", steps=12)
-    torch.testing.assert_close(state(tmp_path / "short")["modules"], state(tmp_path / "long")["modules"])
+    torch.testing.assert_close(runs.state(tmp_path / "short")["modules"], runs.state(tmp_path / "long")["modules"])
 
 
 def test_parts_of_a_step_give_the_gradient_of_the_whole(toy):
@@ -122,16 +104,19 @@ def break_at(step, value):
     return trouble
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(toy, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(toy, tmp_path, runs):
     with pytest.raises(
-        TrainingError, match="loss 'square' is not finite in step 6; the last good checkpoint is of step 3"
-    ):
+        TrainingError, match="loss 'square' is not finite in step 6; the last good checkpoint is of step 4"
+    ) as caught:
         toy("bad", trouble=break_at(5, float("nan")))
-    assert state(tmp_path / "bad")["step"] == 3
-    assert len([line for line in losses(tmp_path / "bad") if "square" in line]) == 5
+    weights = tmp_path / "bad" / "checkpoints" / "one.safetensors"
+    assert f"another folder with -o, and --init {weights}" in str(caught.value)
+    assert weights.exists()
+    assert runs.state(tmp_path / "bad")["step"] == 4
+    assert len([line for line in runs.lines(tmp_path / "bad") if "square" in line]) == 5
     toy("bad")  # the same command goes on from there
     toy("good")
-    assert_same(tmp_path / "good", tmp_path / "bad")
+    runs.assert_same(tmp_path / "good", tmp_path / "bad")
 
 
 def test_before_the_first_checkpoint_there_is_none(toy, tmp_path):
@@ -140,14 +125,14 @@ def test_before_the_first_checkpoint_there_is_none(toy, tmp_path):
     assert not (tmp_path / "bad" / "checkpoints" / "last.pt").exists()
 
 
-def test_weights_that_are_not_finite_are_not_saved(toy, tmp_path):
+def test_weights_that_are_not_finite_are_not_saved(toy, tmp_path, runs):
     def spoil(method, done):
         if done == 5:
             method.network.weight.grad = torch.full((1, 1), float("nan"))  # the loss of the step is as it should be
 
-    with pytest.raises(TrainingError, match=r"weights of the network are not finite after step 6; .* of step 3"):
+    with pytest.raises(TrainingError, match=r"weights of the network are not finite after step 6; .* of step 4"):
         toy("bad", trouble=spoil)
-    assert state(tmp_path / "bad")["step"] == 3
+    assert runs.state(tmp_path / "bad")["step"] == 4
 
 
 @pytest.mark.parametrize(
@@ -175,9 +160,9 @@ def test_what_they_did_not_depend_on_can_change(toy, tmp_path):
     assert "val: elsewhere" in (tmp_path / "run" / "config.yaml").read_text()
 
 
-def test_the_best_of_each_stage_is_kept(toy, tmp_path):
+def test_the_best_of_each_stage_is_kept(toy, tmp_path, runs):
     _, method = toy(validate_every=2, scores=iter([1.0, 3.0, 2.0, 0.0, -0.5, -1.0]))
-    lines = [line for line in losses(tmp_path / "run") if "val_score" in line]
+    lines = [line for line in runs.lines(tmp_path / "run") if "val_score" in line]
     assert [(line["step"], line["val_score"]) for line in lines] == list(
         zip(range(2, 13, 2), [1.0, 3.0, 2.0, 0.0, -0.5, -1.0], strict=True)
     )
@@ -193,19 +178,42 @@ def test_the_best_score_outlives_the_process(toy, tmp_path):
     assert best not in method.weights_after.values()
 
 
+def test_scores_on_another_benchmark_begin_anew(toy, tmp_path):
+    toy(validate_every=2, benchmark="a", scores=iter([1.0, 30.0]), trouble=signal_at(4))
+    _, method = toy(validate_every=2, benchmark="b", scores=iter([2.0, 1.0, 0.0, 0.0]))
+    best = float((tmp_path / "run" / "checkpoints" / "one_best.safetensors").read_text())
+    assert best == method.weights_after[6]
+
+
+@pytest.mark.parametrize("what", ["validate", "samples"])
+def test_a_validation_that_fails_costs_no_step_and_is_made_up_for(what, toy, tmp_path, runs):
+    def fail():
+        raise CutOffError
+
+    with pytest.raises(CutOffError):
+        toy("cut", validate_every=5, sample_every=5, trouble=lambda method, done: setattr(method, what, fail))
+    assert runs.state(tmp_path / "cut")["step"] == 5
+    _, method = toy("cut", validate_every=5, sample_every=5)
+    assert len(method.seen) == 7
+    toy("whole", validate_every=5, sample_every=5)
+    runs.assert_same(tmp_path / "whole", tmp_path / "cut")
+    sheets = [sorted(path.name for path in (tmp_path / run / "samples").iterdir()) for run in ("whole", "cut")]
+    assert sheets[0] == sheets[1]
+
+
 def test_sheets_are_named_by_their_step(toy, tmp_path):
     toy(sample_every=5)
     names = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
     assert names == [f"step_{step:08}.png" for step in (5, 8, 10, 12)]
 
 
-def test_losses_go_to_tensorboard_too(toy, tmp_path):
-    toy(log="tensorboard", trouble=signal_at(5))
-    toy(log="tensorboard")
+def test_losses_go_to_tensorboard_too(toy, tmp_path, runs):
+    toy(logger="tensorboard", trouble=signal_at(5))
+    toy(logger="tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "run" / "fastsr")).Reload()
-    lines = [line for line in losses(tmp_path / "run") if "square" in line]
+    lines = [line for line in runs.lines(tmp_path / "run") if "square" in line]
     found = [(event.step, event.value) for event in events.Scalars("square")]
     assert found == [(line["step"], pytest.approx(line["square"])) for line in lines]
     assert [event.step for event in events.Scalars("val_score")] == [4, 8, 12]

@@ -56,6 +56,30 @@ def test_the_log_is_cut_back_to_the_steps_done(folder):
     assert [json.loads(line)["step"] for line in text.splitlines()] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("damaged", [b"{]", b"\0\0\0", b"\xff", b"3", b"{}", b'{"step": "2"}'])
+def test_a_damaged_line_of_the_log_is_left_out(damaged, folder):
+    folder.log({"step": 1, "loss": 0.5})
+    with open(folder.path / "losses.jsonl", "ab") as file:
+        file.write(damaged + b"\n")
+    folder.log({"step": 2, "loss": 0.5})
+    folder.open(SETTINGS, 2)
+    text = (folder.path / "losses.jsonl").read_text()
+    assert [json.loads(line)["step"] for line in text.splitlines()] == [1, 2]
+
+
+def test_scores_of_the_last_step_go_where_they_are_made_again(folder):
+    for step in (1, 2):
+        folder.log({"step": step, "loss": 0.5})
+        folder.log({"step": step, "val_psnr": 20.0})
+    folder.open(SETTINGS, 2, scored=False)
+    text = (folder.path / "losses.jsonl").read_text()
+    assert [list(json.loads(line)) for line in text.splitlines()] == [
+        ["step", "loss"],
+        ["step", "val_psnr"],
+        ["step", "loss"],
+    ]
+
+
 def test_an_infinite_score_is_written_as_text(folder):
     folder.log({"step": 1, "val_psnr": float("inf")})
     assert json.loads((folder.path / "losses.jsonl").read_text()) == {"step": 1, "val_psnr": "inf"}
@@ -67,11 +91,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
         RunFolder(tmp_path / "file" / "run").open(SETTINGS, 0)
 
 
-def test_settings_without_a_file_of_them_are_told(folder):
+def test_a_run_without_its_file_of_settings_is_told(folder):
     (folder.path / "config.yaml").unlink()
-    folder.check(SETTINGS, 0)
-    with pytest.raises(FileNotFoundError, match=r"config\.yaml' is not there"):
-        folder.check(SETTINGS, 1)
+    folder.check(SETTINGS, None)
+    with pytest.raises(InputError, match=r"output='.*run' holds a run of 1 steps without config\.yaml.*put that back"):
+        folder.check(SETTINGS, {"step": 1})
 
 
 def test_what_a_killed_process_left_goes(folder):

@@ -17,17 +17,15 @@ def test_a_first_signal_is_noted_and_a_second_one_is_not_held_back():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize(("number", "sent"), [(signal.SIGINT, []), (signal.SIGTERM, [signal.SIGTERM])])
-def test_a_forked_process_ignores_ctrl_c_and_dies_of_sigterm(number, sent, monkeypatch):
-    default, found = signal.getsignal(number), []
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_forked_process_ignores_signals(number, monkeypatch):
     with stop_on_signals() as stop:
         handler = signal.getsignal(number)
         monkeypatch.setattr(os, "getpid", lambda: -1)
-        monkeypatch.setattr(os, "kill", lambda pid, number: found.append((pid, number, signal.getsignal(number))))
         handler(number, None)
         monkeypatch.undo()
         assert not stop.requested
-    assert found == [(-1, each, default) for each in sent]
+        assert signal.getsignal(number) is handler
 
 
 def test_another_thread_changes_nothing():

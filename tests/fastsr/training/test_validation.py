@@ -3,6 +3,7 @@ import torch
 
 from fastsr import metrics
 from fastsr.data.protocols import eight_bits
+from fastsr.errors import InputError
 from fastsr.images import load, read
 from fastsr.resize import resize
 from fastsr.training.validation import LARGEST_SIDE, SHOWN, Validation, sheet
@@ -23,6 +24,42 @@ def test_scores_are_means_by_the_protocol(save_noise, tmp_path):
     found = Validation(tmp_path / "val", 4).scores(bicubic)
     assert found["psnr"] == pytest.approx(sum(psnr for psnr, _ in expected) / 2)
     assert found["ssim"] == pytest.approx(sum(ssim for _, ssim in expected) / 2)
+
+
+def test_pictures_are_read_once(save_noise, tmp_path):
+    path = save_noise(tmp_path / "val" / "a.png", 40, 40)
+    validation = Validation(tmp_path / "val", 4)
+    path.unlink()
+    assert validation.scores(bicubic)["psnr"] > 0
+    assert len(validation.shown()) == 1
+
+
+def test_what_cannot_be_validated_on_is_told_at_once(save_noise, tmp_path):
+    save_noise(tmp_path / "small" / "a.png", 18, 40)
+    with pytest.raises(
+        InputError, match=r"val='.*small' has the picture 'a'.* at factor=4 it has 40x16 pixels, .* 19 on"
+    ):
+        Validation(tmp_path / "small", 4)
+    save_noise(tmp_path / "edge" / "a.png", 20, 20)
+    assert Validation(tmp_path / "edge", 4).scores(bicubic)["ssim"] < 1
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "b.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"val='.*broken' has the picture 'b', which cannot be used: .*b\.png"):
+        Validation(tmp_path / "broken", 4)
+    save_noise(tmp_path / "pairs" / "HR" / "c.png", 40, 40)
+    save_noise(tmp_path / "pairs" / "LR" / "c.png", 10, 11)
+    with pytest.raises(InputError, match=r"val='.*pairs' has the picture 'c', .*LR/c\.png' is 11x10 pixels"):
+        Validation(tmp_path / "pairs", 4)
+
+
+def test_a_benchmark_is_known_by_its_pictures(save_noise, tmp_path):
+    def name(folder, size):
+        save_noise(tmp_path / folder / "Set" / "a.png", size, size)
+        return Validation(tmp_path / folder / "Set", 4).name
+
+    one, copy, other = name("one", 40), name("copy", 40), name("other", 44)
+    assert one == copy != other
+    assert one.startswith("Set of digest ")
 
 
 def test_the_middle_of_the_first_pictures_is_shown(save_noise, tmp_path):
