@@ -185,3 +185,13 @@ def test_the_record_is_written_from_what_was_measured(tmp_path, monkeypatch, cap
     (tmp_path / "dip.md").write_text("no marks")
     with pytest.raises(ValueError, match="has no <!-- set14 x8 fast -->"):
         dip_record.main()
+
+
+def test_black_pixels_are_missing_as_often_as_others():
+    original = np.zeros((40, 100), np.uint8)
+    original[20:] = 7
+    lost = np.random.default_rng(1).random(original.shape) < 0.5
+    found = dip_tasks.missing(np.where(lost, 0, original), original)
+    assert np.array_equal(found[20:], lost[20:])
+    assert 0.45 < found[:20].mean() < 0.55
+    assert np.array_equal(found, dip_tasks.missing(np.where(lost, 0, original), original))
