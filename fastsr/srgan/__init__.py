@@ -43,8 +43,9 @@ def srgan(
         factor: how much larger the result is, above 1; less than the weights' own, and not an integer, by resizing
             their result with MATLAB's bicubic kernel.
         weights: the path or URL (http or https, with "#sha256=..." at will) of a checkpoint by fastsr, leftthomas,
-            Lornatang, sgrvinod, eriklindernoren, BasicSR or ESRGAN; or what `fastsr.srgan.formats.load` made of one. A
-            URL is downloaded once, to FASTSR_CACHE or ~/.cache/fastsr. No code of the file is run.
+            Lornatang, sgrvinod, eriklindernoren, BasicSR or ESRGAN; a name of `fastsr.srgan.named.NAMED`, such as
+            "realesrgan-x4plus"; or what `fastsr.srgan.formats.load` made of one. What is on the web is downloaded once,
+            to FASTSR_CACHE or ~/.cache/fastsr. No code of the file is run.
         ensemble: average the results of the 8 flips and rotations: a little better, and 8 times the work.
         tile: the largest side of a tile in pixels of the picture, at least 16; by default what fits into the free
             memory. A tile for which memory runs out is halved.

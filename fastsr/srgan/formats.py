@@ -15,6 +15,7 @@ from ..checkpoints.sources import locate
 from ..errors import InputError
 from ..files import atomic_write
 from .checkpoint import RANGES, Checkpoint
+from .named import NAMED
 from .network import SRResNet, SRResNetConfig, Upscaler
 from .relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 from .relatives_layouts import RELATIVES_LAYOUTS
@@ -33,7 +34,8 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """Return the generator in a file.
 
     Args:
-        weights: a path or URL, see `fastsr.checkpoints.sources.locate`; or what this function returned before.
+        weights: a path, a URL or a name of `NAMED`, see `fastsr.checkpoints.sources.locate`; or what this function
+            returned before.
 
     Raises:
         InputTypeError, InputError, MissingFileError, OutputError: see `locate` and `fastsr.checkpoints.reading.read`;
@@ -41,7 +43,7 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """
     if isinstance(weights, Checkpoint):
         return weights
-    contents = read(locate(weights))
+    contents = read(locate(weights, {name: entry.url for name, entry in NAMED.items()}))
     checkpoint = recognise(contents, FORMATS).load(contents)
     channels = checkpoint.network.channels
     if channels not in (1, 3):

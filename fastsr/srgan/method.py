@@ -20,7 +20,7 @@ from .formats import load
 class Options:
     """The arguments of `fastsr.srgan` that are its own."""
 
-    weights: str = field(metadata={"help": "Path or URL of a checkpoint."})
+    weights: str = field(metadata={"help": "Path, URL or name of a checkpoint."})
     ensemble: bool = field(default=False, metadata={"help": "Average the results of the 8 flips and rotations."})
     tile: int | None = field(
         default=None,
