@@ -124,11 +124,14 @@ def measure(factor: int, variant: Variant, image: str, data: Path) -> dict[str, 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table: PSNR at the end, and the mean of the seconds."""
-    lines = ["| | | " + " | ".join(f"{image} x{factor}" for factor in FACTORS for image in PICTURES) + " | seconds |"]
-    lines.append("|---" * (3 + len(FACTORS) * len(PICTURES)) + "|")
     found = {(row["ingredient"], row["variant"], row["factor"], row["image"]): row["course"][-1] for row in rows}
-    for ingredient, variant in dict.fromkeys((row["ingredient"], row["variant"]) for row in rows):
-        ends = [found.get((ingredient, variant, factor, image)) for factor in FACTORS for image in PICTURES]
+    columns = sorted({(row["factor"], row["image"]) for row in rows})
+    lines = [f"| | | {' | '.join(f'{image} x{factor}' for factor, image in columns)} | seconds |"]
+    lines.append("|---" * (3 + len(columns)) + "|")
+    ingredients = list(dict.fromkeys(row["ingredient"] for row in rows))
+    variants = dict.fromkeys((row["ingredient"], row["variant"]) for row in rows)
+    for ingredient, variant in sorted(variants, key=lambda names: ingredients.index(names[0])):
+        ends = [found.get((ingredient, variant, *column)) for column in columns]
         cells = ["" if end is None else f"{end['psnr_y']:.2f}" for end in ends]
         seconds = [end["seconds"] for end in ends if end is not None]
         lines.append(f"| {ingredient} | {variant} | {' | '.join(cells)} | {sum(seconds) / len(seconds):.0f} |")
