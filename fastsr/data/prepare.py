@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..errors import FastsrError, InputError
-from ..files import atomic_write, find_images, prepare_folder
+from ..files import find_images, prepare_folder
 from ..locks import sole_use
 from ..progress import progress_bar
+from ..settings_file import require_same, write_json
 from .lmdb import package
 from .pictures import PictureFile
 from .processes import in_processes
@@ -126,15 +125,9 @@ def _check_places(pictures: Sequence[Path], root: Path, recipe: Recipe, lmdb: bo
 def _settle(root: Path, recipe: Recipe, lmdb: bool) -> None:
     """Begin in the folder, or go on in it with the same settings."""
     path = root / SETTINGS
-    wanted = json.loads(json.dumps({**asdict(recipe), "lmdb": lmdb}))
+    wanted = {**asdict(recipe), "lmdb": lmdb}
     if path.exists():
-        found = _read(path)
-        different = [name for name in wanted if found.get(name) != wanted[name]]
-        if different:
-            changes = "; ".join(f"{name} was {found.get(name)!r} and is {wanted[name]!r}" for name in different)
-            raise InputError(
-                f"output={str(root)!r} was prepared with other settings: {changes}. Name another folder with -o"
-            )
+        require_same(path, wanted, root, "was prepared")
         return
     taken = [folder for part in recipe.parts if (folder := place(root, part, lmdb=lmdb)).exists()]
     if taken:
@@ -142,8 +135,7 @@ def _settle(root: Path, recipe: Recipe, lmdb: bool) -> None:
             f"output={str(root)!r} has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by "
             "fastsr prepare; name another folder with -o"
         )
-    with atomic_write(path) as file:
-        file.write(json.dumps(wanted, indent=2).encode() + b"\n")
+    write_json(path, wanted)
 
 
 def _clear(folders: Sequence[Path]) -> None:
@@ -152,14 +144,6 @@ def _clear(folders: Sequence[Path]) -> None:
         for path in folder.glob(".*.tmp"):
             with suppress(OSError):
                 path.unlink()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _is_there(picture: Path, recipe: Recipe, store: Store) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +13,8 @@ import torch
 
 from .. import __version__
 from ..errors import InputError
-from ..files import atomic_write, prepare_folder
+from ..files import prepare_folder
+from ..settings_file import read_json, require_same, write_json
 from .table import Row
 
 BICUBIC, REFERENCE = "bicubic", "hr"
@@ -79,20 +79,12 @@ class Folder:
             InputError: it has rows that were made with other settings.
             OutputError: nothing can be written in it.
         """
-        wanted = json.loads(json.dumps(asdict(settings)))
         if any(self._rows.glob("*.json")):
-            found = _read(self._settings)
-            different = [name for name in wanted if found.get(name) != wanted[name]]
-            if different:
-                changes = "; ".join(f"{name} was {found.get(name)!r} and is {wanted[name]!r}" for name in different)
-                raise InputError(
-                    f"output={str(self.path)!r} holds an evaluation with other settings: {changes}. "
-                    "Name another folder with -o"
-                )
+            require_same(self._settings, asdict(settings), self.path, "holds an evaluation")
         for folder in (self.path, self._rows, self._pictures):
             prepare_folder(folder)
         if not any(self._rows.glob("*.json")):
-            _write(self._settings, {**wanted, **asdict(machine)})
+            write_json(self._settings, {**asdict(settings), **asdict(machine)})
 
     def picture(self, name: str, kind: str = "") -> Path:
         """Return the file of the result on the picture `name`, or of `BICUBIC` or `REFERENCE` of it."""
@@ -101,14 +93,14 @@ class Folder:
     def write_row(self, row: Row, machine: Machine) -> None:
         """Say that a picture is done; infinity is written as "inf", for JSON has no number for it."""
         values = {name: "inf" if value == float("inf") else value for name, value in asdict(row).items()}
-        _write(self._row(row.image), {**values, **asdict(machine)})
+        write_json(self._row(row.image), {**values, **asdict(machine)})
 
     def row(self, name: str) -> Row | None:
         """Return the row of a picture, or None where it is not done: its row or a picture is missing or damaged."""
         if not all(path.exists() for path in (self._row(name), *map(partial(self.picture, name), KINDS))):
             return None
         try:
-            found = _read(self._row(name))
+            found = read_json(self._row(name))
             numbers = {key: float(found[key]) for key in ("psnr_y", "psnr_rgb", "ssim", "lr_psnr", "seconds")}
             return Row(image=name, width=found["width"], height=found["height"], **numbers)
         except (InputError, KeyError, TypeError, ValueError):
@@ -116,15 +108,3 @@ class Folder:
 
     def _row(self, name: str) -> Path:
         return self._rows / f"{name}.json"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}") from error
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    with atomic_write(path) as file:
-        file.write(json.dumps(values, indent=2, allow_nan=False).encode() + b"\n")
