@@ -11,16 +11,26 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["dip", "load", "metrics", "resize", "save", "srgan"]
+__all__ = ["consistency", "dip", "load", "metrics", "resize", "save", "sr3", "srgan"]
 
 if TYPE_CHECKING:
-    from . import metrics
+    from . import consistency, metrics
     from .dip import dip
     from .images import load, save
     from .resize import resize
+    from .sr3 import sr3
     from .srgan import srgan
 
-_HOMES = {"dip": "dip", "resize": "resize", "load": "images", "save": "images", "metrics": "metrics", "srgan": "srgan"}
+_HOMES = {
+    "consistency": "consistency",
+    "dip": "dip",
+    "load": "images",
+    "metrics": "metrics",
+    "resize": "resize",
+    "save": "images",
+    "sr3": "sr3",
+    "srgan": "srgan",
+}
 
 
 class _Package(ModuleType):

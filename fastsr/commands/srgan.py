@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 )
 @click.option("--device", help="cpu, cuda or cuda:N.  [default: cuda when present]")
 @click.option("--dtype", help="float32 or bfloat16.  [default: bfloat16 where the device computes in it]")
+@click.option(
+    "--consistency/--no-consistency",
+    default=False,
+    show_default=True,
+    help="Make the result agree with the input: made small by the bicubic kernel, it is the input.",
+)
 @max_pixels_option
 def srgan(images: tuple[str, ...], output: str | None, max_pixels: int | None, **arguments: Any) -> None:
     """Upscale pictures with a trained network.

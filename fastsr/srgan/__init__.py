@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..consistency import remade_to_agree
 from ..images import arranged, read, single
 from ..progress import progress_bar
 from ..resize import imresize
@@ -29,6 +30,7 @@ def srgan(
     tile: int | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    consistency: bool = False,
     progress: bool = True,
 ) -> Any:
     """Upscale a picture with a trained network: SRResNet, SRGAN, ESRGAN or MSRResNet, from anybody's checkpoint.
@@ -52,6 +54,8 @@ def srgan(
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
         dtype: "float32" or "bfloat16" for the activations; by default bfloat16 where the device computes in it. A tile
             that it gives values for that are not finite is done again in float32.
+        consistency: move the result to the nearest picture that MATLAB's bicubic kernel makes the picture given of, as
+            `fastsr.consistency.project` does. What noise it has, and JPEG's blocks, come back with it.
         progress: show a bar, on a terminal and in notebooks.
 
     Returns:
@@ -67,7 +71,9 @@ def srgan(
         DeviceError: a device that is not there.
         NotEnoughMemoryError: the result, or the smallest tile, does not fit into memory.
     """
-    options = check_options(factor, weights=weights, ensemble=ensemble, tile=tile, device=device, dtype=dtype)
+    options = check_options(
+        factor, weights=weights, ensemble=ensemble, tile=tile, device=device, dtype=dtype, consistency=consistency
+    )
     bar = progress_bar("srgan", "px", shown=progress, scaled=True)
     if isinstance(img, Iterator):
         return _results(((one, f"img[{index}]") for index, one in enumerate(img)), options, bar)
@@ -87,7 +93,8 @@ def _results(images: Iterable[tuple[Any, str]], options: Options, bar: Any) -> I
             picture = read(image, name)
             size = target_size(picture.pixels, options, name)
             parts = [_enlarge(part, size, enlarger, options, bar.update) for part in picture.premultiplied.split(1)]
-            yield picture.remade(torch.cat(parts))
+            large = torch.cat(parts)
+            yield remade_to_agree(picture, large) if options.consistency else picture.remade(large)
 
 
 def _enlarge(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..consistency import COPIES
 from ..device import require_memory, resolve_device, resolve_dtype
 from ..errors import InputError, InputTypeError
 from ..resize import LARGEST_SIDE
@@ -29,6 +30,7 @@ class Options:
     tile: int | None
     device: torch.device
     dtype: torch.dtype
+    consistency: bool
 
 
 def check_options(
@@ -39,10 +41,13 @@ def check_options(
     tile: int | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    consistency: bool = False,
 ) -> Options:
     """Return what the arguments of `srgan` mean, or raise what it raises; loads the weights, and needs no picture."""
     if tile is not None:
         tile = _check_tile(tile)
+    if not isinstance(consistency, bool):
+        raise InputTypeError(f"consistency={consistency!r} is a {type(consistency).__name__}; give True or False")
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
     number = _check_number(factor)
@@ -53,7 +58,7 @@ def check_options(
             f"factor={factor!r} is more than {checkpoint.name} can do: {checkpoint} enlarges {scale} times; give a "
             f"factor of up to {scale}, or other weights"
         )
-    return Options(number, checkpoint, bool(ensemble), tile, resolved, precision)
+    return Options(number, checkpoint, bool(ensemble), tile, resolved, precision, consistency)
 
 
 def _check_number(factor: Any) -> float:
@@ -90,6 +95,6 @@ def target_size(pixels: Tensor, options: Options, name: str = "img") -> tuple[in
     if max(height, width) * network.scale > LARGEST_SIDE:
         raise InputError(f"{name} of {width}x{height} pixels enlarged {network.scale} times is beyond {LARGEST_SIDE}")
     numbers = max(pixels.shape[1], network.channels) * height * width * network.scale**2
-    copies = 3 if options.ensemble else 2
+    copies = 1 + COPIES if options.consistency else 3 if options.ensemble else 2
     require_memory(copies * 4 * numbers, pixels.device, f"enlarging {name} {network.scale} times")
     return round(height * options.factor), round(width * options.factor)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..checkpoints.own import fingerprint
 from .network import Upscaler
 
 RANGES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -46,11 +46,7 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """Return digits that are others for other weights."""
-        digest = hashlib.sha256()
-        for key, tensor in self.network.state_dict().items():
-            digest.update(key.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return fingerprint(self.network.state_dict())
 
     def to_input(self, pixels: Tensor) -> Tensor:
         """Bring colours in [0, 1], (N, C, H, W), to the range that the network takes."""

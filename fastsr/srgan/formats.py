@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
-from pathlib import Path
-
-from safetensors.torch import save as to_bytes
 
 from ..checkpoints.formats import Format, configured, fill, recognise
+from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..errors import InputError
-from ..files import atomic_write
 from .checkpoint import RANGES, Checkpoint
 from .named import NAMED
 from .network import SRResNet, SRResNetConfig, Upscaler
@@ -26,8 +22,6 @@ ARCHITECTURES: dict[str, tuple[type[Upscaler], type]] = {
     "MSRResNet": (MSRResNet, MSRResNetConfig),
     "RRDBNet": (RRDBNet, RRDBNetConfig),
 }
-METADATA = "fastsr"
-"""The key under which a safetensors file of ours says what it holds."""
 
 
 def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
@@ -58,8 +52,6 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         InputError: the suffix is another one.
         OutputError: the file cannot be written.
     """
-    if Path(path).suffix.lower() != ".safetensors":
-        raise InputError(f"path={str(path)!r} does not end in .safetensors")
     network = checkpoint.network
     facts = {
         "architecture": network.architecture,
@@ -67,27 +59,25 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "input_range": checkpoint.input_range,
         "output_range": checkpoint.output_range,
     }
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
-    with atomic_write(Path(path)) as file:
-        file.write(to_bytes(tensors, {METADATA: json.dumps(facts)}))
+    write_own(path, facts, network.state_dict())
 
 
 def _own(contents: Contents) -> Checkpoint:
+    facts = own_facts(contents) or {}
     try:
-        facts = json.loads(contents.metadata[METADATA])
         kind, config = ARCHITECTURES[facts["architecture"]]
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in facts["config"].items()}
+        values = tuples(facts["config"])
         ranges = facts["input_range"], facts["output_range"]
         if not set(ranges) <= set(RANGES):
             raise KeyError(ranges)
         shape = configured(contents, lambda: config(**values))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{contents.name} was written by another version of fastsr: {error!r} is unknown") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise unknown(contents, error) from error
     return Checkpoint(fill(kind(shape), contents.tensors, contents, "fastsr"), "fastsr", *ranges, contents.name)
 
 
 FORMATS = (
-    Format("fastsr", lambda contents: METADATA in contents.metadata, _own),
+    Format("fastsr", lambda contents: own_facts(contents) is not None, _own),
     *SRRESNET_LAYOUTS,
     *RELATIVES_LAYOUTS,
 )

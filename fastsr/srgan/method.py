@@ -30,6 +30,7 @@ class Options:
         default=None,
         metadata={"help": "float32 or bfloat16.  [default: bfloat16 where the device computes in it]"},
     )
+    consistency: bool = field(default=False, metadata={"help": "Make the result agree with the input."})
 
     def arguments(self) -> dict[str, Any]:
         """Return them, with the weights loaded."""

@@ -42,14 +42,14 @@ def test_the_result_is_beside_the_input_and_is_the_function_s(photo, weights):
 
 
 def test_every_option_counts(photo, weights, tmp_path):
-    options = ["--factor", 2.5, "--ensemble", "--tile", 16, "--dtype", "bfloat16", "--device", "cpu"]
+    options = ["--factor", 2.5, "--ensemble", "--tile", 16, "--dtype", "bfloat16", "--device", "cpu", "--consistency"]
     status, out, _ = run("srgan", photo, "--weights", weights, "-o", tmp_path / "out", *options)
     assert status == 0
     assert out == f"{tmp_path / 'out' / 'photo_srgan_x2.5.png'}\n"
-    expected = fastsr.srgan(
-        photo, 2.5, weights=weights, ensemble=True, tile=16, dtype="bfloat16", device="cpu", progress=False
-    )
+    arguments = {"weights": weights, "ensemble": True, "tile": 16, "dtype": "bfloat16", "device": "cpu"}
+    plain, expected = (fastsr.srgan(photo, 2.5, **arguments, consistency=c, progress=False) for c in (False, True))
     assert np.array_equal(opened(out.strip()), expected)
+    assert not np.array_equal(plain, expected)
 
 
 def test_folders_are_worked_through_and_results_left_out(photo, weights):
@@ -117,10 +117,13 @@ def test_an_evaluation_without_weights_is_refused(photo):
     assert "--weights" in err
 
 
-def test_real_weights_score_what_they_are_known_for(data, tmp_path):
+@pytest.mark.parametrize(
+    ("consistency", "expected"), [("--no-consistency", ("30.66", "0.8642")), ("--consistency", ("30.98", "0.8675"))]
+)
+def test_real_weights_score_what_they_are_known_for(consistency, expected, data, tmp_path):
     path = data / "weights" / "leftthomas-srgan-x4.pth"
     options = ["--data", data / "Set5", "-o", tmp_path / "out", "--device", "cpu", "--dtype", "float32"]
-    status, out, _ = run("evaluate", "srgan", "--weights", path, *options)
+    status, out, _ = run("evaluate", "srgan", "--weights", path, consistency, *options)
     assert status == 0
     psnr, _, ssim = out.splitlines()[-1].split()[1:4]
-    assert (f"{float(psnr):.2f}", ssim) == ("30.66", "0.8642")
+    assert (f"{float(psnr):.2f}", ssim) == expected

@@ -60,7 +60,7 @@ def test_what_a_later_version_wrote_is_refused(change, small, tmp_path):
     load(tmp_path / "a.safetensors")
     change(facts)
     save_file(checkpoint.network.state_dict(), tmp_path / "a.safetensors", {"fastsr": json.dumps(facts)})
-    with pytest.raises(InputError, match="was written by another version of fastsr"):
+    with pytest.raises(InputError, match="was written for another method or by another version of fastsr"):
         load(tmp_path / "a.safetensors")
 
 

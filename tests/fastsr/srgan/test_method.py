@@ -13,11 +13,10 @@ CPU = torch.device("cpu")
 
 def test_the_method_is_the_function(weights):
     img = torch.rand(1, 3, 20, 21)
-    options = Options(str(weights), ensemble=True, tile=16, dtype="float32")
+    options = Options(str(weights), ensemble=True, tile=16, dtype="float32", consistency=True)
     result = find("srgan").upscale(read(img), 3, options, CPU, "bicubic")
-    expected = fastsr.srgan(
-        img, 3, weights=weights, ensemble=True, tile=16, dtype="float32", device="cpu", progress=False
-    )
+    options = {"ensemble": True, "tile": 16, "dtype": "float32", "consistency": True}
+    expected = fastsr.srgan(img, 3, weights=weights, **options, device="cpu", progress=False)
     assert torch.equal(result.pixels, expected)
 
 
@@ -62,6 +61,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     [
         ({"weights": "nowhere.pth"}, 4, "weights='nowhere.pth' is not there"),
         ({"tile": 3}, 4, "tile=3"),
+        ({"consistency": "yes"}, 4, "consistency='yes'"),
         ({"dtype": "int8"}, 4, "dtype='int8'"),
         ({}, 8, "factor=8 is more than"),
     ],

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import fastsr
+from fastsr.consistency import project
 from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError
 from fastsr.images import read
 from fastsr.resize import imresize
@@ -164,6 +165,39 @@ def test_tiles_change_nothing(small):
     assert (enlarge(x, weights=checkpoint, tile=16) - enlarge(x, weights=checkpoint)).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("factor", [4, 2.7])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_consistent_result_s_downscale_is_the_input(factor, channels, small):
+    checkpoint, x = small(), imresize(torch.rand(2, channels, 5, 6), 4).clamp(0.2, 0.8)
+    size = (x.shape[-2], x.shape[-1])
+    plain, result = (enlarge(x, factor, weights=checkpoint, consistency=wanted) for wanted in (False, True))
+    assert (fastsr.resize(plain, size=size) - x).abs().max() > 5 / 255
+    assert (fastsr.resize(result, size=size) - x).abs().max() < 0.3 / 255
+    assert torch.equal(result, project(plain, x))
+
+
+def test_a_consistent_result_is_rounded_once(small):
+    x = (imresize(torch.rand(3, 5, 6), 4).clamp(0.2, 0.8) * 255).round().to(torch.uint8)
+    result = enlarge(x, weights=small(), consistency=True)
+    assert result.dtype == torch.uint8
+    assert torch.equal(fastsr.resize(result.float() / 255, 1 / 4).mul(255).round().to(torch.uint8), x)
+
+
+def test_transparent_pictures_are_made_to_agree_where_they_are_seen(small):
+    x = imresize(torch.rand(4, 5, 6), 4).clamp(0.2, 0.8)
+    x[3, :, :8] = 0
+    plain, result = (enlarge(x, weights=small(), consistency=wanted) for wanted in (False, True))
+    assert torch.equal(result[3], plain[3])
+    off = [(fastsr.resize(picture, 1 / 4) - x)[:3, :, 9:].abs().max() for picture in (plain, result)]
+    assert off[1] < 2 / 255 < 10 / 255 < off[0]
+
+
+def test_an_iterator_s_pictures_are_made_to_agree(small):
+    x = imresize(torch.rand(3, 5, 6), 4).clamp(0.2, 0.8)
+    (result,) = enlarge(iter([x]), weights=small(), consistency=True)
+    assert torch.equal(result, enlarge(x, weights=small(), consistency=True))
+
+
 def test_bfloat16_is_near(small):
     checkpoint, x = small(), torch.rand(3, 16, 16)
     exact, fast = (enlarge(x, weights=checkpoint, dtype=dtype) for dtype in ("float32", "bfloat16"))
@@ -221,6 +255,7 @@ def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
         ({"factor": 5}, InputError, r"factor=5 is more than weights='small' can do: SRResNet x4.* enlarges 4 times"),
         ({"tile": 15}, InputError, "tile=15 is too small; give a whole number of at least 16"),
         ({"tile": 32.0}, InputTypeError, "tile=32.0 is a float"),
+        ({"consistency": 1}, InputTypeError, "consistency=1 is a int; give True or False"),
         ({"dtype": "float16"}, InputError, "dtype='float16' is not supported"),
         ({"device": "tpu"}, DeviceError, "device='tpu'"),
         ({"weights": "nowhere.pth"}, MissingFileError, "weights='nowhere.pth' is not there"),
@@ -244,6 +279,14 @@ def test_a_result_that_does_not_fit_into_memory_is_refused(small, monkeypatch):
     monkeypatch.setattr("fastsr.device.available_memory", lambda device: 2**20)
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 200, 200), weights=small())
+
+
+def test_memory_is_asked_for_what_consistency_needs_too(small, monkeypatch):
+    picture = 4 * 3 * 80 * 80
+    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 4 * picture)
+    monkeypatch.setattr(MODULE, "Enlarger", None)  # nothing is to begin
+    with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
+        enlarge(torch.rand(3, 20, 20), weights=small(), consistency=True)
 
 
 def test_a_picture_comes_back_as_a_picture(small):
