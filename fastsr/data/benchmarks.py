@@ -11,6 +11,7 @@ from pathlib import Path
 from ..codecs import is_folder
 from ..errors import InputError
 from ..files import find_images
+from .sizes import find_sides, hr_part, lr_part
 
 SELF_EX_SR = re.compile(r"image_SRF_(\d+)")
 AUTHORS_CHOICE = 4  # of SelfExSR: the folder whose HR files stand for the data set
@@ -55,17 +56,19 @@ def find_benchmark(folder: str | Path, factor: int) -> Benchmark:
       for `factor` the HR files of another one are taken, image_SRF_4 if it is there;
     - pairs: a folder HR, GT, GTmod12 or DIV2K_valid_HR, and beside it LR, LRbicx4 or DIV2K_valid_LR_bicubic, which may
       have X4 inside. LR files are called as the HR files, or with x4 added;
+    - squares: a folder hr_128, and beside it lr_16, with files of the same names; sr_16_128 is left alone;
     - just pictures.
 
     Raises:
         MissingFileError: there is no such folder.
-        InputError: it holds no pictures, HR and LR files do not belong together, or it is not clear which do.
+        InputError: it holds no pictures, squares of other sizes than belong together at `factor`, HR and LR files that
+            do not belong together, or it is not clear which do.
     """
     folder = Path(folder)
     if not is_folder(folder, f"data={str(folder)!r}"):
         raise InputError(f"data={str(folder)!r} is a file; give the folder of a benchmark")
     folder = folder.resolve()
-    name, samples = _self_ex_sr(folder, factor) or _pairs(folder, factor) or _plain(folder)
+    name, samples = _self_ex_sr(folder, factor) or _squares(folder, factor) or _pairs(folder, factor) or _plain(folder)
     by_name: dict[str, Sample] = {}
     for sample in samples:
         other = by_name.setdefault(sample.name, sample)
@@ -120,6 +123,17 @@ def _self_ex_sr_samples(folder: Path, factor: int) -> list[Sample]:
         raise InputError(f"data: {str(folder)!r} holds no *_SRF_{own}_HR.png")
     # These files were made by a MATLAB whose imresize still replicated the border.
     return _paired(hr, lr if int(own) == factor else {}, "replicate")
+
+
+def _squares(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
+    """A folder that holds one of HR squares, called by their side, and perhaps one of LR squares."""
+    sides = find_sides([entry.name for entry in folder.iterdir() if entry.is_dir()], factor, folder)
+    if sides is None:
+        return None
+    high, low = sides
+    return folder.name, _paired(
+        _by_stem(folder / hr_part(high)), {} if low is None else _by_stem(folder / lr_part(low))
+    )
 
 
 def _pairs(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:

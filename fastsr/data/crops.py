@@ -28,6 +28,8 @@ from .training import TrainingPicture
 
 ORDER, PLACE = 0, 1
 """What random numbers are for."""
+UPRIGHT = (0, 4)
+"""The symmetries of `_cut` that leave the upper side of a picture where it is."""
 
 
 class Crops(Dataset[dict[str, Tensor]]):
@@ -36,8 +38,8 @@ class Crops(Dataset[dict[str, Tensor]]):
     ``crops[number]`` is {"hr": uint8 (3, crop, crop)}, and where pictures have LR files also "lr", uint8
     (3, crop / factor, crop / factor), of the same place. In every n crops in a row, from a multiple of n on, each of
     the n pictures comes once, in an order that is new each time. All places in a picture are as likely, for pairs those
-    that lie on a pixel of the LR picture, and all 8 flips and rotations. Where the pictures fit into a share of the
-    memory they are decoded once and kept, else for each crop.
+    that lie on a pixel of the LR picture, and all 8 flips and rotations, or the 2 that leave pictures upright. Where
+    the pictures fit into a share of the memory they are decoded once and kept, else for each crop.
 
     Attributes:
         paired: whether crops have "lr".
@@ -45,7 +47,14 @@ class Crops(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, pictures: Sequence[TrainingPicture], crop: int, factor: int, seed: int, *, memory: int | None = None
+        self,
+        pictures: Sequence[TrainingPicture],
+        crop: int,
+        factor: int,
+        seed: int,
+        *,
+        turned: bool = True,
+        memory: int | None = None,
     ):
         """Look at the header of every picture, and decode all where they are to be kept.
 
@@ -54,6 +63,8 @@ class Crops(Dataset[dict[str, Tensor]]):
             crop: the side of an HR crop in pixels, a multiple of `factor`.
             factor: HR side over LR side.
             seed: of all that is random, an integer from 0 to 2**63 - 1.
+            turned: whether crops come in all 8 flips and rotations; False for pictures that have an upper side, such as
+                faces: they are only mirrored, left to right.
             memory: the most bytes that decoded pictures may take. None is a quarter of what is available, divided by
                 the processes that torchrun started on this machine.
 
@@ -69,6 +80,7 @@ class Crops(Dataset[dict[str, Tensor]]):
             raise InputError(f"crop={crop} cannot be used; give a positive multiple of factor={factor}")
         self.paired = pictures[0].lr is not None
         self._pictures, self._crop, self._factor, self._seed = list(pictures), crop, factor, resolve_seed(seed)
+        self._symmetries = range(8) if turned else UPRIGHT
         with ThreadPoolExecutor() as threads:
             sides = list(threads.map(self._checked_sides, self._pictures))
         self.held = bytes_of(sides) <= (memory_for_pictures() if memory is None else memory)
@@ -86,7 +98,7 @@ class Crops(Dataset[dict[str, Tensor]]):
         random = np.random.default_rng((self._seed, PLACE, number))
         step = self._factor if self.paired else 1
         top, left = (int(step * random.integers((side - self._crop) // step + 1)) for side in hr.shape[1:])
-        symmetry = int(random.integers(8))
+        symmetry = self._symmetries[random.integers(len(self._symmetries))]
         crop = {"hr": _cut(hr, top, left, self._crop, symmetry)}
         if lr:
             top, left, side = (value // self._factor for value in (top, left, self._crop))

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -58,10 +59,9 @@ class Record:
 
     def read(self) -> Tensor:
         """Return the colours, uint8 (3, H, W)."""
-        value = _value(self.folder, self.name)
-        if value is None:
+        picture = read_picture(self.folder, self.name, self.label)
+        if picture is None:
             raise InputError(f"{self.label} is in {META} and not in {DATA}; make the database anew")
-        picture = three_channels(decode_pil(_opened(value, self.label), self.label).values)
         if picture.shape[1:] != (self.height, self.width):
             found = f"{picture.shape[2]}x{picture.shape[1]}"
             raise InputError(f"{self.label} is {found} pixels, and {self.width}x{self.height} in {META}")
@@ -112,10 +112,37 @@ def find_records(folder: Path) -> dict[str, Record]:
     return dict(sorted(records.items()))
 
 
-class Writer:
-    """A database to which pictures are added, by one process.
+def read_picture(folder: Path, name: str, label: str) -> Tensor | None:
+    """Return the picture that a database has under a name, uint8 (3, H, W); None where it has none.
 
-    What `put` is given is in it whole or not at all, whatever stops the process. meta_info.txt is written by `close`.
+    Raises:
+        InputError: it or the database cannot be read; the message calls it `label`.
+    """
+    # Opened each time, which takes little beside decoding: an open database must not be taken across a fork.
+    with read_only(folder) as transaction:
+        value = transaction.get(name.encode())
+    return None if value is None else three_channels(decode_pil(_opened(value, label), label).values)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Any]:
+    """Open a database and yield a transaction of lmdb to read in.
+
+    A process may not open one twice, so threads take turns.
+
+    Raises:
+        InputError: it cannot be read, or the package lmdb is not installed.
+    """
+    with _turn, _reading(folder):
+        environment = package().open(str(folder), readonly=True, lock=False, readahead=False)
+        with environment, environment.begin() as transaction:
+            yield transaction
+
+
+class Database:
+    """A database to which values are added, by one process.
+
+    What `put` is given is in it whole or not at all, whatever stops the process.
     """
 
     def __init__(self, folder: Path):
@@ -131,12 +158,20 @@ class Writer:
         with _reading(folder):
             self._environment = lmdb.open(str(folder), map_size=FIRST_BYTES)
 
-    def __contains__(self, name: str) -> bool:
-        with self._environment.begin() as transaction:
-            return transaction.get(name.encode()) is not None
+    def __contains__(self, key: str) -> bool:
+        return self.get(key) is not None
 
-    def put(self, pictures: Mapping[str, bytes]) -> None:
-        """Keep the bytes of PNG files by their names, all or none.
+    def get(self, key: str) -> bytes | None:
+        """Return the value of a key, None where there is none.
+
+        Raises:
+            InputError: the database is broken.
+        """
+        with _reading(self.folder), self._environment.begin() as transaction:
+            return transaction.get(key.encode())
+
+    def put(self, values: Mapping[str, bytes]) -> None:
+        """Keep values by their keys, all or none.
 
         Raises:
             OutputError: they cannot be written.
@@ -145,8 +180,8 @@ class Writer:
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
-                    for name, png in pictures.items():
-                        transaction.put(name.encode(), png)
+                    for key, value in values.items():
+                        transaction.put(key.encode(), value)
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
@@ -154,10 +189,18 @@ class Writer:
                 raise OutputError(f"{str(self.folder)!r} cannot be written: {error}") from error
 
     def close(self) -> None:
+        """Close the database."""
+        self._environment.close()
+
+
+class Writer(Database):
+    """A database of PNG files by their names; meta_info.txt is written by `close`."""
+
+    def close(self) -> None:
         """Write meta_info.txt of all that is in the database, and close it."""
         with self._environment.begin() as transaction:
             lines = [_meta_line(bytes(name).decode(), bytes(value)) for name, value in transaction.cursor()]
-        self._environment.close()
+        super().close()
         with atomic_write(self.folder / META) as file:
             file.write("".join(lines).encode())
 
@@ -181,15 +224,3 @@ def _reading(folder: Path) -> Iterator[None]:
         yield
     except package().Error as error:
         raise InputError(f"data: {str(folder)!r} cannot be read: {error}") from error
-
-
-def _value(folder: Path, name: str) -> bytes | None:
-    """Return what the database has under a name.
-
-    It is opened each time, which takes little beside decoding: an open one must not be taken across a fork. A process
-    may not open one twice, so threads take turns.
-    """
-    with _turn, _reading(folder):
-        environment = package().open(str(folder), readonly=True, lock=False, readahead=False)
-        with environment, environment.begin() as transaction:
-            return transaction.get(name.encode())

@@ -103,13 +103,13 @@ class Recipe:
     def _cut(self, part: str, picture: Tensor, factor: int, names: list[str]) -> Iterator[Made]:
         """Cut a picture that is smaller than HR by a factor."""
         if self.crop is None:
-            yield Made(part, names[0], _png(picture))
+            yield Made(part, names[0], png_bytes(picture))
             return
         rows, columns = (self._starts(side * factor) for side in picture.shape[1:])
         places = [(top // factor, left // factor) for top in rows for left in columns]
         side = self.crop // factor
         for name, (top, left) in zip(names, places, strict=True):
-            yield Made(part, name, _png(picture[:, top : top + side, left : left + side]))
+            yield Made(part, name, png_bytes(picture[:, top : top + side, left : left + side]))
 
     def _starts(self, side: int) -> list[int]:
         """Where squares begin along a side: at every step, and the last one at the end."""
@@ -126,7 +126,8 @@ def _sr(factor: int) -> str:
     return f"SR_bicubic/X{factor}"
 
 
-def _png(picture: Tensor) -> bytes:
+def png_bytes(picture: Tensor) -> bytes:
+    """Return a picture, uint8 (1 or 3, H, W), as a PNG file."""
     file = io.BytesIO()
     encode(file, picture.permute(1, 2, 0).contiguous().numpy(), FORMATS[".png"], None, None)
     return file.getvalue()

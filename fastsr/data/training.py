@@ -12,6 +12,7 @@ from ..codecs import is_folder
 from ..errors import InputError
 from .benchmarks import FACTOR_AT_END, HR_FOLDER, LR_FOLDER, find_benchmark
 from .lmdb import SUFFIX, Record, find_records, is_database
+from .numbered import find_squares, is_numbered
 from .pictures import PictureFile, StoredPicture
 
 PART = "_sub"
@@ -66,10 +67,12 @@ def find_training_pictures(folders: Sequence[str | Path], factor: int) -> list[T
 
     Each folder is one of
 
-    - what `find_benchmark` takes: pictures, or HR beside LR, such as DIV2K_train_HR and DIV2K_train_LR_bicubic/X4;
+    - what `find_benchmark` takes: pictures, or HR beside LR, such as DIV2K_train_HR and DIV2K_train_LR_bicubic/X4, or
+      hr_128 and lr_16;
     - an LMDB database of HR pictures, as `fastsr prepare` and BasicSR write them;
     - a folder of databases: HR.lmdb, and LR_bicubic_X4.lmdb or another that ends in the factor. Their names are as
-      those of folders; _sub may follow.
+      those of folders; _sub may follow;
+    - an LMDB database of squares, as `fastsr prepare` writes it for two sizes, or a folder that holds just this one.
 
     LR files are taken where there are any. Then all folders must have them at this factor: LR files may have been made
     otherwise than LR made on the fly is.
@@ -100,13 +103,21 @@ def _belong(hr: tuple[int, int], lr: tuple[int, int], factor: int) -> bool:
 def _find(folder: Path, factor: int) -> list[TrainingPicture]:
     if not is_folder(folder, f"data={str(folder)!r}"):
         raise InputError(f"data={str(folder)!r} is a file; give a folder of training pictures")
+    if is_database(folder) and is_numbered(folder):
+        return _squares(folder, factor)
     if is_database(folder):
         return [TrainingPicture(record, None) for record in find_records(folder).values()]
     databases = sorted(entry for entry in folder.glob(f"*{SUFFIX}") if is_database(entry))
+    if len(databases) == 1 and is_numbered(databases[0]):
+        return _squares(databases[0], factor)
     if databases:
         return _pairs(folder, databases, factor)
     samples = find_benchmark(folder, factor).samples
     return [TrainingPicture(PictureFile(s.hr), None if s.lr is None else PictureFile(s.lr)) for s in samples]
+
+
+def _squares(folder: Path, factor: int) -> list[TrainingPicture]:
+    return [TrainingPicture(hr, lr) for hr, lr in find_squares(folder, factor)]
 
 
 def _pairs(folder: Path, databases: Sequence[Path], factor: int) -> list[TrainingPicture]:

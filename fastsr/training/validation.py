@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +18,7 @@ from ..data.benchmarks import Sample, find_benchmark
 from ..data.protocols import Case, eight_bits, find_protocol
 from ..errors import FastsrError, InputError
 from ..images import read
-from ..metrics import WINDOW, psnr, ssim
+from ..metrics import PEAK, WINDOW, lr_consistency, psnr, ssim
 
 SHOWN = 4
 """Pictures of a sheet."""
@@ -55,14 +56,21 @@ class Validation:
         self.name = f"{benchmark.name} of digest {digest.hexdigest()}"
 
     def scores(self, upscale: Upscale) -> dict[str, float]:
-        """Return the means over the pictures of PSNR, in dB, and of SSIM, both on Y."""
+        """Return the means over the pictures of "psnr", in dB, and "ssim", both on Y, and of "consistency".
+
+        Consistency is `metrics.lr_consistency` in dB, by how inputs are made where there are no LR files: a result is
+        made smaller and compared with the input that it was made from. One that explains every pixel of its input
+        counts as one that misses a single value by one level, the least that 8 bits can miss, for a mean with infinity
+        would say nothing of the other pictures: 77 dB for an input of 16x16.
+        """
         shave, rounding = self._protocol.shave_y(self._factor), self._protocol.rounding
         found = []
         for case in self._cases:
             made = _made(upscale, case.lr)
-            found.append([compare(made, case.hr, shave=shave, protocol=rounding) for compare in (psnr, ssim)])
+            scores = [compare(made, case.hr, shave=shave, protocol=rounding) for compare in (psnr, ssim)]
+            found.append([*scores, _consistency(made, case)])
         means = (fmean(cast("list[float]", values)) for values in zip(*found, strict=True))
-        return dict(zip(("psnr", "ssim"), means, strict=True))
+        return dict(zip(("psnr", "ssim", "consistency"), means, strict=True))
 
     def shown(self) -> list[tuple[Tensor, Tensor]]:
         """Return the middle of the first few pictures for `sheet`."""
@@ -101,6 +109,11 @@ def sheet(upscale: Upscale, pictures: Sequence[tuple[Tensor, Tensor]]) -> Image.
 def _made(upscale: Upscale, lr: Tensor) -> Tensor:
     with torch.no_grad():
         return eight_bits(upscale(read(lr).pixels))
+
+
+def _consistency(made: Tensor, case: Case) -> float:
+    least = 10 * math.log10(PEAK**2 * case.lr.numel())  # of one value that is missed by one level
+    return min(cast("float", lr_consistency(made, case.lr, downscale=case.downscale)), least)
 
 
 def _middle(lr: Tensor, hr: Tensor, factor: int) -> tuple[Tensor, Tensor]:

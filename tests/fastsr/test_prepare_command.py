@@ -56,6 +56,19 @@ def test_every_option_is_passed_on(folder, tmp_path):
     assert "b_s004.png (8,8,3) 6\n" in (out / "LR_bicubic_X4.lmdb" / "meta_info.txt").read_text()
 
 
+def test_two_sizes_make_squares(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run(folder, "-o", out, "--size", "4,16") == (0, f"{out}: 2 prepared, 0 there already\n", "")
+    assert sorted(path.name for path in out.iterdir()) == ["hr_16", "lr_4", "settings.json", "sr_4_16"]
+    assert [size(out / part / "a.png") for part in ("hr_16", "lr_4", "sr_4_16")] == [(16, 16), (4, 4), (16, 16)]
+
+
+def test_squares_are_one_database(folder, tmp_path):
+    pytest.importorskip("lmdb")
+    assert run(folder, "-o", tmp_path / "out", "--size", "4,16", "--lmdb")[0] == 0
+    assert (tmp_path / "out" / "squares_4_16.lmdb" / "data.mdb").exists()
+
+
 def test_a_bad_picture_is_one_line_and_status_2(folder, tmp_path):
     bad = folder / "bad.png"
     bad.write_text("no picture")
@@ -68,6 +81,10 @@ def test_a_bad_picture_is_one_line_and_status_2(folder, tmp_path):
     ("arguments", "message"),
     [
         (["{folder}", "--crop", "480"], "crop=480 and step=None: give both or none"),
+        (["{folder}", "--size", "4,16", "--factor", "4"], "sizes=(4, 16) and factors=(4,): give sizes alone"),
+        (["{folder}", "--size", "4,16", "--sr"], "sizes=(4, 16) and sr=True: give sizes alone"),
+        (["{folder}", "--size", "4x16"], "size='4x16' is not two sides in pixels; give those of LR and HR, such as"),
+        (["{folder}", "--size", "16,4"], "sizes=(16, 4) cannot be used"),
         (["{folder}/a.png", "{folder}/../other/a.png"], "have one name"),
         (["missing"], "'missing' does not exist"),
         (["{folder}/*.jpg"], "holds no image"),

@@ -76,6 +76,20 @@ def test_pairs_of_several_factors(tmp_path):
     assert found(tmp_path, 8) == [("a", "GT/a.png", None)]
 
 
+def test_squares_are_paired_by_their_sizes(tmp_path):
+    make(tmp_path, *(f"{part}/{name}.png" for part in ("hr_128", "lr_16", "sr_16_128") for name in ("00001", "00000")))
+    expected = [(name, f"hr_128/{name}.png", f"lr_16/{name}.png") for name in ("00000", "00001")]
+    assert found(tmp_path, 8) == expected
+    make(tmp_path, "lr_32/b.png", "hr_64/b.png")
+    assert found(tmp_path, 8) == expected
+    assert found(tmp_path, 2) == [("b", "hr_64/b.png", "lr_32/b.png")]
+
+
+def test_squares_without_lr(tmp_path):
+    make(tmp_path, "hr_128/a.png", "sr_16_128/a.png")
+    assert found(tmp_path, 4) == [("a", "hr_128/a.png", None)]
+
+
 def test_just_pictures(tmp_path):
     make(tmp_path, "b.jpg", "a.png", "notes.txt")
     assert found(tmp_path, 3) == [("a", "a.png", None), ("b", "b.jpg", None)]
@@ -94,6 +108,14 @@ def test_just_pictures(tmp_path):
         (["image_SRF_4/img_001_SRF_4_LR.png"], r"holds no \*_SRF_4_HR.png"),
         (["image_SRF_4/i_SRF_4_HR.png", "image_SRF_4/j_SRF_4_LR.png"], "i_SRF_4_HR.png' has no LR file"),
         (["DIV2K_train_HR/a.png", "DIV2K_valid_HR/b.png"], "several folders of HR pictures: DIV2K_train_HR, DIV2K_v"),
+        (
+            ["hr_128/a.png", "lr_16/a.png", "lr_64/a.png"],
+            r"data='.*' holds hr_128, lr_16, lr_64, .* give factor=2 or 8$",
+        ),
+        (["hr_128/a.png", "lr_24/a.png"], "holds hr_128, lr_24, of which none belong together at factor=4$"),
+        (["hr_64/a.png", "lr_16/a.png", "hr_256/a.png", "lr_64/a.png"], "of which several belong together at factor=4"),
+        (["hr_64/a.png", "hr_256/a.png"], "holds hr_64, hr_256, of which several belong together"),
+        (["hr_64/a.png", "lr_16/b.png"], r"hr_64/a\.png' has no LR file"),
         (["HR/a.png", "LR_mild/a.png", "LR_wild/a.png"], "several folders of LR x4 pictures"),
     ],
 )

@@ -98,6 +98,32 @@ def test_all_places_and_symmetries_come(folder):
     assert {int(hr[1].min()) for hr in first} == set(range(50 - CROP + 1))
 
 
+def test_upright_crops_are_only_mirrored(folder, pairs):
+    crops = Crops(find_training_pictures([folder], FACTOR), CROP, FACTOR, 0, turned=False)
+    seen = [symmetry_of(crops[number]) for number in range(100)]
+    assert {(symmetry, seen.count(symmetry) > 30) for symmetry in seen} == {
+        ((1, 0, 0, 1), True),
+        ((1, 0, 0, -1), True),
+    }
+    paired = Crops(find_training_pictures([pairs], FACTOR), CROP, FACTOR, 0, turned=False)
+    for crop in (paired[number] for number in range(20)):
+        small = FACTOR * crop["lr"][1, 0].int()  # the columns that its pixels name
+        large = crop["hr"][1, 0].int()
+        assert torch.equal(small, large.view(-1, FACTOR).amin(1))
+
+
+def test_a_seed_gives_the_crops_that_it_always_gave(folder):
+    crops = [crops_of(folder)[number] for number in range(6)]
+    assert [(picture_of(crop), *(int(crop["hr"][c].min()) for c in (0, 1)), symmetry_of(crop)) for crop in crops] == [
+        (2, 9, 22, (0, 1, 1, 0)),
+        (4, 22, 12, (-1, 0, 0, 1)),
+        (3, 14, 17, (-1, 0, 0, -1)),
+        (0, 0, 31, (-1, 0, 0, 1)),
+        (1, 2, 6, (1, 0, 0, 1)),
+        (1, 9, 11, (-1, 0, 0, -1)),
+    ]
+
+
 @pytest.mark.parametrize("memory", [IN_MEMORY, FROM_FILES])
 def test_lr_files_are_cut_at_the_same_place(memory, pairs):
     crops = crops_of(pairs, memory=memory)

@@ -4,7 +4,7 @@ import torch
 from fastsr import metrics
 from fastsr.data.protocols import eight_bits
 from fastsr.errors import InputError
-from fastsr.images import load, read
+from fastsr.images import load, read, save
 from fastsr.resize import resize
 from fastsr.training.validation import LARGEST_SIDE, SHOWN, Validation, sheet
 
@@ -20,10 +20,37 @@ def test_scores_are_means_by_the_protocol(save_noise, tmp_path):
     for size in (40, 50):
         hr = (load(tmp_path / "val" / f"{size}.png") * 255).round().byte()[:, : size // 4 * 4, : size // 4 * 4]
         made = eight_bits(bicubic(resize(hr, 0.25) / 255))
-        expected.append((metrics.psnr(made, hr, shave=4), metrics.ssim(made, hr, shave=4)))
+        lr = metrics.lr_consistency(made, resize(hr, 0.25))
+        expected.append((metrics.psnr(made, hr, shave=4), metrics.ssim(made, hr, shave=4), lr))
     found = Validation(tmp_path / "val", 4).scores(bicubic)
-    assert found["psnr"] == pytest.approx(sum(psnr for psnr, _ in expected) / 2)
-    assert found["ssim"] == pytest.approx(sum(ssim for _, ssim in expected) / 2)
+    assert list(found) == ["psnr", "ssim", "consistency"]  # the best weights are those by the first
+    assert list(found.values()) == [pytest.approx(sum(values) / 2) for values in zip(*expected, strict=True)]
+
+
+def test_a_result_that_explains_its_input_has_a_finite_consistency(save_noise, tmp_path):
+    save_noise(tmp_path / "val" / "a.png", 64, 64)
+    hr = (load(tmp_path / "val" / "a.png") * 255).round().byte()
+    least = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    least[1, 2, 3] = 1
+    best = metrics.psnr(least, torch.zeros_like(least), channel="rgb")
+    found = Validation(tmp_path / "val", 4).scores(lambda pixels: hr[None] / 255)
+    assert metrics.lr_consistency(hr, resize(hr, 0.25)) == found["psnr"] == float("inf")
+    assert found["consistency"] == pytest.approx(best)
+    save_noise(tmp_path / "val" / "b.png", 80, 80)
+    grey = Validation(tmp_path / "val", 4).scores(
+        lambda pixels: torch.full((1, 3, *(4 * s for s in pixels.shape[2:])), 0.5)
+    )
+    assert 0 < grey["consistency"] < 30
+
+
+def test_consistency_is_by_how_inputs_were_made(save_noise, tmp_path):
+    path = save_noise(tmp_path / "Set" / "image_SRF_4" / "a_SRF_4_HR.png", 64, 64)
+    hr = (load(path) * 255).round().byte()
+    lr = path.with_name("a_SRF_4_LR.png")
+    save(resize(hr, 0.25, border="replicate"), lr)
+    validation = Validation(tmp_path / "Set", 4)
+    assert validation.scores(lambda pixels: hr[None] / 255)["consistency"] > 70
+    assert metrics.lr_consistency(hr, read(lr).pixels[0]) < 70
 
 
 def test_pictures_are_read_once(save_noise, tmp_path):
