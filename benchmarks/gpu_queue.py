@@ -51,13 +51,15 @@ class Item:
 
 
 KERNELS = "kernels/fastsr_kernels/"
+NOISE = (f"{KERNELS}backend.py", f"{KERNELS}noise*.py", f"{KERNELS}philox.py")
 HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
 DIP = (
     "fastsr/dip/*.py",
-    *(f"fastsr/{name}.py" for name in ("allocation", "consistency", "device", "masks", "nn", "operators")),
+    *(f"fastsr/{name}.py" for name in ("allocation", "consistency", "device", "graph", "masks", "nn", "operators")),
     f"{KERNELS}*.py",
     f"{KERNELS}reflect_conv_table.json",
 )
+SR3 = ("fastsr/sr3/*.py", "fastsr/graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
 SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
 PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")
 SET14 = (*DIP, *SCORING, *PROTOCOLS, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
@@ -71,12 +73,19 @@ ITEMS = (
         sources=(f"{KERNELS}*.py", "tests/kernels/*.py", "benchmarks/correctness.py"),
     ),
     Item(
-        "dip-graph-correct",
+        "graphs-correct",
         priority=2,
-        why="replays of the captured step of fastsr.dip, what ends a fit, and several fits at once, bit by bit",
+        why="replays of the captured steps of fastsr.dip and fastsr.sr3, what ends a fit, and several fits at once, "
+        "bit by bit",
         function="benchmarks.correctness:graphs",
-        minutes=1,
-        sources=(*DIP, "tests/fastsr/dip/test_graph.py", "benchmarks/correctness.py"),
+        minutes=1.5,
+        sources=(
+            *DIP,
+            *SR3,
+            "tests/fastsr/test_graph.py",
+            "tests/fastsr/sr3/test_graph.py",
+            "benchmarks/correctness.py",
+        ),
     ),
     Item(
         "noise",
@@ -84,7 +93,7 @@ ITEMS = (
         why="bandwidth against a copy (target 85 %) and against z + sigma * randn_like",
         function="benchmarks.kernels:noise",
         minutes=1.5,
-        sources=(f"{KERNELS}backend.py", f"{KERNELS}noise.py", *HARNESS),
+        sources=(*NOISE, *HARNESS),
     ),
     Item(
         "resample",
@@ -200,6 +209,28 @@ ITEMS = (
             *(f"fastsr/{name}.py" for name in ("allocation", "device", "resize")),
             *(f"{KERNELS}{name}.py" for name in ("axis_table", "backend", "resample")),
             "benchmarks/loader.py",
+        ),
+    ),
+    Item(
+        "diffusion",
+        priority=16,
+        why="diffuse and reverse_step: bandwidth against a copy (target 80 % at 16x3x512x512) and against torch's "
+        "formulas, eager and compiled",
+        function="benchmarks.kernels:diffusion",
+        minutes=2,
+        sources=(*NOISE, "benchmarks/diffusion_cases.py", *HARNESS),
+    ),
+    Item(
+        "group-norm",
+        priority=17,
+        why="group_norm with Swish and shift: bandwidth against a copy (target 80 % at 4x192x256x256) and against "
+        "torch's functions, eager and compiled",
+        function="benchmarks.kernels:group_norms",
+        minutes=2.5,
+        sources=(
+            *(f"{KERNELS}{name}.py" for name in ("backend", "group_norm*", "norm_act_pad", "reflect_pad")),
+            *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "group_norm")),
+            *HARNESS,
         ),
     ),
 )

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import conv_cases
-from benchmarks.measure import Call, Case, Check, agrees_with, measure, random, relative_error
+from benchmarks import conv_cases, diffusion_cases, group_norm_cases
+from benchmarks.measure import Call, Case, Check, agrees_with, excess_of_moments, measure, random, relative_error
 from fastsr.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
-from fastsr_kernels.noise import add_noise, philox_normals, stream
+from fastsr_kernels.noise import add_noise
+from fastsr_kernels.philox import philox_normals, stream
 from fastsr_kernels.reflect_conv import RIVALS
 from fastsr_kernels.resample import axis_table, resample
 
@@ -61,9 +62,7 @@ def _definition(count: int) -> Tensor:
 
 
 def _is_normal(result: Tensor, z: Tensor) -> float:
-    """Mean and variance of what was added, over 5 of their standard errors."""
-    n = (result.float() - z.float()) / SIGMA
-    return max(abs(float(n.mean())), abs(float(n.var()) - 1) / 2**0.5) * n.numel() ** 0.5 / 5
+    return excess_of_moments((result.float() - z.float()) / SIGMA)
 
 
 def resample_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
@@ -183,7 +182,14 @@ def _parameter_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-CASES = {"noise": noise_cases, "resample": resample_cases, "norm": norm_cases, "conv": conv_cases.cases}
+CASES = {
+    "noise": noise_cases,
+    "diffusion": diffusion_cases.cases,
+    "resample": resample_cases,
+    "norm": norm_cases,
+    "group_norm": group_norm_cases.cases,
+    "conv": conv_cases.cases,
+}
 
 
 @dataclass(frozen=True)
@@ -199,8 +205,14 @@ class Target:
 
 TARGETS = {
     "noise": [Target("noise", ("add_noise",), "of_copy", 0.85)],
+    "diffusion": [
+        Target("diffuse, 16x", ("diffuse",), "of_copy", 0.80),
+        Target("reverse_step, 16x", ("reverse_step",), "of_copy", 0.80),
+        Target("reverse_step with previous, 16x", ("reverse_step",), "of_copy", 0.80),
+    ],
     "resample": [Target("resample, 16x3x1024x1024", ("resample",), "of_copy", 0.70)],
     "norm": [Target("norm_act_pad, ", ("norm_act_pad",), "of_copy", 0.80)],
+    "group_norm": [Target("group_norm, 4x192x256x256", ("group_norm",), "of_copy", 0.80)],
     "conv": [
         Target(f"{pass_} 128->128 3x3 stride 1 at 512x512", RIVALS, "of_matrix", 0.60) for pass_ in conv_cases.PASSES
     ],
@@ -248,6 +260,11 @@ def noise() -> dict[str, Any]:
     return run("noise", torch.device("cuda"))
 
 
+def diffusion() -> dict[str, Any]:
+    """The noise ops of diffusion models on the GPU, for the queue."""
+    return run("diffusion", torch.device("cuda"))
+
+
 def resample_op() -> dict[str, Any]:
     """The resample op on the GPU, for the queue."""
     return run("resample", torch.device("cuda"))
@@ -256,6 +273,11 @@ def resample_op() -> dict[str, Any]:
 def norms() -> dict[str, Any]:
     """The fused norms on the GPU, for the queue."""
     return run("norm", torch.device("cuda"))
+
+
+def group_norms() -> dict[str, Any]:
+    """The group norm of SR3 on the GPU, for the queue."""
+    return run("group_norm", torch.device("cuda"))
 
 
 def convolutions() -> dict[str, Any]:

@@ -131,6 +131,11 @@ def relative_error(result: Tensor, expected: Tensor) -> float:
     return float(torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(expected))
 
 
+def excess_of_moments(n: Tensor) -> float:
+    """Return how far mean and variance are from those of normal numbers, over 5 of their standard errors."""
+    return max(abs(float(n.mean())), abs(float(n.var()) - 1) / 2**0.5) * n.numel() ** 0.5 / 5
+
+
 def random(
     device: torch.device, dtype: torch.dtype, memory_format: torch.memory_format, *shapes: tuple[int, ...]
 ) -> tuple[Tensor, ...]:

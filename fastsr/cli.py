@@ -1,4 +1,4 @@
-"""The command line: ``fastsr dip | srgan | resize | metrics | evaluate | train | data | prepare | doctor``.
+"""The command line: ``fastsr dip | srgan | sr3 | resize | metrics | evaluate | train | data | prepare | doctor``.
 
 Everything heavy is imported inside the commands, so that ``fastsr --help`` answers at once.
 """
@@ -15,6 +15,7 @@ from .commands.evaluate import evaluate
 from .commands.metrics import metrics
 from .commands.prepare import prepare
 from .commands.resize import resize
+from .commands.sr3 import sr3
 from .commands.srgan import srgan
 from .commands.train import train
 
@@ -25,5 +26,5 @@ def main() -> None:
     """Upscale and restore pictures."""
 
 
-for command in (dip, srgan, resize, metrics, evaluate, train, data, prepare, doctor):
+for command in (dip, srgan, sr3, resize, metrics, evaluate, train, data, prepare, doctor):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Pictures side by side under their titles."""
+"""Pictures side by side, and one below another, under titles."""
 
 from __future__ import annotations
 
@@ -19,14 +19,22 @@ PAPER = (255, 255, 255)
 
 def side_by_side(pictures: Sequence[tuple[str, Any]]) -> Image.Image:
     """Return one RGB picture with each of `pictures` (title, image of any kind) beside the one before, tops aligned."""
-    columns = [(title, opaque(img)) for title, img in pictures]
-    sheet = Image.new("RGB", sheet_size([(title, picture.size) for title, picture in columns]), PAPER)
+    return in_columns([(title, [img]) for title, img in pictures])
+
+
+def in_columns(columns: Sequence[tuple[str, Sequence[Any]]]) -> Image.Image:
+    """Return one RGB picture of columns (title, images of any kind), the images of each one below another."""
+    shown = [(title, [opaque(img) for img in images]) for title, images in columns]
+    sheet = Image.new("RGB", sheet_size([(title, _stack(pictures)) for title, pictures in shown]), PAPER)
     draw = ImageDraw.Draw(sheet)
     left = MARGIN
-    for title, picture in columns:
+    for title, pictures in shown:
         draw.text((left, MARGIN), title, fill=INK, font=_font())
-        sheet.paste(picture, (left, TOP))
-        left += _column(title, picture.width) + MARGIN
+        top = TOP
+        for picture in pictures:
+            sheet.paste(picture, (left, top))
+            top += picture.height + MARGIN
+        left += _column(title, _stack(pictures)[0]) + MARGIN
     return sheet
 
 
@@ -34,6 +42,11 @@ def sheet_size(sizes: Sequence[tuple[str, tuple[int, int]]]) -> tuple[int, int]:
     """Return the (width, height) of `side_by_side` for pictures of these titles and (width, height)."""
     width = sum(_column(title, size[0]) + MARGIN for title, size in sizes) + MARGIN
     return width, TOP + max(size[1] for _, size in sizes) + MARGIN
+
+
+def _stack(pictures: Sequence[Image.Image]) -> tuple[int, int]:
+    """Return the (width, height) of pictures one below another."""
+    return max(picture.width for picture in pictures), sum(picture.height + MARGIN for picture in pictures) - MARGIN
 
 
 def _column(title: str, width: int) -> int:

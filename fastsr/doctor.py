@@ -10,16 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch.nn import functional as F
 
-from fastsr_kernels import backend, noise, norm_act_pad, reflect_conv, upsample_norm_pad
+from fastsr_kernels import backend, noise, norm_act_pad, philox, reflect_conv, upsample_norm_pad
 from fastsr_kernels.resample import axis_table, resample
 
 from . import __version__
 from .consistency import Downscale
 from .device import available_memory, has_bfloat16, resolve_dtype
 from .dip.fit import Step
-from .dip.graph import WARM_UP, Graphed
 from .dip.network import HourglassConfig
 from .dip.recipes import Recipe
+from .graph import WARM_UP, Graphed
 
 PACKAGES = ("torch", "triton", "numpy", "pillow", "scikit-image", "safetensors")
 # The Philox stream of seed 1 and step 2, computed from its definition in Python's integers and float64.
@@ -43,7 +43,7 @@ def report() -> tuple[list[str], bool]:
                 if name == "reflect_conv":
                     chosen, reason = reflect_conv.explain(device)
                 if name == "noise":
-                    reason = f"stream {noise.stream(torch.empty(0, device=device))}; {reason}"
+                    reason = f"stream {philox.stream(torch.empty(0, device=device))}; {reason}"
                 error, allowed = check(device)
                 passed = error <= allowed
                 outcome = f"{'ok' if passed else 'WRONG'}, error {error:.1e} of {allowed:.0e} allowed"
@@ -94,7 +94,7 @@ def _check_noise(device: torch.device) -> tuple[float, float]:
     if not torch.allclose(defined[: len(known)], known, rtol=0, atol=1e-5):
         raise ArithmeticError("the Philox stream in torch does not give its known numbers")
     drawn = noise.add_noise(z, 1.0, seed=1, step=2).cpu()
-    if noise.stream(z) == "philox":
+    if philox.stream(z) == "philox":
         return (drawn - defined).abs().max().item(), 1e-3  # the fast hardware logarithm and sine
     return abs(drawn.square().mean().item() - 1), 5 * (2 / 2**16) ** 0.5  # five standard deviations
 

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,9 +14,11 @@ from typing import BinaryIO
 from .codecs import FORMATS, is_folder
 from .errors import FastsrError, InputError, OutputError
 
-# What a result is called: its input, the method or kernel, the task, the factor or size; "_compare" for its comparison.
+# What a result is called: its input, the method or kernel, the task, the factor or size; then the number of a sample,
+# or what of it is beside it.
 RESULT_STEM = re.compile(
-    r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)(_compare)?"
+    r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)"
+    r"(_([0-9]+|compare|mean|spread|process))?"
 )
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
@@ -69,7 +71,12 @@ def _expand(given: Path) -> list[Path]:
 
 
 def plan_outputs(
-    inputs: Sequence[str | Path], output: str | Path | None, *, suffix: str, compare: bool = False
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
+    *,
+    suffix: str,
+    compare: bool = False,
+    beside: Callable[[Path], Iterable[Path]] | None = None,
 ) -> list[tuple[Path, Path]]:
     """Expand `inputs` and say where the result of each goes; check that it can be written there.
 
@@ -86,13 +93,14 @@ def plan_outputs(
         output: a folder, a file, or None for beside the input.
         suffix: what the name of a result has after that of its input, such as "_dip_x4".
         compare: whether a comparison goes beside each result, named as `comparison_of` says.
+        beside: what else is written beside a result, in its folder.
 
     Returns:
         (input, output) pairs, as `find_images` orders them.
 
     Raises:
         InputError, MissingFileError: as `find_images`.
-        OutputError: a result or comparison would overwrite an input, two would get one name, `output` names one
+        OutputError: a result or what is beside it would overwrite an input, two would get one name, `output` names one
             file for several inputs or an unknown format, a folder is where a file should go, or a file cannot be
             written.
     """
@@ -109,6 +117,8 @@ def plan_outputs(
         raise OutputError(f"output {str(output)!r} has no suffix that can be written: {', '.join(FORMATS)}")
     plan = [(source, result(source)) for source in sources]
     writes = plan + [(source, comparison_of(target)) for source, target in plan if compare]
+    if beside is not None:
+        writes += [(source, path) for source, target in plan for path in beside(target)]
     _refuse_clashes(writes)
     for parent in {target.parent for _, target in writes}:
         prepare_folder(parent)

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
     from .images import Picture
 
-BUILT_IN = {"bicubic": "interpolation", "lanczos": "interpolation", "dip": "dip.method", "srgan": "srgan.method"}
+BUILT_IN = {
+    "bicubic": "interpolation",
+    "lanczos": "interpolation",
+    "dip": "dip.method",
+    "srgan": "srgan.method",
+    "sr3": "sr3.method",
+}
 
 _registered: dict[str, Method] = {}
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastsr_kernels.group_norm import group_norm
 from fastsr_kernels.reflect_conv import reflect_conv2d
 
-__all__ = ["ReflectConv2d"]
+__all__ = ["GroupNorm", "ReflectConv2d"]
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -72,3 +73,30 @@ def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     if not isinstance(numbers, (tuple, list)) or [type(number) for number in numbers] != [int, int]:
         raise TypeError(f"{name}={value!r} is not supported; give a whole number, or two")
     return numbers[0], numbers[1]
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm, and Swish if asked for, by `fastsr_kernels.group_norm.group_norm`.
+
+    Takes the place of ``nn.GroupNorm``: the same parameters under the same names, with the same initial values.
+
+    Args:
+        num_groups: of the channels.
+        num_channels: of the input, a multiple of `num_groups`.
+        swish: whether x sigmoid(x) follows.
+        impl: see `group_norm`.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, *, swish: bool, impl: str | None = None):
+        super().__init__(num_groups, num_channels)
+        self.swish, self.impl = swish, impl
+
+    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Normalise (N, C, H, W), after `shift`, (N, C), has been added where there is one."""
+        return group_norm(
+            x, self.num_groups, self.weight, self.bias, self.eps, shift=shift, swish=self.swish, impl=self.impl
+        )
+
+    def extra_repr(self) -> str:
+        """Return the arguments, for printing."""
+        return f"{super().extra_repr()}, swish={self.swish}"

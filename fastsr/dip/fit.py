@@ -16,7 +16,7 @@ from fastsr_kernels.noise import add_noise
 
 from ..allocation import freed_memory_kept
 from ..device import default_float32, deterministic_convolutions
-from .graph import Graphed
+from ..graph import Graphed
 from .network import Hourglass
 from .optimizers import Muon
 from .recipes import Recipe

@@ -1,18 +1,14 @@
-"""Counter-based Gaussian noise: z + sigma * n in one pass over memory, with nothing to store and nothing to seed.
+"""Operations that add Gaussian noise as they pass over memory: none is stored, and none is seeded.
 
-Element i of n is a function of (seed, step, i) alone. Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
-as 1, 2, 3", SC 2011) turns the counter (i // 4, step) and the key `seed`, all 64 bits wide, into four 32-bit words
-(w0, w1, w2, w3); Box-Muller turns each pair of words (a, b) into two normals r cos(t) and r sin(t) with
-r = sqrt(-2 ln((a + 1/2) / 2^32)) and t = 2 pi b / 2^32. Elements 4k to 4k + 3 are the pair of (w0, w1), then that of
-(w2, w3). |n| is at most 6.8.
+Each number is a function of (seed, step, element) alone; `philox` says which. A gradient is the same whatever was
+drawn, so that nothing is kept for it.
 
-Two streams exist, and `stream` says which one a seed names on a device:
+- `add_noise`: z + sigma * n, for any z.
+- `diffuse`: signal * x + noise * n for a batch, each sample with coefficients and a stream of its own: how a diffusion
+  model makes what it is trained on, and its targets.
+- `reverse_step`: the step of a diffusion sampler, from the prediction of its network to the next state.
 
-- "philox": the one above, on GPUs and wherever ``impl`` is "triton" or "torch". Its integers are the same everywhere;
-  the normals agree to float32 rounding (on NVIDIA GPUs to that of the fast hardware log2, sin and cos).
-- "mt19937": torch's own CPU generator, seeded from (seed, step); what ``impl="auto"`` uses on the CPU, where it is
-  several times faster (``python -m benchmarks.kernels noise`` times both). There element i depends on the number
-  of elements too.
+The kernels are in `noise_kernels`.
 """
 
 from __future__ import annotations
@@ -23,23 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backend import LIBRARY, AotCase, choose, device_guard, interpreted, jit, no_override, tl, triton
+from .backend import LIBRARY
+from .noise_kernels import launch_add_noise, launch_diffuse, launch_reverse_step, memory_format
+from .philox import generator_seed, implementation, philox_normals
 
-if triton is not None:
-    from triton.language.extra import libdevice
+__all__ = ["DTYPES", "add_noise", "diffuse", "reverse_step"]
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-ROUNDS = 10
-MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-WEYL = (0x9E3779B9, 0xBB67AE85)
-WORD = 0xFFFFFFFF
-
-BLOCK = 2048
-"""Elements a program; a power of two, so that the high word of the counter is one number a program."""
-LARGEST_CHANNEL_BLOCK = 128
+COEFFICIENTS = 6
 
 
-# The public op
+# The public ops
 
 
 def add_noise(z: Tensor, sigma: float, seed: int | Tensor, step: int | Tensor, impl: str | None = None) -> Tensor:
@@ -54,8 +44,8 @@ def add_noise(z: Tensor, sigma: float, seed: int | Tensor, step: int | Tensor, i
         sigma: standard deviation, finite and not negative.
         seed: names the stream; an int of 64 bits (signed) or an integer tensor of one element on the device of `z`.
         step: names the noise within the stream; like `seed`.
-        impl: "auto" (None), "triton" or "torch"; see `stream` for what that means for the numbers. float64 always
-            runs a torch implementation.
+        impl: "auto" (None), "triton" or "torch"; see `philox.stream` for what that means for the numbers. float64
+            always runs a torch implementation.
 
     Returns:
         A new tensor like `z`; channels_last where `z` is, else contiguous. Computed in float32 (float64 for float64).
@@ -64,33 +54,152 @@ def add_noise(z: Tensor, sigma: float, seed: int | Tensor, step: int | Tensor, i
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    if z.dtype not in DTYPES:
-        raise TypeError(f"z has dtype {z.dtype}; use one of {', '.join(map(str, DTYPES))}")
+    _check_dtype("z", z)
     sigma = float(sigma)
     if not 0 <= sigma < math.inf:
         raise ValueError(f"sigma={sigma} is not a standard deviation; it must be finite and at least 0")
-    return _AddNoise.apply(z, sigma, *_number("seed", seed, z), *_number("step", step, z), _resolve(z, impl))
+    numbers = *_number("seed", seed, "z", z), *_number("step", step, "z", z)
+    result: Tensor = _AddNoise.apply(z, sigma, *numbers, implementation(z, impl))
+    return result
 
 
-def stream(z: Tensor, impl: str | None = None) -> str:
-    """Return "philox" or "mt19937": the numbers that `add_noise` draws for a tensor like `z`."""
-    return "mt19937" if _resolve(z, impl) == "generator" else "philox"
+def diffuse(
+    x: Tensor, signal: Tensor, noise: Tensor, seeds: Tensor, step: int | Tensor, impl: str | None = None
+) -> Tensor:
+    """Return signal[b] * x[b] + noise[b] * n[b] for each sample b, n[b] standard normal.
+
+    n[b] is a function of (seeds[b], step, element) alone: a sample gets the same in any batch. So the same call with
+    other coefficients gives other sums of the very same n, such as signal 0 and noise 1 for n itself.
+
+    Args:
+        x: (B, ...); float32, float16, bfloat16 or float64. Elements are numbered within the sample, in the order of
+            `x[b].flatten()`, whatever the strides.
+        signal: (B,), float32 (float64 for float64), on the device of `x`.
+        noise: like `signal`.
+        seeds: (B,), int64, on the device of `x`; the stream of each sample.
+        step: names the noise within the streams; an int of 64 bits (signed) or an integer tensor of one element on
+            the device of `x`.
+        impl: "auto" (None), "triton" or "torch"; see `philox.stream` for what that means for the numbers. float64
+            always runs a torch implementation.
+
+    Returns:
+        A new tensor like `x`; channels_last where `x` is, else contiguous. Computed in float32 (float64 for float64).
+        One read and one write of memory. The gradient for `x` is signal times that of the output; the coefficients
+        have none.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot be used, named in the message.
+    """
+    _check_batch(x)
+    _check_samples("signal", signal, x, _precision(x), (x.shape[:1],))
+    _check_samples("noise", noise, x, _precision(x), (x.shape[:1],))
+    _check_samples("seeds", seeds, x, torch.int64, (x.shape[:1],))
+    number = _number("step", step, "x", x)
+    result: Tensor = _Diffuse.apply(x, signal, noise, seeds, *number, implementation(x, impl))
+    return result
 
 
-def _resolve(z: Tensor, impl: str | None) -> str:
-    chosen = choose(z, impl)
-    if z.device.type == "cpu" and impl in (None, "auto") and no_override():
-        return "generator"
-    return "torch" if z.dtype == torch.float64 else chosen
+def reverse_step(
+    x: Tensor,
+    prediction: Tensor,
+    previous: Tensor | None,
+    coefficients: Tensor,
+    seeds: Tensor,
+    step: int | Tensor,
+    clip: float | None = 1.0,
+    impl: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the next state of a diffusion sampler, and the clean picture that it expects.
+
+        x0 = clamp(k0 x + k1 prediction, -clip, clip)
+        x_next = k2 x + k3 x0 + k4 previous + k5 n
+
+    with the coefficients of each sample, and the n[b] that `diffuse` has for the same (seeds[b], step). Every sampler
+    that keeps at most one earlier x0 is of this form. All that changes from step to step can be read from device
+    tensors, for a captured CUDA graph.
+
+    Args:
+        x: the state, (B, ...); float32, float16, bfloat16 or float64.
+        prediction: what the network says of `x`, of its shape; any of these dtypes.
+        previous: the x0 of the step before, of the shape and dtype of `x`; with None, k4 is not used.
+        coefficients: k0 to k5: (B, 6), or (6,) for all samples; float32 (float64 for float64), on the device of `x`.
+        seeds: (B,), int64, on the device of `x`; the stream of each sample.
+        step: names the noise within the streams; an int of 64 bits (signed) or an integer tensor of one element on
+            the device of `x`. Where k5 is 0 nothing is drawn.
+        clip: the largest absolute value of x0, above 0; None for no limit. NaN stays NaN.
+        impl: "auto" (None), "triton" or "torch"; see `philox.stream` for what that means for the numbers. float64
+            always runs a torch implementation.
+
+    Returns:
+        x_next and x0: new tensors like `x`; channels_last where `x` is, else contiguous. Computed in float32 (float64
+        for float64). Each tensor is read or written once, if it is laid out like `x`; others are copied first. There
+        is no gradient.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot be used, named in the message; or one that requires a gradient
+            where gradients are recorded.
+    """
+    _check_batch(x)
+    _check_dtype("prediction", prediction)
+    _check_samples("prediction", prediction, x, prediction.dtype, (x.shape,))
+    if previous is not None:
+        _check_samples("previous", previous, x, x.dtype, (x.shape,))
+    of_all = torch.Size((COEFFICIENTS,))
+    _check_samples("coefficients", coefficients, x, _precision(x), (x.shape[:1] + of_all, of_all))
+    _check_samples("seeds", seeds, x, torch.int64, (x.shape[:1],))
+    number = _number("step", step, "x", x)
+    clip = math.inf if clip is None else float(clip)
+    if not clip > 0:
+        raise ValueError(f"clip={clip} is not above 0; give None for no limit")
+    tensors = {"x": x, "prediction": prediction, "previous": previous, "coefficients": coefficients}
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
+            raise ValueError(f"{name} requires a gradient, and reverse_step has none; call it under torch.no_grad()")
+    result: tuple[Tensor, Tensor] = torch.ops.fastsr.reverse_step(
+        x, prediction, previous, coefficients, seeds, *number, clip, implementation(x, impl)
+    )
+    return result
 
 
-def _number(name: str, value: int | Tensor, z: Tensor) -> tuple[int, Tensor | None]:
-    """Split `value` into the two arguments of the operator: the number, or the tensor that it is read from."""
+# What the arguments must be
+
+
+def _check_dtype(name: str, x: Tensor) -> None:
+    if x.dtype not in DTYPES:
+        raise TypeError(f"{name} has dtype {x.dtype}; use one of {', '.join(map(str, DTYPES))}")
+
+
+def _check_batch(x: Tensor) -> None:
+    _check_dtype("x", x)
+    if x.dim() == 0:
+        raise ValueError("x has no dimensions; the first must count the samples")
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    """Return the dtype in which results like `x` are computed, which is also that of their coefficients."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _check_samples(name: str, tensor: Tensor, x: Tensor, dtype: torch.dtype, shapes: tuple[torch.Size, ...]) -> None:
+    """Check what comes with the batch `x`."""
+    if tensor.dtype != dtype:
+        raise TypeError(f"{name} has dtype {tensor.dtype}; for x in {x.dtype} it must be {dtype}")
+    if tensor.shape not in shapes:
+        wanted = " or ".join(str(tuple(shape)) for shape in shapes)
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; for x of shape {tuple(x.shape)} it must be {wanted}")
+    if tensor.device != x.device:
+        raise ValueError(f"{name} is on {tensor.device}, but x is on {x.device}; move it there")
+
+
+def _number(name: str, value: int | Tensor, owner: str, x: Tensor) -> tuple[int, Tensor | None]:
+    """Split `value` into the two arguments of an operator: the number, or the tensor that it is read from."""
     if isinstance(value, Tensor):
         if value.numel() != 1 or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
             raise TypeError(f"{name} is a {value.dtype} tensor of shape {tuple(value.shape)}; give one integer")
-        if value.device != z.device:
-            raise ValueError(f"{name} is on {value.device}, but z is on {z.device}; move it there, or give an int")
+        if value.device != x.device:
+            raise ValueError(
+                f"{name} is on {value.device}, but {owner} is on {x.device}; move it there, or give an int"
+            )
         return 0, value
     if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
         raise TypeError(f"{name}={value!r} is not an integer; give an int or an integer tensor of one element")
@@ -99,285 +208,166 @@ def _number(name: str, value: int | Tensor, z: Tensor) -> tuple[int, Tensor | No
     return value, None
 
 
+# The gradients
+
+
 class _AddNoise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, *arguments: Any) -> Tensor:
-        return torch.ops.fastsr.add_noise(z, *arguments)
+        result: Tensor = torch.ops.fastsr.add_noise(z, *arguments)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         return *gradients, None, None, None, None, None, None
 
 
-# The definition, in plain torch
+class _Diffuse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, signal: Tensor, *arguments: Any) -> Tensor:
+        ctx.save_for_backward(signal)
+        result: Tensor = torch.ops.fastsr.diffuse(x, signal, *arguments)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (signal,) = ctx.saved_tensors
+        gradient = (_each(signal, gradients[0]) * gradients[0]).to(gradients[0].dtype)
+        return gradient, None, None, None, None, None, None
 
 
-def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the four words that Philox4x32-10 makes of a counter of four words and a key of two (int64, 0 to 2^32)."""
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(ROUNDS):
-        # A product of two words may overflow int64 into the sign: its low 64 bits, which are all that is read, hold.
-        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> 32 & WORD) ^ c1 ^ k0, p1 & WORD, (p0 >> 32 & WORD) ^ c3 ^ k1, p0 & WORD
-        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
-    return c0, c1, c2, c3
+# The definitions, in plain torch
 
 
-def philox_normals(count: int, seed: Tensor, step: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return n_0 to n_{count - 1} of the "philox" stream: (count,) on the device of `seed`, computed in `dtype`.
-
-    `seed` and `step` are int64 tensors without dimensions; `dtype` is float32 or float64.
-    """
-    groups = torch.arange((count + 3) // 4, device=seed.device)
-    words = philox4x32((groups & WORD, groups >> 32, step & WORD, step >> 32 & WORD), (seed & WORD, seed >> 32 & WORD))
-    normals = []
-    for a, b in (words[:2], words[2:]):
-        radius = torch.sqrt(-2 * torch.log(a.to(dtype) * 2.0**-32 + 2.0**-33))
-        angle = b.to(dtype) * (math.pi * 2.0**-31)
-        normals += [radius * torch.cos(angle), radius * torch.sin(angle)]
-    return torch.stack(normals, dim=1).flatten()[:count]
+def _diffused(x: Tensor, signal: Tensor, noise: Tensor, n: Tensor) -> Tensor:
+    return _each(signal, x) * x + _each(noise, x) * n
 
 
-def generator_seed(seed: int, step: int) -> int:
-    """Return the 32-bit seed (MT19937 takes no more) of torch's generator for (seed, step).
-
-    Steps from 0 to 2^32 of a seed have different ones, for `mix` is one to one: the finaliser of MurmurHash3.
-    """
-
-    def mix(word: int) -> int:
-        word = (word ^ word >> 16) * 0x85EBCA6B & WORD
-        word = (word ^ word >> 13) * 0xC2B2AE35 & WORD
-        return word ^ word >> 16
-
-    state = 0
-    for word in (seed & WORD, seed >> 32 & WORD, step >> 32 & WORD):
-        state = mix(state ^ word)
-    return mix((state + step) & WORD)
+def _stepped(
+    x: Tensor, prediction: Tensor, previous: Tensor | None, coefficients: Tensor, n: Tensor, clip: float
+) -> tuple[Tensor, Tensor]:
+    k0, k1, k2, k3, k4, k5 = (_each(k, x) for k in coefficients.unbind(1))
+    x0 = (k0 * x + k1 * prediction.to(coefficients.dtype)).clamp(-clip, clip)
+    x_next = k2 * x + k3 * x0 + k5 * n
+    return (x_next if previous is None else x_next + k4 * previous), x0
 
 
-# The kernels
+def _each(values: Tensor, x: Tensor) -> Tensor:
+    """Return the number of each sample in a shape that meets that of `x`."""
+    return values.view(-1, *(1,) * (x.dim() - 1))
 
 
-@jit
-def triton_philox4x32(
-    c0: tl.tensor, c1: tl.tensor, c2: tl.tensor, c3: tl.tensor, k0: tl.tensor, k1: tl.tensor
-) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Return the four words of Philox4x32-10; all arguments are uint32."""
-    for _ in tl.static_range(10):
-        # The widening product is one instruction on sm_80 to sm_100; a high and a low one, as in `tl.philox`, are two.
-        p0 = c0.to(tl.uint64) * 0xD2511F53
-        p1 = c2.to(tl.uint64) * 0xCD9E8D57
-        c0 = (p1 >> 32).to(tl.uint32) ^ c1 ^ k0
-        c1 = p1.to(tl.uint32)
-        c2 = (p0 >> 32).to(tl.uint32) ^ c3 ^ k1
-        c3 = p0.to(tl.uint32)
-        k0 = tl.add(k0, 0x9E3779B9, sanitize_overflow=False)
-        k1 = tl.add(k1, 0xBB67AE85, sanitize_overflow=False)
-    return c0, c1, c2, c3
-
-
-@jit
-def _box_muller(a: tl.tensor, b: tl.tensor, FAST: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    uniform = a.to(tl.float32) * 2.3283064365386963e-10 + 1.1641532182693481e-10  # (a + 1/2) / 2^32
-    # Taken as signed, the same angle lies within half a turn, where the fast sin and cos are at their best.
-    angle = b.to(tl.int32, bitcast=True).to(tl.float32) * 1.4629180792671596e-09  # pi / 2^31
-    if FAST:
-        # Next to 1 the fast log2 may err to a positive value: abs costs nothing and keeps the root real.
-        radius = tl.sqrt(tl.abs(libdevice.fast_log2f(uniform)) * 1.3862943611198906)  # 2 ln 2
-        return radius * libdevice.fast_cosf(angle), radius * libdevice.fast_sinf(angle)
-    else:
-        radius = tl.sqrt(tl.abs(tl.log2(uniform)) * 1.3862943611198906)
-        return radius * tl.cos(angle), radius * tl.sin(angle)
-
-
-@jit
-def _four_normals(
-    low: tl.tensor, high: tl.tensor, seed: tl.tensor, step: tl.tensor, FAST: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Return normals 4k to 4k + 3, the 64-bit k given by its words; seed and step are int64 or pointers to integers."""
-    if seed.dtype.is_ptr():
-        seed = tl.load(seed)
-    if step.dtype.is_ptr():
-        step = tl.load(step)
-    seed = seed.to(tl.uint64)
-    step = step.to(tl.uint64)
-    w0, w1, w2, w3 = triton_philox4x32(
-        low, high, step.to(tl.uint32), (step >> 32).to(tl.uint32), seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
-    )
-    n0, n1 = _box_muller(w0, w1, FAST)
-    n2, n3 = _box_muller(w2, w3, FAST)
-    return n0, n1, n2, n3
-
-
-@jit(do_not_specialize=["seed", "step"])
-def _contiguous_kernel(
-    z: tl.tensor,
-    out: tl.tensor,
-    sigma: tl.tensor,
-    seed: tl.tensor,
-    step: tl.tensor,
-    numel: tl.tensor,
-    BLOCK: tl.constexpr,
-    FAST: tl.constexpr,
-) -> None:
-    first = tl.program_id(0).to(tl.int64) * BLOCK
-    group = (first // 4).to(tl.uint64)
-    lane = tl.arange(0, BLOCK // 4)
-    n0, n1, n2, n3 = _four_normals(
-        group.to(tl.uint32) + lane.to(tl.uint32), (group >> 32).to(tl.uint32), seed, step, FAST
-    )
-    # Four normals side by side, as one thread computes them: it reads and writes them at once, without a shuffle.
-    n = tl.reshape(tl.join(tl.join(n0, n2), tl.join(n1, n3)), [BLOCK // 4, 4])
-    offset = lane[:, None] * 4 + tl.arange(0, 4)[None, :]
-    mask = offset < numel - first
-    value = tl.load(z + first + offset, mask=mask)
-    tl.store(out + first + offset, value.to(tl.float32) + sigma * n, mask=mask)
-
-
-@jit
-def _add_at(z: tl.tensor, out: tl.tensor, offset: tl.tensor, mask: tl.tensor, noise: tl.tensor) -> None:
-    tl.store(out + offset, tl.load(z + offset, mask=mask).to(tl.float32) + noise, mask=mask)
-
-
-@jit(do_not_specialize=["seed", "step"])
-def _channels_last_kernel(
-    z: tl.tensor,
-    out: tl.tensor,
-    sigma: tl.tensor,
-    seed: tl.tensor,
-    step: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    group_blocks: tl.tensor,
-    BLOCK_GROUPS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-    ALIGNED: tl.constexpr,
-    FAST: tl.constexpr,
-) -> None:
-    """Memory is (batch, pixels, channels), the elements are numbered as (batch, channels, pixels).
-
-    A group of four numbers lies along the pixels. Unless 4 divides their count (ALIGNED), a group may reach over both
-    ends of its channel's row; each row then masks its own part.
-    """
-    batch = (tl.program_id(0) // group_blocks).to(tl.int64)
-    first = (tl.program_id(0) % group_blocks).to(tl.int64) * BLOCK_GROUPS
-    group = tl.arange(0, BLOCK_GROUPS)[:, None]
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]
-    start = (batch * channels + channel) * pixels
-    k = (start // 4 + first + group).to(tl.uint64)
-    n0, n1, n2, n3 = _four_normals(k.to(tl.uint32), (k >> 32).to(tl.uint32), seed, step, FAST)
-
-    pixel = group * 4  # counted from the program's first
-    if not ALIGNED:
-        pixel -= (start % 4).to(tl.int32)
-    low = -4 * first
-    high = pixels - 4 * first
-    z += batch * channels * pixels + 4 * first * channels
-    out += batch * channels * pixels + 4 * first * channels
-    offset = pixel * channels + channel
-    here = channel < channels
-    _add_at(z, out, offset, here & (pixel >= low) & (pixel < high), sigma * n0)
-    _add_at(z, out, offset + channels, here & (pixel + 1 >= low) & (pixel + 1 < high), sigma * n1)
-    _add_at(z, out, offset + 2 * channels, here & (pixel + 2 >= low) & (pixel + 2 < high), sigma * n2)
-    _add_at(z, out, offset + 3 * channels, here & (pixel + 3 < high), sigma * n3)  # pixel is at least low - 3
-
-
-# The operator
-
-
-def _memory_format(z: Tensor) -> torch.memory_format:
-    if z.dim() == 4 and not z.is_contiguous() and z.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return torch.contiguous_format
+# The operators
 
 
 LIBRARY.define(
     "add_noise(Tensor z, float sigma, SymInt seed, Tensor? seed_from, SymInt step, Tensor? step_from, str impl)"
     " -> Tensor"
 )
+LIBRARY.define(
+    "diffuse(Tensor x, Tensor signal, Tensor noise, Tensor seeds, SymInt step, Tensor? step_from, str impl) -> Tensor"
+)
+LIBRARY.define(
+    "reverse_step(Tensor x, Tensor prediction, Tensor? previous, Tensor coefficients, Tensor seeds, SymInt step,"
+    " Tensor? step_from, float clip, str impl) -> (Tensor, Tensor)"
+)
 
 
 @torch.library.register_fake("fastsr::add_noise", lib=LIBRARY)
-def _fake(z: Tensor, *arguments: Any) -> Tensor:
-    return torch.empty_like(z, memory_format=_memory_format(z))
+@torch.library.register_fake("fastsr::diffuse", lib=LIBRARY)
+def _empty(x: Tensor, *arguments: Any) -> Tensor:
+    return torch.empty_like(x, memory_format=memory_format(x))
+
+
+@torch.library.register_fake("fastsr::reverse_step", lib=LIBRARY)
+def _two_empty(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    return _empty(x), _empty(x)
 
 
 @torch.library.impl("fastsr::add_noise", "CompositeExplicitAutograd", lib=LIBRARY)
-def _run(
+def _run_add_noise(
     z: Tensor, sigma: float, seed: int, seed_from: Tensor | None, step: int, step_from: Tensor | None, impl: str
 ) -> Tensor:
-    out = torch.empty_like(z, memory_format=_memory_format(z))
+    out = _empty(z)
     if z.numel() == 0:
         return out
     if impl == "triton":
-        _launch(z, out, sigma, seed if seed_from is None else seed_from, step if step_from is None else step_from)
+        launch_add_noise(
+            z, out, sigma, seed if seed_from is None else seed_from, step if step_from is None else step_from
+        )
         return out
     if impl == "torch":
-        dtype = torch.float64 if z.dtype == torch.float64 else torch.float32
         counters = _scalar(seed, seed_from, z.device), _scalar(step, step_from, z.device)
-        n = philox_normals(z.numel(), *counters, dtype).view(z.shape)
+        n = philox_normals(z.numel(), *counters, _precision(z)).view(z.shape)
     else:
         numbers = (seed if seed_from is None else int(seed_from), step if step_from is None else int(step_from))
-        generator = torch.Generator().manual_seed(generator_seed(*numbers))
-        n = torch.randn(z.shape, generator=generator, dtype=torch.float32)
+        n = torch.randn(z.shape, generator=_generator(*numbers), dtype=torch.float32)
     return torch.add(z, n, alpha=sigma, out=out)
+
+
+@torch.library.impl("fastsr::diffuse", "CompositeExplicitAutograd", lib=LIBRARY)
+def _run_diffuse(
+    x: Tensor,
+    signal: Tensor,
+    noise: Tensor,
+    seeds: Tensor,
+    step: int,
+    step_from: Tensor | None,
+    impl: str,
+) -> Tensor:
+    out = _empty(x)
+    if x.numel() == 0:
+        return out
+    if impl == "triton":
+        launch_diffuse(x, out, signal, noise, seeds, step if step_from is None else step_from)
+        return out
+    n = _draw(x, noise, seeds, step, step_from, impl)
+    return out.copy_(_diffused(x, signal, noise, n))
+
+
+@torch.library.impl("fastsr::reverse_step", "CompositeExplicitAutograd", lib=LIBRARY)
+def _run_reverse_step(
+    x: Tensor,
+    prediction: Tensor,
+    previous: Tensor | None,
+    coefficients: Tensor,
+    seeds: Tensor,
+    step: int,
+    step_from: Tensor | None,
+    clip: float,
+    impl: str,
+) -> tuple[Tensor, Tensor]:
+    x_next, x0 = _two_empty(x)
+    if x.numel() == 0:
+        return x_next, x0
+    coefficients = coefficients.expand(x.shape[0], COEFFICIENTS)
+    if impl == "triton":
+        number = step if step_from is None else step_from
+        launch_reverse_step(x, prediction, previous, x_next, x0, coefficients, seeds, number, clip)
+        return x_next, x0
+    n = _draw(x, coefficients[:, -1], seeds, step, step_from, impl)
+    for out, result in zip((x_next, x0), _stepped(x, prediction, previous, coefficients, n, clip), strict=True):
+        out.copy_(result)
+    return x_next, x0
+
+
+def _draw(x: Tensor, scale: Tensor, seeds: Tensor, step: int, step_from: Tensor | None, impl: str) -> Tensor:
+    """Return n for a batch like `x`; from torch's generator 0 where `scale` is, for drawing takes long there."""
+    if impl == "torch":
+        counter = _scalar(step, step_from, x.device)
+        return philox_normals(x[0].numel(), seeds, counter, _precision(x)).view(x.shape)
+    number = step if step_from is None else int(step_from)
+    n = torch.zeros(x.shape)
+    for sample, seed, wanted in zip(n.unbind(), seeds.tolist(), scale.ne(0).tolist(), strict=True):
+        if wanted:
+            sample.normal_(generator=_generator(seed, number))
+    return n
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(generator_seed(seed, step))
 
 
 def _scalar(number: int, tensor: Tensor | None, device: torch.device) -> Tensor:
     # `torch.full` rather than `torch.tensor`: a copy from the host cannot be captured in a graph.
     return torch.full((), number, dtype=torch.int64, device=device) if tensor is None else tensor.long().reshape(())
-
-
-def _launch(z: Tensor, out: Tensor, sigma: float, seed: int | Tensor, step: int | Tensor) -> None:
-    fast = torch.version.hip is None and not interpreted()
-    options = {"FAST": fast, "num_warps": 4, "enable_fp_fusion": True}
-    with device_guard(z):
-        if _memory_format(z) == torch.channels_last:
-            batch, channels, pixels = z.shape[0], z.shape[1], z.shape[2] * z.shape[3]
-            blocks = _channels_last_blocks(channels, pixels)
-            # A row that starts within a group has its last element at most 3 further on.
-            groups = pixels // 4 if blocks["ALIGNED"] else (pixels + 6) // 4
-            group_blocks = triton.cdiv(groups, blocks["BLOCK_GROUPS"])
-            grid = batch * group_blocks, triton.cdiv(channels, blocks["BLOCK_CHANNELS"])
-            _channels_last_kernel[grid](z, out, sigma, seed, step, channels, pixels, group_blocks, **blocks, **options)
-        else:
-            _contiguous_kernel[(triton.cdiv(z.numel(), BLOCK),)](
-                z.contiguous(), out, sigma, seed, step, z.numel(), BLOCK=BLOCK, **options
-            )
-
-
-def _channels_last_blocks(channels: int, pixels: int) -> dict[str, int | bool]:
-    block = min(triton.next_power_of_2(channels), LARGEST_CHANNEL_BLOCK)
-    return {"BLOCK_CHANNELS": block, "BLOCK_GROUPS": BLOCK // 4 // block, "ALIGNED": pixels % 4 == 0}
-
-
-def aot_cases() -> list[AotCase]:
-    """Return what the launcher launches, for ``python -m benchmarks.aot``."""
-    sizes = ("channels", "pixels", "group_blocks")
-    contiguous = (_contiguous_kernel, ("numel",), ("numel",), {"BLOCK": BLOCK})
-    channels_last = (_channels_last_kernel, sizes, sizes, _channels_last_blocks(32, 256 * 256))
-    odd = (_channels_last_kernel, sizes, (), _channels_last_blocks(3, 255 * 255))
-    launches: list[tuple[str, str, str, tuple[Any, tuple[str, ...], tuple[str, ...], dict[str, Any]]]] = [
-        ("contiguous, step from the host", "fp32", "i64", contiguous),
-        ("contiguous, step from the device", "fp32", "*i64", contiguous),
-        ("contiguous, step from the device", "bf16", "*i64", contiguous),
-        ("channels_last, step from the host", "fp32", "i64", channels_last),
-        ("channels_last, step from the device", "bf16", "*i64", channels_last),
-        ("channels_last, sides odd, step from the host", "fp16", "i64", odd),
-    ]
-    return [
-        AotCase(
-            name=f"{name}, {dtype}",
-            kernel=kernel,
-            signature={
-                **{"z": f"*{dtype}", "out": f"*{dtype}", "sigma": "fp32", "seed": number, "step": number},
-                **dict.fromkeys(sizes, "i32"),
-            },
-            constants={**blocks, "FAST": backend == "cuda"},
-            divisible=divisible,
-            backends=(backend,),
-        )
-        for name, dtype, number, (kernel, sizes, divisible, blocks) in launches
-        for backend in ("cuda", "hip")
-    ]

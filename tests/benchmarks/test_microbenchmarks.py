@@ -9,9 +9,11 @@ from benchmarks import (
     conv_cases,
     conv_table,
     correctness,
+    diffusion_cases,
     dip_cpu_step,
     dip_step,
     gpu_queue,
+    group_norm_cases,
     kernels,
     measure,
     resize_cpu,
@@ -24,8 +26,10 @@ CPU = torch.device("cpu")
 
 OURS_OF = {  # op -> the functions that its benchmark calls, and where
     "noise": [(kernels, "add_noise")],
+    "diffusion": [(diffusion_cases, "diffuse"), (diffusion_cases, "reverse_step")],
     "resample": [(kernels, "resample")],
     "norm": [(kernels.norm_act_pad, "norm_act_pad"), (kernels.upsample_norm_pad, "upsample_norm_pad")],
+    "group_norm": [(group_norm_cases, "group_norm")],
     "conv": [(conv_cases, "reflect_conv2d")],
 }
 

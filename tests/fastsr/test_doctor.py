@@ -3,7 +3,7 @@
 import pytest
 
 from fastsr import doctor
-from fastsr_kernels import noise
+from fastsr_kernels import philox
 
 
 def lines_of(name):
@@ -32,7 +32,7 @@ def test_kernels_that_cannot_be_chosen_are_reported(kernels, monkeypatch):
 
 
 def test_a_wrong_definition_of_the_noise_is_noticed(monkeypatch):
-    monkeypatch.setattr(noise, "WEYL", (0x9E3779B9, 0xBB67AE84))
+    monkeypatch.setattr(philox, "WEYL", (0x9E3779B9, 0xBB67AE84))
     (line, *_), healthy = lines_of("noise")
     assert not healthy
     assert "FAILED: ArithmeticError" in line

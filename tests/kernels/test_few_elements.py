@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr_kernels import backend, norm_act_pad, reflect_conv, upsample_norm_pad
+from fastsr_kernels import backend, group_norm, norm_act_pad, reflect_conv, upsample_norm_pad
 
 WEIGHT, BIAS = torch.linspace(0.5, 1.5, 6), torch.linspace(-1, 1, 6)
 
@@ -20,7 +20,11 @@ def meet(x, weight, bias):
     return upsample_norm_pad.upsample_norm_pad(x[:, :2].repeat(1, 1, 2, 2), x[:, 2:], weight, bias, 1)
 
 
-OPS = {"reflect_conv2d": conv, "norm_act_pad": norm, "upsample_norm_pad": meet}
+def group(x, weight, bias):
+    return group_norm.group_norm(x.contiguous(memory_format=torch.channels_last), 3, weight, bias, swish=False)
+
+
+OPS = {"reflect_conv2d": conv, "norm_act_pad": norm, "upsample_norm_pad": meet, "group_norm": group}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -45,7 +49,7 @@ def test_results_are_those_of_the_op(op, dtype, monkeypatch):
     assert found[0].stride() == expected[0].stride()
 
 
-@pytest.mark.parametrize("op", [norm, meet])
+@pytest.mark.parametrize("op", [norm, meet, group])
 def test_autocast_does_not_reach_the_norms(op, monkeypatch):
     monkeypatch.setattr(backend, "FEW", 2**18)
     x = torch.randn(2, 6, 7, 5)

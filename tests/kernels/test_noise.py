@@ -7,9 +7,10 @@ import torch
 from scipy import stats
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from fastsr_kernels import backend, noise
+from fastsr_kernels import backend, noise, noise_kernels, philox
 from fastsr_kernels.backend import jit, tl
-from fastsr_kernels.noise import add_noise, generator_seed, philox4x32, philox_normals, stream
+from fastsr_kernels.noise import add_noise
+from fastsr_kernels.philox import generator_seed, philox4x32, philox_normals, stream
 
 # Random123's kat_vectors for philox4x32 with 10 rounds: counter, key, words.
 KNOWN_ANSWERS = [
@@ -251,7 +252,7 @@ def test_compiles_once_for_every_step(impl):
 @jit
 def words_kernel(counters: tl.tensor, keys: tl.tensor, words: tl.tensor) -> None:
     row = tl.arange(0, 4)
-    w0, w1, w2, w3 = noise.triton_philox4x32(
+    w0, w1, w2, w3 = philox.triton_philox4x32(
         tl.load(counters + row * 4),
         tl.load(counters + row * 4 + 1),
         tl.load(counters + row * 4 + 2),
@@ -287,7 +288,7 @@ def check(out, z, sigma, seed, step):
 @pytest.mark.parametrize("name", [*layouts(), "three programs", "more channels than a block"])
 def test_kernel_adds_the_definition(name, kernel_device, poisoned):
     larger = {
-        "three programs": torch.linspace(-1, 1, 2 * noise.BLOCK + 5),
+        "three programs": torch.linspace(-1, 1, 2 * noise_kernels.BLOCK + 5),
         "more channels than a block": torch.ones(2, 3, 5, 130).permute(0, 3, 1, 2),
     }
     z = {**layouts(), **larger}[name].to(kernel_device)

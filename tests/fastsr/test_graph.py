@@ -11,10 +11,10 @@ import torch
 import fastsr
 from fastsr.consistency import Downscale
 from fastsr.dip import fit as dip_fit
-from fastsr.dip.graph import WARM_UP, Graphed
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.dip.stopping import NoiseLevel, RunningVariance
+from fastsr.graph import WARM_UP, Graphed
 from fastsr.operators import Compose, Mask
 
 

@@ -1,0 +1,115 @@
+"""What tiles change of a picture by SR3 that is larger than those the network was trained on.
+
+    python -m benchmarks.sr3_tiles --weights FILE PICTURE    # writes benchmarks/results/sr3_tiles.json, docs/sr3.md
+
+The picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
+together at every step, as `fastsr.sr3` does it; and in tiles that are drawn one by one and put beside one another. Seam
+is the mean step from pixel to pixel where tiles meet, over that of the whole picture at the same places: 1 is none.
+docs/sr3_tiles.png shows the three. No result is projected.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import fastsr
+from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from fastsr.compare import side_by_side
+from fastsr.images import load as load_picture
+from fastsr.metrics import lr_consistency, psnr
+from fastsr.sr3.checkpoint import Checkpoint
+from fastsr.sr3.formats import load
+
+WHOLE, FUSED, APART = "whole", "tiles, put together at every step", "tiles, each drawn alone"
+STEPS = 20
+MARKS = ("<!-- tiles -->", "<!-- end of tiles -->")
+
+
+def enlarge(checkpoint: Checkpoint, low: Tensor, tile: int) -> Tensor:
+    """Return a sample of (3, h, w) in tiles of `tile` pixels of the result."""
+    return fastsr.sr3(low, weights=checkpoint, tile=tile, steps=STEPS, consistency=False, progress=False)
+
+
+def apart(checkpoint: Checkpoint, low: Tensor, tile: int) -> Tensor:
+    """Return samples of squares of (3, h, w), drawn one by one."""
+    assert checkpoint.factor is not None
+    side = tile // checkpoint.factor
+    rows = [
+        torch.cat([enlarge(checkpoint, square, tile) for square in row.split(side, 2)], 2) for row in low.split(side, 1)
+    ]
+    return torch.cat(rows, 1)
+
+
+def seam(made: Tensor, tile: int) -> float:
+    """Return the mean step between the squares of `tile` in (3, H, W)."""
+    down, across = made.diff(dim=1).abs(), made.diff(dim=2).abs()
+    return float(torch.cat([down[:, tile - 1 :: tile].flatten(), across[:, :, tile - 1 :: tile].flatten()]).mean())
+
+
+def measure(checkpoint: Checkpoint, picture: Tensor) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Return a row for each way to enlarge what a picture, (3, H, W) in [0, 1], is when it was made small; the results.
+
+    Its sides are cut to a multiple of the pictures that the network was trained on.
+    """
+    tile, factor = checkpoint.size, checkpoint.factor
+    assert tile is not None
+    assert factor is not None
+    height, width = (side // tile * tile for side in picture.shape[-2:])
+    low = fastsr.resize(picture[:, :height, :width], 1 / factor)
+    made = {
+        WHOLE: enlarge(checkpoint, low, max(height, width)),
+        FUSED: enlarge(checkpoint, low, tile),
+        APART: apart(checkpoint, low, tile),
+    }
+    rows = [
+        {
+            "what": name,
+            "psnr_to_whole": None if name == WHOLE else psnr(result, made[WHOLE], channel="rgb"),
+            "mean_difference": 255 * float((result - made[WHOLE]).abs().mean()),
+            "seam": seam(result, tile) / seam(made[WHOLE], tile),
+            "consistency": lr_consistency(result, low),
+        }
+        for name, result in made.items()
+    ]
+    return rows, made
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| | PSNR to the whole one, dB | mean difference, of 255 | seam | consistency, dB |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        near = "" if row["psnr_to_whole"] is None else f"{row['psnr_to_whole']:.2f}"
+        lines.append(
+            f"| {row['what']} | {near} | {row['mean_difference']:.2f} | {row['seam']:.2f} | {row['consistency']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure; the table goes to docs/sr3.md too."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", required=True, help="of fastsr train sr3")
+    parser.add_argument("picture", type=Path)
+    arguments = parser.parse_args()
+    checkpoint = load(arguments.weights)
+    if checkpoint.size is None:
+        raise SystemExit(f"{arguments.weights} does not say what it was trained on")
+    picture = load_picture(arguments.picture)[:3].expand(3, -1, -1)
+    rows, made = measure(checkpoint, picture)
+    print(table(rows))
+    facts = {"weights": str(checkpoint), "picture": arguments.picture.name}
+    save(RESULTS / "sr3_tiles.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})
+    write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
+    fastsr.save(side_by_side(list(made.items())), ROOT / "docs" / "sr3_tiles.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The arguments of `fastsr.sr3`, checked before the work."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
+from ..errors import InputError, InputTypeError
+from ..resize import LARGEST_SIDE
+from .checkpoint import Checkpoint
+from .formats import load
+from .plans import Plan, plan
+from .samplers import SAMPLERS
+from .spacings import SPACINGS
+
+LARGEST_TILE = 512
+"""Of pictures larger than what the network was trained on, where the file does not say what that was."""
+SMALLEST_SHARE = 2
+"""A result may have sides that are so many times smaller than those that the network was trained on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the arguments mean; see `fastsr.sr3`."""
+
+    checkpoint: Checkpoint
+    factor: float
+    plan: Plan
+    samples: int
+    seed: int
+    consistency: bool
+    tile: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+def check_options(
+    factor: float | None = None,
+    *,
+    weights: str | os.PathLike[str] | Checkpoint,
+    steps: int = 20,
+    sampler: str = "dpm-solver++",
+    spacing: str | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    consistency: bool = True,
+    tile: int | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> Options:
+    """Return what the arguments of `sr3` mean, or raise what it raises; loads the weights, and needs no picture."""
+    _check_choice("sampler", sampler, SAMPLERS)
+    least = SAMPLERS[sampler].least
+    steps = _check_count("steps", steps, least, f" with sampler={sampler!r}")
+    spacing = _check_choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
+    count = 1 if samples is None else _check_count("samples", samples, 1)
+    if not isinstance(consistency, bool):
+        raise InputTypeError(f"consistency={consistency!r} is a {type(consistency).__name__}; give True or False")
+    seed = resolve_seed(seed)
+    resolve_seed(seed + count - 1)  # that of the last sample
+    resolved = resolve_device(device)
+    precision = resolve_dtype(dtype, resolved)
+    checkpoint = load(weights)
+    return Options(
+        checkpoint,
+        _factor(factor, checkpoint),
+        plan(checkpoint.curve, checkpoint.prediction, sampler, spacing, steps),
+        count,
+        seed,
+        consistency,
+        _tile(tile, checkpoint),
+        resolved,
+        precision,
+    )
+
+
+def target_size(pixels: Tensor, options: Options, name: str = "img") -> tuple[int, int]:
+    """Return the (height, width) to which (N, C, h, w) is enlarged, when the network and the memory can do that.
+
+    Raises:
+        InputError: the picture is too small for what the network was trained on, or the result too large for any file.
+        NotEnoughMemoryError: the result does not fit into memory.
+    """
+    height, width = pixels.shape[-2:]
+    size = round(height * options.factor), round(width * options.factor)
+    if max(size) > LARGEST_SIDE:
+        raise InputError(
+            f"{name} of {width}x{height} pixels enlarged {options.factor:g} times is beyond {LARGEST_SIDE}"
+        )
+    trained = options.checkpoint.size
+    if trained is not None and min(size) * SMALLEST_SHARE < trained:
+        needed = math.ceil(trained / SMALLEST_SHARE / options.factor)
+        raise InputError(
+            f"{name} is {width}x{height} pixels, of which {options.checkpoint.name} would make {size[1]}x{size[0]}; it "
+            f"was trained to make {trained}x{trained}: give a picture of at least {needed} pixels a side, or weights "
+            "of another resolution"
+        )
+    # Pictures of 3 channels: of each sample its condition, itself, and itself made to agree; of those at work the noisy
+    # one, the one seen, and those that a step makes.
+    pictures = 3 * len(pixels) * options.samples + 10
+    require_memory(pictures * 3 * 4 * size[0] * size[1], options.device, f"enlarging {name} to {size[1]}x{size[0]}")
+    return size
+
+
+def _factor(factor: Any, checkpoint: Checkpoint) -> float:
+    right = "a number above 1, such as 8"
+    trained = checkpoint.factor
+    if factor is None:
+        if trained is None:
+            raise InputError(f"factor=None, and {checkpoint.name} does not say which it was trained for; give {right}")
+        return float(trained)
+    if isinstance(factor, bool) or not isinstance(factor, Real):
+        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give {right}")
+    if not 1 < float(factor) < math.inf:
+        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
+    if trained is not None and factor != trained:
+        raise InputError(
+            f"factor={factor!r} is not what {checkpoint.name} was trained for: {checkpoint} enlarges {trained} times; "
+            f"give factor={trained}, or other weights"
+        )
+    return float(factor)
+
+
+def _tile(tile: Any, checkpoint: Checkpoint) -> int:
+    multiple = checkpoint.network.config.multiple
+    if tile is None:
+        return checkpoint.size or LARGEST_TILE
+    right = f"a multiple of {multiple}, in pixels of the result, or None"
+    if isinstance(tile, bool) or not isinstance(tile, Integral):
+        raise InputTypeError(f"tile={tile!r} is a {type(tile).__name__}; give {right}")
+    if tile < multiple or tile % multiple:
+        raise InputError(f"tile={tile} cannot be used; give {right}")
+    return int(tile)
+
+
+def _check_count(name: str, value: Any, least: int, why: str = "") -> int:
+    right = f"a whole number of at least {least}{why}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; give {right}")
+    if value < least:
+        raise InputError(f"{name}={value} is too few; give {right}")
+    return int(value)
+
+
+def _check_choice(name: str, value: Any, choices: Any) -> str:
+    if value not in tuple(choices):
+        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(choices)}")
+    return value
