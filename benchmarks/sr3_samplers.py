@@ -2,13 +2,14 @@
 
     python -m benchmarks.sr3_samplers --weights FILE --data DIR
 
-writes benchmarks/results/sr3_samplers.json and the table of docs/sr3.md.
+writes benchmarks/results/sr3_samplers.json, the table of docs/sr3.md and docs/sr3_samples.png.
 
 DIR holds HR pictures of one size, such as hr_64 and lr_8 of `fastsr prepare --size 8,64`, and FILE a network trained to
 make them. Of the first pictures in it each sampler draws one sample, all with the same seeds. PSNR and SSIM are those
-of Y (protocol rgb8), consistency is `metrics.lr_consistency`, all without projection; detail is the mean size of the
-gradient over that of the HR picture, 1 where there is as much of it. The seconds of the straightforward module are
-those of a step in the same process times the steps.
+of Y (protocol rgb8), and consistency is `metrics.lr_consistency`, all without projection but in the last row. Detail is
+the mean size of the gradient over that of the HR picture, 1 where there is as much of it; colour shift the mean
+difference to the HR picture, of 255, in the worst channel. The seconds of the straightforward module are those of a
+step in the same process times the steps.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from statistics import fmean, median
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from benchmarks.straightforward_sr3 import straightforward
+from fastsr.compare import in_columns
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.images import read
@@ -42,13 +45,14 @@ COURSES = (
     ("ddim", "log-snr", 20),
     ("dpm-solver++", "karras", 20),
     ("dpm-solver++", "log-snr", 50),
-    ("dpm-solver++", "log-snr", 20),
-    ("dpm-solver++", "log-snr", 10),
     ("dpm-solver++", "log-snr", 5),
+    ("dpm-solver++", "log-snr", 10),
+    ("dpm-solver++", "log-snr", 20),
 )
 PICTURES = 8
 TIMED = 3
 """Steps of the straightforward module."""
+SHOWN, ENLARGED = 4, 2
 MARKS = ("<!-- samplers -->", "<!-- end of samplers -->")
 
 
@@ -64,7 +68,7 @@ def measure(
     plain = seconds_of_plain(checkpoint, low, device)
     bicubic = fastsr.resize(low, checkpoint.factor)
     rows = [{"sampler": "bicubic", "spacing": "", "steps": 0, "seconds": 0.0, **quality(bicubic, low, high)}]
-    for sampler, spacing, steps in courses:
+    for (sampler, spacing, steps), projected in [*((course, False) for course in courses), (courses[-1], True)]:
         start = time.perf_counter()
         made = fastsr.sr3(
             low,
@@ -72,22 +76,37 @@ def measure(
             sampler=sampler,
             spacing=spacing,
             steps=steps,
-            consistency=False,
+            consistency=projected,
             device=device,
         )
         seconds = time.perf_counter() - start
-        rows.append(
-            {
-                "sampler": sampler,
-                "spacing": spacing,
-                "steps": steps,
-                "seconds": seconds,
-                "seconds_of_plain": plain * steps,
-                **quality(made, low, high),
-            }
-        )
+        name = f"{sampler}, projected" if projected else sampler
+        times = {"seconds": seconds, "seconds_of_plain": plain * steps}
+        rows.append({"sampler": name, "spacing": spacing, "steps": steps, **times, **quality(made, low, high)})
         print(table(rows[-1:]).splitlines()[-1], flush=True)
     return rows
+
+
+def picture(checkpoint: Checkpoint, pairs: Sequence[tuple[Tensor, Tensor]]) -> Image.Image:
+    """Return input, results before and after projection, mean, spread and HR of some pairs, below one another."""
+    assert checkpoint.factor is not None
+    columns: dict[str, list[Tensor]] = {}
+    for low, high in pairs:
+        plain = fastsr.sr3(low, weights=checkpoint, consistency=False)
+        several = fastsr.sr3(low, weights=checkpoint, samples=8)
+        spread = several.spread / several.spread.max()
+        for title, one in {
+            "LR": low.repeat_interleave(checkpoint.factor, -1).repeat_interleave(checkpoint.factor, -2),
+            "bicubic": fastsr.resize(low, checkpoint.factor),
+            "sample": plain,
+            "projected": several[0],
+            "another": several[1],
+            "mean of 8": several.mean,
+            "spread": (255 * spread).byte(),
+            "HR": high,
+        }.items():
+            columns.setdefault(title, []).append(one.repeat_interleave(ENLARGED, -1).repeat_interleave(ENLARGED, -2))
+    return in_columns(list(columns.items()))
 
 
 @torch.no_grad()
@@ -163,11 +182,13 @@ def main() -> None:
     if checkpoint.factor is None:
         raise SystemExit(f"{arguments.weights} does not say which factor it was trained for")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = measure(checkpoint, pairs_of(arguments.data, checkpoint.factor), device)
+    pairs = pairs_of(arguments.data, checkpoint.factor)
+    rows = measure(checkpoint, pairs, device)
     print(table(rows))
     facts = {"weights": str(checkpoint), "pictures": PICTURES}
     save(RESULTS / "sr3_samplers.json", {"format": FORMAT, **environment(device), **facts, "rows": rows})
     write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
+    fastsr.save(picture(checkpoint, pairs[:SHOWN]), ROOT / "docs" / "sr3_samples.png")
 
 
 if __name__ == "__main__":

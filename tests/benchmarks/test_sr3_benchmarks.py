@@ -52,9 +52,18 @@ def test_samplers_are_scored_beside_bicubic(network):
     rows = sr3_samplers.measure(
         checkpoint, [(high[:, ::2, ::2], high)] * 2, torch.device("cpu"), [("ddim", "time", 2), ("ddpm", "time", 3)]
     )
-    assert [(row["sampler"], row["steps"]) for row in rows] == [("bicubic", 0), ("ddim", 2), ("ddpm", 3)]
+    found = [(row["sampler"], row["steps"]) for row in rows]
+    assert found == [("bicubic", 0), ("ddim", 2), ("ddpm", 3), ("ddpm, projected", 3)]
     assert rows[2]["seconds_of_plain"] == pytest.approx(1.5 * rows[1]["seconds_of_plain"])
-    assert rows[0]["consistency"] > rows[1]["consistency"]
+    assert rows[3]["consistency"] > rows[2]["consistency"]
+
+
+def test_the_picture_has_a_row_for_each_pair(network):
+    checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
+    pair = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(3, 16, 16, dtype=torch.uint8)
+    one, two = (sr3_samplers.picture(checkpoint, [pair] * count) for count in (1, 2))
+    assert two.width == one.width
+    assert two.height >= one.height + 32
 
 
 def test_the_same_picture_has_all_detail_and_no_shift():
