@@ -112,8 +112,30 @@ ITEMS = (
         sources=(f"{KERNELS}backend.py", f"{KERNELS}*_pad.py", *HARNESS),
     ),
     Item(
-        "reflect-conv",
+        "diffusion",
         priority=6,
+        why="diffuse and reverse_step: bandwidth against a copy (target 80 % at 16x3x512x512) and against torch's "
+        "formulas, eager and compiled",
+        function="benchmarks.kernels:diffusion",
+        minutes=2,
+        sources=(*NOISE, "benchmarks/diffusion_cases.py", *HARNESS),
+    ),
+    Item(
+        "group-norm",
+        priority=7,
+        why="group_norm with Swish and shift: bandwidth against a copy (target 80 % at 4x192x256x256) and against "
+        "torch's functions, eager and compiled",
+        function="benchmarks.kernels:group_norms",
+        minutes=2.5,
+        sources=(
+            *(f"{KERNELS}{name}.py" for name in ("backend", "group_norm*", "norm_act_pad", "reflect_pad")),
+            *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "group_norm")),
+            *HARNESS,
+        ),
+    ),
+    Item(
+        "reflect-conv",
+        priority=8,
         why="128->128 3x3 at 512x512 in bfloat16: target 60 % of the matrix rate each way, and no slower than "
         "F.pad + cuDNN; then run benchmarks.conv_table, and the queue again",
         function="benchmarks.kernels:convolutions",
@@ -128,7 +150,7 @@ ITEMS = (
     ),
     Item(
         "dip-step",
-        priority=7,
+        priority=9,
         why="milliseconds a step of fastsr.dip at 512x512 (targets: paper 2.0, fast 0.8), against a straightforward "
         "module, eager and compiled",
         function="benchmarks.dip_step:run",
@@ -137,7 +159,7 @@ ITEMS = (
     ),
     Item(
         "set14-fast-x8",
-        priority=8,
+        priority=10,
         why="Set14 x8 by the paper's protocol, preset fast, beside the published pictures: mean of at least 24.15 dB",
         function="benchmarks.dip_set14:fast_x8",
         minutes=3,
@@ -145,7 +167,7 @@ ITEMS = (
     ),
     Item(
         "set14-fast-x4",
-        priority=9,
+        priority=11,
         why="Set14 x4, preset fast, beside the published pictures (mean 27.005 dB)",
         function="benchmarks.dip_set14:fast_x4",
         minutes=3,
@@ -153,7 +175,7 @@ ITEMS = (
     ),
     Item(
         "set14-paper-x8",
-        priority=10,
+        priority=12,
         why="Set14 x8, preset paper, 5000 steps a picture; goes on where it was stopped",
         function="benchmarks.dip_set14:paper_x8",
         minutes=8,
@@ -161,7 +183,7 @@ ITEMS = (
     ),
     Item(
         "set14-paper-x4",
-        priority=11,
+        priority=13,
         why="Set14 x4, preset paper, 2000 steps a picture; goes on where it was stopped",
         function="benchmarks.dip_set14:paper_x4",
         minutes=5,
@@ -169,7 +191,7 @@ ITEMS = (
     ),
     Item(
         "dip-tasks-fast",
-        priority=12,
+        priority=14,
         why="denoising and restoration on the paper's pictures, preset fast, beside the published figures",
         function="benchmarks.dip_tasks:fast",
         minutes=3,
@@ -177,7 +199,7 @@ ITEMS = (
     ),
     Item(
         "dip-tasks-paper",
-        priority=13,
+        priority=15,
         why="the same with preset paper, 3000 and 11000 steps a picture",
         function="benchmarks.dip_tasks:paper",
         minutes=9,
@@ -185,7 +207,7 @@ ITEMS = (
     ),
     Item(
         "srgan-speed",
-        priority=14,
+        priority=16,
         why="SRResNet x4 at 256x256 and 1024x1024 against the straightforward module, eager and compiled: seconds, "
         "peak memory, and PSNR of Set5",
         function="benchmarks.srgan_speed:run",
@@ -198,8 +220,17 @@ ITEMS = (
         ),
     ),
     Item(
+        "sr3-speed",
+        priority=17,
+        why="milliseconds a step of fastsr.sr3 with the two published U-Nets, as a graph in bfloat16, against a "
+        "straightforward module, eager and compiled",
+        function="benchmarks.sr3_speed:run",
+        minutes=4,
+        sources=(*SR3, "benchmarks/sr3_speed.py", "benchmarks/straightforward_sr3.py"),
+    ),
+    Item(
         "loader",
-        priority=15,
+        priority=18,
         why="whether loading keeps up with a training step of SRGAN's first stage: crops a second of both",
         function="benchmarks.loader:run",
         minutes=3,
@@ -209,28 +240,6 @@ ITEMS = (
             *(f"fastsr/{name}.py" for name in ("allocation", "device", "resize")),
             *(f"{KERNELS}{name}.py" for name in ("axis_table", "backend", "resample")),
             "benchmarks/loader.py",
-        ),
-    ),
-    Item(
-        "diffusion",
-        priority=16,
-        why="diffuse and reverse_step: bandwidth against a copy (target 80 % at 16x3x512x512) and against torch's "
-        "formulas, eager and compiled",
-        function="benchmarks.kernels:diffusion",
-        minutes=2,
-        sources=(*NOISE, "benchmarks/diffusion_cases.py", *HARNESS),
-    ),
-    Item(
-        "group-norm",
-        priority=17,
-        why="group_norm with Swish and shift: bandwidth against a copy (target 80 % at 4x192x256x256) and against "
-        "torch's functions, eager and compiled",
-        function="benchmarks.kernels:group_norms",
-        minutes=2.5,
-        sources=(
-            *(f"{KERNELS}{name}.py" for name in ("backend", "group_norm*", "norm_act_pad", "reflect_pad")),
-            *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "group_norm")),
-            *HARNESS,
         ),
     ),
 )

@@ -94,7 +94,9 @@ def _results(images: Iterable[tuple[Any, str]], options: Options, bar: Any) -> I
             size = target_size(picture.pixels, options, name)
             parts = [_enlarge(part, size, enlarger, options, bar.update) for part in picture.premultiplied.split(1)]
             large = torch.cat(parts)
-            yield remade_to_agree(picture, large) if options.consistency else picture.remade(large)
+            with torch.no_grad():  # alpha may come with a gradient
+                result = remade_to_agree(picture, large) if options.consistency else picture.remade(large)
+            yield result
 
 
 def _enlarge(

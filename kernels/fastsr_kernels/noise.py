@@ -357,7 +357,7 @@ def _draw(x: Tensor, scale: Tensor, seeds: Tensor, step: int, step_from: Tensor 
         counter = _scalar(step, step_from, x.device)
         return philox_normals(x[0].numel(), seeds, counter, _precision(x)).view(x.shape)
     number = step if step_from is None else int(step_from)
-    n = torch.zeros(x.shape)
+    n = torch.zeros(x.shape, dtype=torch.float32)
     for sample, seed, wanted in zip(n.unbind(), seeds.tolist(), scale.ne(0).tolist(), strict=True):
         if wanted:
             sample.normal_(generator=_generator(seed, number))

@@ -215,8 +215,12 @@ def test_one_pixel_is_a_picture(small):
     assert enlarge(torch.rand(3, 1, 1), weights=small()).shape == (3, 4, 4)
 
 
-def test_no_gradient_flows_through_but_the_result_can_be_worked_on(small):
-    result = enlarge(torch.rand(3, 8, 8), weights=small())
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("consistency", [True, False])
+def test_no_gradient_flows_through_but_the_result_can_be_worked_on(channels, consistency, small):
+    img = torch.rand(channels, 8, 8).requires_grad_()
+    result = enlarge(img, weights=small(), consistency=consistency)
+    assert not result.requires_grad
     result.requires_grad_().sum().backward()
     assert result.grad is not None
 
