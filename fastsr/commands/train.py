@@ -15,14 +15,26 @@ from .common import EXIT_INTERRUPTED, Command, check_kernels
 if TYPE_CHECKING:
     from ..training.settings import Settings
 
-SUMMARIES = {"srgan": "SRGAN and SRResNet, in the two stages of the paper."}
-EXPLANATION = """
-The folder of the run holds settings, losses, checkpoints and sample pictures. The same command again goes on after the
-last checkpoint. Settings come from the command line, else from the file of --config, else they are the paper's.
-
+SUMMARIES = {
+    "srgan": "SRGAN and SRResNet, in the two stages of the paper.",
+    "sr3": "SR3, a diffusion model.",
+}
+EXAMPLES = {
+    "srgan": """
 \b
   fastsr train srgan --data DIV2K --val Set5 -o runs/srgan
   torchrun --nproc_per_node 4 -m fastsr train srgan --data DIV2K -o runs/srgan
+""",
+    "sr3": """
+\b
+  fastsr prepare faces --size 16,128 -o faces_16_128
+  fastsr train sr3 --data faces_16_128 -o runs/sr3
+  torchrun --nproc_per_node 4 -m fastsr train sr3 --data faces_16_128 -o runs/sr3
+""",
+}
+EXPLANATION = """
+The folder of the run holds settings, losses, checkpoints and sample pictures. The same command again goes on after the
+last checkpoint. Settings come from the command line, else from the file of --config, else they are the paper's.
 """
 
 
@@ -42,7 +54,7 @@ class MethodGroup(click.Group):
             cmd_name,
             params=[*_common_options(cmd_name), *command_options(settings)],
             callback=lambda **arguments: _run(cmd_name, settings, **arguments),
-            help=f"Train {SUMMARIES[cmd_name]}\n\n{EXPLANATION}",
+            help=f"Train {SUMMARIES[cmd_name]}\n\n{EXPLANATION}{EXAMPLES[cmd_name]}",
             short_help=SUMMARIES[cmd_name],
         )
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.optim import Adam
 
-from ..training.sharing import share, whole_at_last
+from ..training.learner import Learner
+from ..training.sharing import whole_at_last
 from .discriminator import Discriminator
 from .losses import discriminator_loss
 
@@ -26,20 +26,19 @@ class Adversary:
 
     def __init__(self, crop: int, beta1: float, accelerator: Accelerator):
         self._accelerator = accelerator
-        self.network = Discriminator(crop).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        adam = Adam(self.network.parameters(), betas=(beta1, 0.999))
-        self._parallel, self.optimizer = share(accelerator, self.network, adam)
+        self.network = Discriminator(crop)
+        self._learner = Learner(self.network, beta1, accelerator)
+        self.optimizer = self._learner.optimizer
 
     def step(self, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
         """Make one update from pictures and generated ones, each in parts of a step, and return the loss."""
-        total = torch.zeros((), device=self._accelerator.device)
+        judge, total = self._learner.parallel, torch.zeros((), device=self._accelerator.device)
         for index, (hr, sr) in enumerate(zip(real, fake, strict=True)):
-            with whole_at_last(self._accelerator, self._parallel, index, len(real)):
-                loss = discriminator_loss(self._parallel(hr), self._parallel(sr.detach())) / len(real)
+            with whole_at_last(self._accelerator, judge, index, len(real)):
+                loss = discriminator_loss(judge(hr), judge(sr.detach())) / len(real)
                 self._accelerator.backward(loss)
             total += loss.detach()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self._learner.update()
         return total
 
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..training.settings import Settings, at_least, one_of, setting
+from ..training.settings import CropSettings, at_least, one_of, setting
 from .discriminator import SHRINKS
 from .network import PADDINGS, SCALES, SRResNetConfig
 from .vgg import LAYERS
@@ -17,15 +17,13 @@ PIXELS = "mse"
 
 
 @dataclass(frozen=True)
-class TrainSettings(Settings):
+class TrainSettings(CropSettings):
     """All settings; the help of each is with it."""
 
     factor: int = setting(4, "How many times larger each side becomes: 2, 4 or 8.")
-    crop: int = setting(96, "Side of the HR crops in pixels.")
     blocks: int = setting(16, "Residual blocks of the generator.")
     width: int = setting(64, "Channels of the generator.")
     padding: str = setting("zeros", "What the generator sees beyond the border: zeros or reflect.")
-    init: str | None = setting(None, "Path or URL of a generator to begin with.  [default: random weights]")
     mse_steps: int = setting(1_000_000, "Steps of the first stage, by mean squared error: SRResNet.")
     gan_steps: int = setting(200_000, "Steps of the second stage, with a discriminator: SRGAN.")
     rate: float = setting(1e-4, "Learning rate; a tenth of it in the second half of the second stage.")
@@ -38,11 +36,8 @@ class TrainSettings(Settings):
 
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
-        super().check()
-        for name, folders in (("data", self.data), ("val", (self.val,))):
-            if "" in folders:
-                raise InputError(f"{name}='' names no folder; the current one is '.'")
         one_of(self, "factor", SCALES)
+        super().check()
         one_of(self, "padding", PADDINGS)
         one_of(self, "content", (PIXELS, *LAYERS))
         for name in ("blocks", "width"):
@@ -51,19 +46,20 @@ class TrainSettings(Settings):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
             raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
-        if not 0 < self.rate < math.inf:
-            raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 1e-4")
         if self.adversarial == math.inf:
             raise InputError("adversarial=inf cannot be used; give a number of at least 0, such as 1e-3")
         if not 0 <= self.beta1 < 1:
             raise InputError(f"beta1={self.beta1} cannot be used; give a number from 0 to less than 1, such as 0.9")
-        multiple = SHRINKS if self.gan_steps else self.factor
-        if self.crop < multiple or self.crop % multiple:
-            why = "the discriminator needs" if self.gan_steps else f"factor={self.factor} needs"
-            raise InputError(f"crop={self.crop} cannot be used; {why} a multiple of {multiple}")
+        if self.gan_steps and self.crop % SHRINKS:
+            raise InputError(f"crop={self.crop} cannot be used; the discriminator needs a multiple of {SHRINKS}")
         least = self.factor * (max(SRResNetConfig().kernels) // 2 + 1)
         if self.padding == "reflect" and self.crop < least:
             raise InputError(f"crop={self.crop} cannot be used; padding='reflect' needs at least {least}")
+
+    @property
+    def generator(self) -> SRResNetConfig:
+        """The generator's shape."""
+        return SRResNetConfig(self.blocks, self.width, self.factor, self.padding)
 
     def check_part(self, crops: int) -> None:
         """Raise `InputError` where a process cannot work on so few crops at once: batch norms need several values."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ..progress import progress_bar
 from .meter import Meter
 from .method import Training
 from .run_folder import SCORE, RunFolder
+from .seeds import seed_of
 from .settings import Settings
 from .start import fast_arithmetic
 from .state import capture, check_weights, restore
@@ -147,9 +147,7 @@ class _Run:
 
     def _seed(self, step: int) -> None:
         """Make what is random in a step depend on nothing but the seed, its number and that of the process."""
-        name = f"{self._settings.seed} {step} {self._accelerator.process_index}"
-        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-        torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+        torch.manual_seed(seed_of(self._settings.seed, step, self._accelerator.process_index))
 
     def _set_rate(self, rate: float) -> None:
         for optimizer in self._method.optimizers().values():

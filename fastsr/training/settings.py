@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -55,6 +56,9 @@ class Settings:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
         if not self.data:
             raise InputError("data: no folder; give at least one of training pictures")
+        for name, folders in (("data", self.data), ("val", (self.val,))):
+            if "" in folders:
+                raise InputError(f"{name}='' names no folder; the current one is '.'")
         for name in ("batch", "accumulate", "log_every", "save_every", "validate_every", "sample_every"):
             at_least(self, name, 1)
         at_least(self, "seed", 0)
@@ -76,9 +80,32 @@ class Settings:
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(min(processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), MOST_READERS), 1)
 
+    def part(self, processes: int) -> int:
+        """Return how many pictures are in a part of a batch, on which a process of so many works at once."""
+        return self.batch // (processes * self.accumulate)
+
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""
         return {}
+
+
+@dataclass(frozen=True)
+class CropSettings(Settings):
+    """Those of methods that learn from crops of pictures to enlarge pictures."""
+
+    factor: int = setting(4, "How many times larger each side becomes.")
+    crop: int = setting(96, "Side of the HR crops in pixels.")
+    rate: float = setting(1e-4, "Learning rate.")
+    init: str | None = setting(None, "Path or URL of weights to begin with.  [default: random ones]")
+
+    def check(self) -> None:
+        """Raise `InputError` for a value that cannot be used, with the name of the setting."""
+        super().check()
+        at_least(self, "factor", 2)
+        if self.crop < self.factor or self.crop % self.factor:
+            raise InputError(f"crop={self.crop} cannot be used; factor={self.factor} needs a multiple of {self.factor}")
+        if not 0 < self.rate < math.inf:
+            raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 1e-4")
 
 
 def at_least(settings: Settings, name: str, least: float) -> None:

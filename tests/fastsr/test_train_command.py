@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from torch.distributed.run import get_args_parser
 
 from fastsr.cli import main
+from fastsr.sr3.train_settings import TrainSettings as SR3Settings
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.training import packages
 from fastsr.training.run_folder import RunFolder
@@ -55,9 +56,10 @@ def test_the_folder_is_named_by_the_method(options, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "srgan" / "losses.jsonl").exists()
 
 
-def test_options_are_not_taken_for_those_of_launchers():
-    names = [each.name.replace("_", "-") for each in fields(TrainSettings)] + ["output", "config"]
-    words = ["train", "srgan", *(word for name in names for word in (f"--{name}", "value"))]
+@pytest.mark.parametrize(("method", "settings"), [("srgan", TrainSettings), ("sr3", SR3Settings)])
+def test_options_are_not_taken_for_those_of_launchers(method, settings):
+    names = [each.name.replace("_", "-") for each in fields(settings)] + ["output", "config"]
+    words = ["train", method, *(word for name in names for word in (f"--{name}", "value"))]
     for parser in (get_args_parser(), launch_command_parser()):
         assert parser.parse_args(["-m", "fastsr", *words]).training_script_args == words
 
@@ -65,7 +67,8 @@ def test_options_are_not_taken_for_those_of_launchers():
 def test_validations_are_printed(options, pictures, tmp_path):
     status, out, _ = run(*options, "--val", pictures, "--validate-every", 4, "-o", tmp_path / "run")
     assert status == 0
-    assert re.fullmatch(r"step 4: psnr [\d.]+, ssim [\d.-]+\nstep 6: psnr [\d.]+, ssim [\d.-]+\n.*6 steps done\n", out)
+    scores = r"psnr [\d.]+, ssim [\d.-]+, consistency [\d.-]+"
+    assert re.fullmatch(rf"step 4: {scores}\nstep 6: {scores}\n.*6 steps done\n", out)
 
 
 def test_a_file_has_settings_and_the_command_line_wins(options, pictures, tmp_path, runs):
@@ -124,7 +127,26 @@ def test_unknown_methods_are_refused():
     result = CliRunner().invoke(main, ["train", "magic"])
     assert result.exit_code == 2
     assert "No such command 'magic'" in result.stderr
-    assert "srgan" in CliRunner().invoke(main, ["train", "--help"]).output
+    help_text = CliRunner().invoke(main, ["train", "--help"]).output
+    assert "srgan" in help_text
+    assert "sr3" in help_text
+
+
+@pytest.mark.parametrize("method", ["srgan", "sr3"])
+def test_help_has_an_example_of_the_method(method):
+    help_text = CliRunner().invoke(main, ["train", method, "--help"]).output
+    assert re.search(rf"^ +fastsr train {method} --data .* -o runs/{method}$", help_text, re.MULTILINE)
+
+
+def test_sr3_trains_by_command(pictures, tmp_path):
+    text = "--factor 4 --crop 16 --width 8 --multipliers 1 --multipliers 2 --blocks 1 --attention 8 --groups 4"
+    words = ["train", "sr3", "--data", pictures, *text.split(), "--batch", 2, "--steps", 2, "--val-steps", 2]
+    words += ["--workers", 0, "--device", "cpu", "-o", tmp_path / "run"]
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{tmp_path / 'run'}: 2 steps done\n", "")
+    result = CliRunner().invoke(main, [str(word) for word in [*words, "--crop", 18]])
+    assert result.exit_code == 2
+    assert result.stderr == "Error: crop=18 cannot be used; factor=4 needs a multiple of 4\n"
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +156,7 @@ def command():
     The processes are forked from one that has all imported, and has one thread.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fastsr.cli", "fastsr.srgan.training"])
+    context.set_forkserver_preload(["fastsr.cli", "fastsr.srgan.training", "fastsr.sr3.training"])
 
     def start(*arguments, error=os.devnull, **environment):
         words = [str(argument) for argument in arguments]
@@ -227,29 +249,47 @@ def test_a_folder_that_is_being_trained_in_is_refused(command, both_stages, tmp_
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_two_processes_train_as_one_with_two_parts(command, both_stages, pictures, tmp_path, runs):
-    both_stages += ["--val", pictures, "--validate-every", "8"]
+def train_by_two(command, words, folder):
+    """Train in two processes at once, and in one in two parts; return their folders."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     together = [
-        command(
-            *both_stages, "-o", tmp_path / "two", error=tmp_path / f"err{rank}", RANK=rank, LOCAL_RANK=rank, **common
-        )
+        command(*words, "-o", folder / "two", error=folder / f"err{rank}", RANK=rank, LOCAL_RANK=rank, **common)
         for rank in range(2)
     ]
-    finish(command(*both_stages, "--accumulate", "2", "-o", tmp_path / "one"))
+    finish(command(*words, "--accumulate", "2", "-o", folder / "one"))
     for rank, process in enumerate(together):
         finish(process)
-        assert (tmp_path / f"err{rank}").read_text() == ""
-    two, one = runs.lines(tmp_path / "two"), runs.lines(tmp_path / "one")
+        assert (folder / f"err{rank}").read_text() == ""
+    return folder / "two", folder / "one"
+
+
+def test_two_processes_train_as_one_with_two_parts(command, both_stages, pictures, tmp_path, runs):
+    both_stages += ["--val", pictures, "--validate-every", "8"]
+    folders = train_by_two(command, both_stages, tmp_path)
+    two, one = (runs.lines(folder) for folder in folders)
     assert [(line["step"], line["stage"]) for line in two] == [(line["step"], line["stage"]) for line in one]
     assert [line["step"] for line in two if "val_psnr" in line] == [8, 12, 16, 18]
     for line, expected in zip(two, one, strict=True):
-        for name in line.keys() - {"stage", "val_psnr", "val_ssim"}:  # on which the statistics have influence
+        # on the scores the statistics have influence
+        for name in line.keys() - {"stage", "val_psnr", "val_ssim", "val_consistency"}:
             assert line[name] == pytest.approx(expected[name], rel=1e-5), (line["step"], name)
-    for name, weights in runs.state(tmp_path / "one")["modules"].items():
-        found = runs.state(tmp_path / "two")["modules"][name]
+    states = [runs.state(folder)["modules"] for folder in folders]
+    for name, weights in states[1].items():
+        found = states[0][name]
         learnt = [key for key in weights if key.endswith(("weight", "bias"))]  # statistics are each process's own
         torch.testing.assert_close({key: found[key] for key in learnt}, {key: weights[key] for key in learnt})
+
+
+def test_two_processes_train_sr3_as_one_with_two_parts(command, pictures, tmp_path, runs):
+    text = "--factor 4 --crop 16 --width 8 --multipliers 1 --multipliers 2 --blocks 1 --attention 0 --groups 4"
+    text += " --dropout 0 --batch 4 --steps 4 --warm-up 0 --val-steps 2 --workers 0 --device cpu --log-every 1"
+    words = ["train", "sr3", "--data", pictures, *text.split()]
+    folders = train_by_two(command, words, tmp_path)
+    two, one = (runs.lines(folder) for folder in folders)
+    assert [line["step"] for line in two] == [1, 2, 3, 4]
+    assert [line["l1"] for line in two] == pytest.approx([line["l1"] for line in one], rel=1e-4)
+    states = [runs.state(folder)["modules"] for folder in folders]
+    torch.testing.assert_close(*states, rtol=1e-3, atol=1e-5)

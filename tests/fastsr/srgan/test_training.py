@@ -8,14 +8,11 @@ import pytest
 import torch
 
 import fastsr
-from fastsr.data.prepare import prepare
-from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, MissingFileError, TrainingError
 from fastsr.images import load as load_picture
 from fastsr.images import save as save_picture
 from fastsr.srgan import losses, train_parts
 from fastsr.srgan.formats import load, save
-from fastsr.srgan.train_parts import described
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
 from fastsr.srgan.vgg import VGGFeatures
@@ -177,7 +174,7 @@ def test_without_an_average_the_generator_itself_is_written(settings, begun, tmp
 def test_a_benchmark_is_validated_on(settings, pictures, begun):
     training = begun(replace(settings, val=str(pictures)))
     scores = training.validate()
-    assert list(scores) == ["psnr", "ssim"]
+    assert list(scores) == ["psnr", "ssim", "consistency"]
     steps(training, 4)
     assert training.validate() != scores
     assert begun(settings).validate() == {}
@@ -314,39 +311,6 @@ def test_lr_files_that_come_are_refused(settings, tmp_path):
     (tmp_path / "LR").rename(tmp_path / "pair" / "LR")
     with pytest.raises(InputError, match=r"pictures was 2 with names of .* and it is 2 with LR files and names of"):
         train(replace(settings, mse_steps=2), tmp_path / "run", progress=False)
-
-
-def test_lr_files_have_names_too(tmp_path):
-    pair(tmp_path)
-    before = facts_of(tmp_path)
-    for path in (tmp_path / "LR").iterdir():
-        path.rename(path.with_name(f"{path.stem}x4.png"))
-    assert facts_of(tmp_path) != before
-
-
-def facts_of(folder):
-    return described(find_training_pictures([folder], 4), [str(folder)])
-
-
-@pytest.mark.parametrize("folder", [".", "a"])
-def test_a_short_name_of_the_folder_takes_nothing_from_those_of_pictures(folder, save_noise, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = []
-    for name in ("a.b.png", "ab.png", "b.png"):
-        path = save_noise(tmp_path / folder / name, 16, 16)
-        found.append(facts_of(folder))
-        path.unlink()
-    assert len(set(found)) == 3
-
-
-def test_databases_can_be_moved(tmp_path, monkeypatch):
-    pytest.importorskip("lmdb")
-    prepare([pair(tmp_path / "pair") / "HR"], tmp_path / "here", lmdb=True, workers=1, progress=False)
-    monkeypatch.chdir(tmp_path)
-    before = facts_of("here")
-    assert before.startswith("2 with LR files and names of digest ")
-    (tmp_path / "here").rename("there")
-    assert facts_of("there") == facts_of(tmp_path / "there") == before
 
 
 def test_vgg_is_laid_out_as_the_pictures_are(settings, monkeypatch):
