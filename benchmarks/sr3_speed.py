@@ -13,6 +13,7 @@ import argparse
 import gc
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from statistics import median
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from benchmarks.straightforward_sr3 import straightforward
+from fastsr.allocation import freed_memory_kept
 from fastsr.sr3.network import PUBLISHED, UNet
 from fastsr.sr3.plans import plan
 from fastsr.sr3.sampling import sample
@@ -48,9 +50,10 @@ def steps(rival: str, network: UNet, side: int, device: torch.device) -> Iterato
     if rival in (OURS, OURS_FLOAT32):
         dtype = torch.float32 if rival == OURS_FLOAT32 else torch.bfloat16
         placed = network.to(device).lower(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        while True:
-            for _ in sample(placed, course, condition, seeds):
-                yield
+        with freed_memory_kept() if device.type == "cpu" else nullcontext():  # as fastsr.sr3 does
+            while True:
+                for _ in sample(placed, course, condition, seeds):
+                    yield
     plain: nn.Module = straightforward(network).to(device)
     call = torch.compile(plain) if rival in (COMPILED, COMPILED_BF16) else plain
     yield from _plain_steps(call, course.gammas, course.coefficients, condition, rival in (EAGER_BF16, COMPILED_BF16))

@@ -1,17 +1,19 @@
 """What tiles change of a picture by SR3 that is larger than those the network was trained on.
 
-    python -m benchmarks.sr3_tiles --weights FILE PICTURE    # writes benchmarks/results/sr3_tiles.json, docs/sr3.md
+    python -m benchmarks.sr3_tiles --weights FILE PICTURE...    # writes benchmarks/results/sr3_tiles.json, docs/sr3.md
 
-The picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
-together at every step, as `fastsr.sr3` does it; and in tiles that are drawn one by one and put beside one another. Seam
-is the mean step from pixel to pixel where tiles meet, over that of the whole picture at the same places: 1 is none.
-docs/sr3_tiles.png shows the three. No result is projected.
+Each picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
+together at every step, as `fastsr.sr3` does it, of twice the side that the network was trained on and of that side; and
+in tiles of that side that are drawn one by one and put beside one another. Seam is the mean step from pixel to pixel
+where those meet, over that of the whole picture at the same places: 1 is none. docs/sr3_tiles.png shows the first picture.
+No result is projected. Figures are means over the pictures.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ from fastsr.metrics import lr_consistency, psnr
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.formats import load
 
-WHOLE, FUSED, APART = "whole", "tiles, put together at every step", "tiles, each drawn alone"
+WHOLE, DOUBLE, SINGLE, APART = "whole", "tiles of twice the side", "tiles of the side", "such tiles, each drawn alone"
 STEPS = 20
 MARKS = ("<!-- tiles -->", "<!-- end of tiles -->")
 
@@ -60,18 +62,20 @@ def measure(checkpoint: Checkpoint, picture: Tensor) -> tuple[list[dict[str, Any
     assert tile is not None
     assert factor is not None
     height, width = (side // tile * tile for side in picture.shape[-2:])
-    low = fastsr.resize(picture[:, :height, :width], 1 / factor)
+    high = picture[:, :height, :width]
+    low = fastsr.resize(high, 1 / factor)
     made = {
         WHOLE: enlarge(checkpoint, low, max(height, width)),
-        FUSED: enlarge(checkpoint, low, tile),
+        DOUBLE: enlarge(checkpoint, low, 2 * tile),
+        SINGLE: enlarge(checkpoint, low, tile),
         APART: apart(checkpoint, low, tile),
     }
     rows = [
         {
             "what": name,
-            "psnr_to_whole": None if name == WHOLE else psnr(result, made[WHOLE], channel="rgb"),
             "mean_difference": 255 * float((result - made[WHOLE]).abs().mean()),
             "seam": seam(result, tile) / seam(made[WHOLE], tile),
+            "psnr_y": psnr(result, high),
             "consistency": lr_consistency(result, low),
         }
         for name, result in made.items()
@@ -79,16 +83,24 @@ def measure(checkpoint: Checkpoint, picture: Tensor) -> tuple[list[dict[str, Any
     return rows, made
 
 
+def means(measured: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the means of the rows over the pictures."""
+    return [
+        {key: value if key == "what" else fmean(row[key] for row in rows) for key, value in rows[0].items()}
+        for rows in zip(*measured, strict=True)
+    ]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| | PSNR to the whole one, dB | mean difference, of 255 | seam | consistency, dB |",
+        "| | mean difference to the whole one, of 255 | seam | PSNR, dB | consistency, dB |",
         "|---|---|---|---|---|",
     ]
     for row in rows:
-        near = "" if row["psnr_to_whole"] is None else f"{row['psnr_to_whole']:.2f}"
         lines.append(
-            f"| {row['what']} | {near} | {row['mean_difference']:.2f} | {row['seam']:.2f} | {row['consistency']:.1f} |"
+            f"| {row['what']} | {row['mean_difference']:.2f} | {row['seam']:.2f} | {row['psnr_y']:.2f} "
+            f"| {row['consistency']:.1f} |"
         )
     return "\n".join(lines)
 
@@ -97,18 +109,18 @@ def main() -> None:
     """Measure; the table goes to docs/sr3.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True, help="of fastsr train sr3")
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
     arguments = parser.parse_args()
     checkpoint = load(arguments.weights)
     if checkpoint.size is None:
         raise SystemExit(f"{arguments.weights} does not say what it was trained on")
-    picture = load_picture(arguments.picture)[:3].expand(3, -1, -1)
-    rows, made = measure(checkpoint, picture)
+    found = [measure(checkpoint, load_picture(path)[:3].expand(3, -1, -1)) for path in arguments.pictures]
+    rows = means([rows for rows, _ in found])
     print(table(rows))
-    facts = {"weights": str(checkpoint), "picture": arguments.picture.name}
+    facts = {"weights": str(checkpoint), "pictures": [path.name for path in arguments.pictures]}
     save(RESULTS / "sr3_tiles.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})
     write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
-    fastsr.save(side_by_side(list(made.items())), ROOT / "docs" / "sr3_tiles.png")
+    fastsr.save(side_by_side(list(found[0][1].items())), ROOT / "docs" / "sr3_tiles.png")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tile",
     type=int,
-    help="Largest side of a tile, in pixels of the result.  [default: that of the pictures of the training]",
+    help="Largest side of a tile, in pixels of the result.  [default: twice that of the pictures of the training]",
 )
 @click.option("--device", help="cpu, cuda or cuda:N.  [default: cuda when present]")
 @click.option("--dtype", help="float32 or bfloat16.  [default: bfloat16 where the device computes in it]")

@@ -40,8 +40,8 @@ def sr3(
 ) -> Any:
     """Upscale a picture by a diffusion model: a sample of what it may have been, with detail of its own.
 
-    A network trained on such pictures takes noise away step by step, told of the enlarged picture. What is larger than
-    the pictures that it was trained on is done in overlapping tiles, put together at every step.
+    A network trained on such pictures takes noise away step by step, told of the enlarged picture. What is more than
+    twice as large as the pictures that it was trained on is done in overlapping tiles, put together at every step.
 
     Args:
         img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in [0, 1]; a
@@ -58,8 +58,8 @@ def sr3(
         samples: how many different results, drawn in one batch; None for one alone.
         seed: names the random numbers. The same seed gives the same result, and sample k is that of seed + k alone.
         consistency: move the result to the nearest picture whose downscale (MATLAB's bicubic) is the input.
-        tile: the largest side of a tile in pixels of the result, a multiple of the network's halvings; by default the
-            side of the pictures that it was trained on.
+        tile: the largest side of a tile in pixels of the result, a multiple of the network's halvings; by default
+            twice the side of the pictures that it was trained on.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
         dtype: "float32" or "bfloat16" for the activations; by default bfloat16 where the device computes in it. Where
             that fails, the picture is done again in float32.

@@ -20,8 +20,10 @@ from .plans import Plan, plan
 from .samplers import SAMPLERS
 from .spacings import SPACINGS
 
+TILE_OF_TRAINED = 2
+"""The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
 LARGEST_TILE = 512
-"""Of pictures larger than what the network was trained on, where the file does not say what that was."""
+"""Where the file does not say what the network was trained on."""
 SMALLEST_SHARE = 2
 """A result may have sides that are so many times smaller than those that the network was trained on."""
 
@@ -131,7 +133,7 @@ def _factor(factor: Any, checkpoint: Checkpoint) -> float:
 def _tile(tile: Any, checkpoint: Checkpoint) -> int:
     multiple = checkpoint.network.config.multiple
     if tile is None:
-        return checkpoint.size or LARGEST_TILE
+        return LARGEST_TILE if checkpoint.size is None else TILE_OF_TRAINED * checkpoint.size
     right = f"a multiple of {multiple}, in pixels of the result, or None"
     if isinstance(tile, bool) or not isinstance(tile, Integral):
         raise InputTypeError(f"tile={tile!r} is a {type(tile).__name__}; give {right}")

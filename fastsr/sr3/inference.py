@@ -10,9 +10,10 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from fastsr_kernels.resample import axis_table, resample
+
 from ..allocation import freed_memory_kept
 from ..device import available_memory
-from ..resize import imresize
 from .arguments import Options
 from .network import COLOURS, UNet
 from .sampling import NotFiniteError, State, sample
@@ -104,8 +105,12 @@ class Diffuser:
 
 def condition_of(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Return pictures (N, C, h, w) in [0, 1] as the network is told of them: at `size`, (N, 3, H, W) in [-1, 1]."""
-    large = imresize(pixels, size=size).clamp(0, 1)
-    return (2 * large - 1).expand(-1, COLOURS, -1, -1)
+    # Not imresize: it asks how much memory is free, which a GPU should not be asked in every step of a training.
+    rows, columns = (
+        axis_table(low, high, kernel="cubic", border="symmetric")
+        for low, high in zip(pixels.shape[-2:], size, strict=True)
+    )
+    return (2 * resample(pixels, rows, columns).clamp(0, 1) - 1).expand(-1, COLOURS, -1, -1)
 
 
 def _colours(seen: Tensor, size: tuple[int, int], channels: int) -> Tensor:

@@ -81,10 +81,15 @@ def test_seams_are_steps_between_squares():
     assert sr3_tiles.seam(made, 8) == pytest.approx(1 / 6)
 
 
-def test_three_ways_with_tiles_are_compared(network):
+def test_ways_with_tiles_are_compared(network):
     checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
     rows, made = sr3_tiles.measure(checkpoint, torch.rand(3, 35, 32))
-    assert [row["what"] for row in rows] == [sr3_tiles.WHOLE, sr3_tiles.FUSED, sr3_tiles.APART]
+    assert [row["what"] for row in rows] == [sr3_tiles.WHOLE, sr3_tiles.DOUBLE, sr3_tiles.SINGLE, sr3_tiles.APART]
     assert all(picture.shape == (3, 32, 32) for picture in made.values())
-    assert rows[0]["mean_difference"] == 0
-    assert rows[1]["mean_difference"] > 0
+    assert rows[1]["mean_difference"] == 0  # it is whole as well
+    assert rows[2]["mean_difference"] > 0
+
+
+def test_figures_of_pictures_are_averaged():
+    one, two = ([{"what": "whole", "psnr_y": value}] for value in (20.0, 30.0))
+    assert sr3_tiles.means([one, two]) == [{"what": "whole", "psnr_y": 25.0}]

@@ -13,7 +13,7 @@ def test_the_defaults(small):
     checkpoint = small()
     made = check_options(weights=checkpoint, device="cpu", dtype="float32")
     assert made.checkpoint is checkpoint
-    assert (made.factor, made.samples, made.seed, made.consistency, made.tile) == (4, 1, 0, True, 16)
+    assert (made.factor, made.samples, made.seed, made.consistency, made.tile) == (4, 1, 0, True, 32)
     assert torch.equal(made.plan.coefficients, plan(checkpoint.curve, "x0", "dpm-solver++", "log-snr", 20).coefficients)
     assert (made.device, made.dtype) == (torch.device("cpu"), torch.float32)
 

@@ -88,8 +88,8 @@ def test_batches_are_as_large_as_memory_has_it(small, monkeypatch, asked):
     assert asked[0][0][0] == inference.MOST_ON_CPU
 
 
-def test_pictures_larger_than_those_of_the_training_are_in_tiles_of_their_size(small, asked):
-    made = options(small(), samples=2)
+def test_pictures_larger_than_a_tile_are_in_tiles(small, asked):
+    made = options(small(), samples=2, tile=16)
     found = Diffuser(made)(pictures(1, 3, 7, 10), (28, 40))
     assert found.shape == (1, 2, 3, 28, 40)
     assert {shape[-2:] for shape, _ in asked} == {(16, 16)}
