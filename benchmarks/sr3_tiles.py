@@ -5,8 +5,8 @@
 Each picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
 together at every step, as `fastsr.sr3` does it, of twice the side that the network was trained on and of that side; and
 in tiles of that side that are drawn one by one and put beside one another. Seam is the mean step from pixel to pixel
-where those meet, over that of the whole picture at the same places: 1 is none. No result is projected. Figures are means
-over the pictures; docs/sr3_tiles.png shows the first one.
+where those meet, over that of the whole picture at the same places: 1 is none. No result is projected. Figures are
+means over the pictures; docs/sr3_tiles.png shows the first one.
 """
 
 from __future__ import annotations

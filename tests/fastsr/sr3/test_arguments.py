@@ -57,6 +57,7 @@ def test_a_factor_that_is_said_again_is_no_other(small):
         ({"spacing": "linear"}, InputError, "spacing='linear' is unknown; use one of log-snr, time, karras"),
         ({"spacing": ""}, InputError, "spacing='' is unknown"),
         ({"samples": 0}, InputError, "samples=0 is too few; give a whole number of at least 1"),
+        ({"samples": 1001}, InputError, "samples=1001 are too many; give at most 1000, and others with another seed"),
         ({"samples": "2"}, InputTypeError, "samples='2' is a str"),
         ({"seed": -1}, InputError, "seed=-1 is out of range"),
         ({"seed": 0.5}, InputTypeError, "seed=0.5 is a float"),

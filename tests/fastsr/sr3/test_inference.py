@@ -196,7 +196,7 @@ def test_float32_has_the_memory_that_float32_takes(small, monkeypatch, asked):
     monkeypatch.setattr(inference, "available_memory", lambda device: int(4 * needed / inference.SHARE))
     fail_in(monkeypatch, torch.bfloat16)
     with pytest.warns(RuntimeWarning):
-        Diffuser(options(checkpoint, dtype="bfloat16", steps=2))(pictures(1, 3, 7, 7), (28, 28))
+        Diffuser(options(checkpoint, dtype="bfloat16", steps=2, tile=16))(pictures(1, 3, 7, 7), (28, 28))
     assert [shape[0] for shape, _ in asked] == [4, 2, 2, 2, 2]
 
 
