@@ -4,7 +4,7 @@
 
 A step asks the network once, for one picture of 128x128 (of 16x16) or of 512x512 (of 64x64) pixels, and moves the
 picture on by DPM-Solver++(2M). Weights and picture are random: what they are changes no time. All rivals live in one
-process, in turns; on a GPU those of fastsr are replays of a captured graph.
+process, one after the other; on a GPU those of fastsr are replays of a captured graph.
 """
 
 from __future__ import annotations

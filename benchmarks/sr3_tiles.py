@@ -5,8 +5,8 @@
 Each picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
 together at every step, as `fastsr.sr3` does it, of twice the side that the network was trained on and of that side; and
 in tiles of that side that are drawn one by one and put beside one another. Seam is the mean step from pixel to pixel
-where those meet, over that of the whole picture at the same places: 1 is none. No result is projected. Figures are
-means over the pictures; docs/sr3_tiles.png shows the first one.
+at the borders of tiles, over that of the whole picture at the same places: 1 is none. No result is projected. Figures
+are means over the pictures; docs/sr3_tiles.png shows the first one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from fastsr.images import load as load_picture
 from fastsr.metrics import lr_consistency, psnr
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.formats import load
+from fastsr.sr3.tiles import Axis
 
 WHOLE, DOUBLE, SINGLE, APART = "whole", "tiles of twice the side", "tiles of the side", "such tiles, each drawn alone"
 STEPS = 20
@@ -47,10 +48,23 @@ def apart(checkpoint: Checkpoint, low: Tensor, tile: int) -> Tensor:
     return torch.cat(rows, 1)
 
 
-def seam(made: Tensor, tile: int) -> float:
-    """Return the mean step between the squares of `tile` in (3, H, W)."""
-    down, across = made.diff(dim=1).abs(), made.diff(dim=2).abs()
-    return float(torch.cat([down[:, tile - 1 :: tile].flatten(), across[:, :, tile - 1 :: tile].flatten()]).mean())
+def borders(length: int, tile: int, *, overlapping: bool) -> list[int]:
+    """Return the pixels of an axis with which tiles end, or before which they begin, but for the last one."""
+    starts = Axis.cut(length, tile).starts if overlapping else tuple(range(0, length, tile))
+    found = {place - 1 for start in starts for place in (start, min(start + tile, length))}
+    return sorted(found - {-1, length - 1})
+
+
+def steps_at(made: Tensor, rows: list[int], columns: list[int]) -> float:
+    """Return the mean step of (3, H, W) from these rows and columns to the next ones."""
+    down, across = made.diff(dim=1).abs()[:, rows], made.diff(dim=2).abs()[:, :, columns]
+    return float(torch.cat([down.flatten(), across.flatten()]).mean())
+
+
+def seam(made: Tensor, whole: Tensor, tile: int, *, overlapping: bool) -> float | None:
+    """Return how much larger steps are at the borders of tiles than in the whole picture; None where there are none."""
+    rows, columns = (borders(length, tile, overlapping=overlapping) for length in made.shape[1:])
+    return steps_at(made, rows, columns) / steps_at(whole, rows, columns) if rows or columns else None
 
 
 def measure(checkpoint: Checkpoint, picture: Tensor) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
@@ -64,17 +78,16 @@ def measure(checkpoint: Checkpoint, picture: Tensor) -> tuple[list[dict[str, Any
     height, width = (side // tile * tile for side in picture.shape[-2:])
     high = picture[:, :height, :width]
     low = fastsr.resize(high, 1 / factor)
+    sides = {WHOLE: max(height, width), DOUBLE: 2 * tile, SINGLE: tile, APART: tile}
     made = {
-        WHOLE: enlarge(checkpoint, low, max(height, width)),
-        DOUBLE: enlarge(checkpoint, low, 2 * tile),
-        SINGLE: enlarge(checkpoint, low, tile),
-        APART: apart(checkpoint, low, tile),
+        name: apart(checkpoint, low, side) if name == APART else enlarge(checkpoint, low, side)
+        for name, side in sides.items()
     }
     rows = [
         {
             "what": name,
             "mean_difference": 255 * float((result - made[WHOLE]).abs().mean()),
-            "seam": seam(result, tile) / seam(made[WHOLE], tile),
+            "seam": seam(result, made[WHOLE], sides[name], overlapping=name != APART),
             "psnr_y": psnr(result, high),
             "consistency": lr_consistency(result, low),
         }
@@ -86,7 +99,7 @@ def measure(checkpoint: Checkpoint, picture: Tensor) -> tuple[list[dict[str, Any
 def means(measured: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return the means of the rows over the pictures."""
     return [
-        {key: value if key == "what" else fmean(row[key] for row in rows) for key, value in rows[0].items()}
+        {key: fmean(row[key] for row in rows) if isinstance(value, float) else value for key, value in rows[0].items()}
         for rows in zip(*measured, strict=True)
     ]
 
@@ -99,7 +112,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         lines.append(
-            f"| {row['what']} | {row['mean_difference']:.2f} | {row['seam']:.2f} | {row['psnr_y']:.2f} "
+            f"| {row['what']} | {row['mean_difference']:.2f} "
+            f"| {'' if row['seam'] is None else format(row['seam'], '.2f')} | {row['psnr_y']:.2f} "
             f"| {row['consistency']:.1f} |"
         )
     return "\n".join(lines)

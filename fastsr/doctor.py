@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch.nn import functional as F
 
-from fastsr_kernels import backend, noise, norm_act_pad, philox, reflect_conv, upsample_norm_pad
+from fastsr_kernels import backend, group_norm, noise, norm_act_pad, philox, reflect_conv, upsample_norm_pad
 from fastsr_kernels.resample import axis_table, resample
 
 from . import __version__
@@ -124,6 +124,27 @@ def _check_upsample_norm_pad(device: torch.device) -> tuple[float, float]:
     return _relative_error(upsample_norm_pad.upsample_norm_pad(skip, deep, weight, bias, pad=1), expected), 1e-5
 
 
+def _check_group_norm(device: torch.device) -> tuple[float, float]:
+    """Compare a group norm with shift and Swish with torch's in float64."""
+    x, weight, bias, shift = (torch.rand(size, dtype=torch.float64) for size in ((2, 32, 9, 7), (32,), (32,), (2, 32)))
+    expected = group_norm.definition(x, 8, weight, bias, shift=shift)
+    x, weight, bias, shift = (tensor.float().to(device) for tensor in (x, weight, bias, shift))
+    return _relative_error(group_norm.group_norm(x, 8, weight, bias, shift=shift), expected), 1e-5
+
+
+def _check_diffusion(device: torch.device) -> tuple[float, float]:
+    """Compare a step of a sampler with its formula, of the noise that `diffuse` draws."""
+    x, said = (torch.rand(2, 3, 9, 7).to(device) for _ in range(2))
+    seeds, step = torch.arange(2, device=device), 3
+    nothing, all_noise = torch.zeros(2, device=device), torch.ones(2, device=device)
+    n = noise.diffuse(torch.zeros_like(x), nothing, all_noise, seeds, step)
+    coefficients = torch.tensor([0.9, -0.4, 0.7, 0.2, 0.0, 0.3], device=device)
+    found, seen = noise.reverse_step(x, said, None, coefficients, seeds, step)
+    clean = 0.9 * x.double() - 0.4 * said.double()
+    expected = torch.stack([0.7 * x.double() + 0.2 * clean + 0.3 * n.double(), clean]).cpu()
+    return _relative_error(torch.stack([found, seen]), expected), 1e-5
+
+
 def _relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float(torch.linalg.vector_norm(found.cpu() - expected) / torch.linalg.vector_norm(expected))
 
@@ -157,4 +178,6 @@ CHECKS: dict[str, Callable[[torch.device], tuple[float, float]]] = {
     "reflect_conv": _check_reflect_conv,
     "norm_act_pad": _check_norm_act_pad,
     "upsample_norm_pad": _check_upsample_norm_pad,
+    "group_norm": _check_group_norm,
+    "diffusion": _check_diffusion,
 }

@@ -65,8 +65,8 @@ def sr3(
             that fails, the picture is done again in float32.
         progress: show a bar, on a terminal and in notebooks.
         callback: called after every step as ``callback(step, image, info)``: steps done, what the network sees in the
-            noise, a (rows, C, H, W) float32 tensor in [0, 1] that later steps overwrite, and a `State` (`steps`,
-            `level`, `noisy`, `first`). Rows are the samples of the picture, or of each picture of a batch in turn.
+            noise, a (rows, C, H, W) float32 tensor in [0, 1], and a `State` (`steps`, `level`, `noisy`, which later
+            steps overwrite, `first`). Rows are the samples of the picture, or of each picture of a batch in turn.
 
     Returns:
         The picture at round(H * factor) x round(W * factor), of the kind and dtype that came in (a path gives a PIL

@@ -22,7 +22,7 @@ from .spacings import SPACINGS
 
 TILE_OF_TRAINED = 2
 """The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
-MOST_SAMPLES = 1000
+MOST_STEPS, MOST_SAMPLES = 10_000, 1000
 LARGEST_TILE = 512
 """Where the file does not say what the network was trained on."""
 SMALLEST_SHARE = 2
@@ -64,8 +64,9 @@ def check_options(
     steps = _check_count("steps", steps, least, f" with sampler={sampler!r}")
     spacing = _check_choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
     count = 1 if samples is None else _check_count("samples", samples, 1)
-    if count > MOST_SAMPLES:
-        raise InputError(f"samples={samples} are too many; give at most {MOST_SAMPLES}, and others with another seed")
+    for name, given, most in (("steps", steps, MOST_STEPS), ("samples", count, MOST_SAMPLES)):
+        if given > most:
+            raise InputError(f"{name}={given} are too many; give at most {most}")
     if not isinstance(consistency, bool):
         raise InputTypeError(f"consistency={consistency!r} is a {type(consistency).__name__}; give True or False")
     seed = resolve_seed(seed)

@@ -57,7 +57,7 @@ class Diffuser:
         condition = padded(condition, config.multiple, trained).repeat_interleave(options.samples, 0)
         tiles = Tiles.cut((condition.shape[-2], condition.shape[-1]), options.tile)
         seeds = torch.arange(options.samples, device=device).add(options.seed).repeat(len(pixels))
-        most = self._most(tiles, options.dtype)
+        most = self._most(tiles)
         found = []
         with freed_memory_kept() if device.type == "cpu" else nullcontext():
             for rows in groups(len(condition), max(most // len(tiles), 1)):
@@ -76,7 +76,7 @@ class Diffuser:
         """Yield what `sample` does; where bfloat16 gives values that are not finite, all steps again in float32."""
 
         def states(dtype: torch.dtype) -> Iterator[tuple[Tensor, State]]:
-            network = in_tiles(self._network(dtype), tiles, self._most(tiles, dtype), condition.device)
+            network = in_tiles(self._network(dtype), tiles, self._most(tiles), condition.device)
             return sample(network, self._options.plan, condition, seeds)
 
         try:
@@ -88,10 +88,10 @@ class Diffuser:
             warnings.warn(f"{error}; the picture is done again in float32", RuntimeWarning, stacklevel=2)
         yield from states(torch.float32)
 
-    def _most(self, tiles: Tiles, dtype: torch.dtype) -> int:
-        """The number of tiles whose features fit into memory at once."""
+    def _most(self, tiles: Tiles) -> int:
+        """The number of tiles whose features fit into memory at once, in float32 if they must be done again in it."""
         device, config = self._options.device, self._options.checkpoint.network.config
-        needed = config.floats * tiles.rows.tile * tiles.columns.tile * dtype.itemsize
+        needed = config.floats * tiles.rows.tile * tiles.columns.tile * torch.float32.itemsize
         free = available_memory(device)
         fits = MOST_ON_CPU if free is None else max(int(SHARE * free) // needed, 1)
         return min(fits, MOST_ON_CPU) if device.type == "cpu" else fits

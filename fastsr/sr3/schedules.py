@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+ON_CPU: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+"""Whatever the caller's defaults are."""
 LARGEST_BETA = 0.999
 COSINE_OFFSET = 8e-3
 PURE = 0.05
@@ -60,7 +63,7 @@ class Schedule:
 
 def curve_of(betas: Tensor) -> Tensor:
     """Return the noise curve of betas (T,), float64 (T + 1,)."""
-    return torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas.double(), 0)])
+    return torch.cat([betas.new_ones(1, dtype=torch.float64), torch.cumprod(1 - betas.double(), 0)])
 
 
 def is_curve(curve: Tensor) -> bool:
@@ -69,22 +72,22 @@ def is_curve(curve: Tensor) -> bool:
 
 
 def _linear(schedule: Schedule) -> Tensor:
-    return torch.linspace(schedule.start, schedule.end, schedule.steps, dtype=torch.float64)
+    return torch.linspace(schedule.start, schedule.end, schedule.steps, **ON_CPU)
 
 
 def _quad(schedule: Schedule) -> Tensor:
-    return torch.linspace(schedule.start**0.5, schedule.end**0.5, schedule.steps, dtype=torch.float64) ** 2
+    return torch.linspace(schedule.start**0.5, schedule.end**0.5, schedule.steps, **ON_CPU) ** 2
 
 
 def _constant(schedule: Schedule) -> Tensor:
-    return torch.full((schedule.steps,), schedule.end, dtype=torch.float64)
+    return torch.full((schedule.steps,), schedule.end, **ON_CPU)
 
 
 def _warm_up(part: float) -> Callable[[Schedule], Tensor]:
     def betas(schedule: Schedule) -> Tensor:
         found = _constant(schedule)
         count = int(part * schedule.steps)
-        found[:count] = torch.linspace(schedule.start, schedule.end, count, dtype=torch.float64)
+        found[:count] = torch.linspace(schedule.start, schedule.end, count, **ON_CPU)
         return found
 
     return betas
@@ -92,7 +95,7 @@ def _warm_up(part: float) -> Callable[[Schedule], Tensor]:
 
 def _cosine(schedule: Schedule) -> Tensor:
     """Nichol and Dhariwal, "Improved denoising diffusion probabilistic models" (arXiv 2102.09672), equation 17."""
-    times = torch.arange(schedule.steps + 1, dtype=torch.float64) / schedule.steps
+    times = torch.arange(schedule.steps + 1, **ON_CPU) / schedule.steps
     left = torch.cos((times + COSINE_OFFSET) / (1 + COSINE_OFFSET) * math.pi / 2) ** 2
     return (1 - left[1:] / left[:-1]).clamp(max=LARGEST_BETA)
 

@@ -18,7 +18,7 @@ RHO = 7.0
 
 def uniform_time(curve: Tensor, steps: int) -> Tensor:
     """Steps of one length in t, from T to 1; T steps are those of the training."""
-    times = torch.linspace(len(curve) - 1, 1, steps, dtype=torch.float64)
+    times = torch.linspace(len(curve) - 1, 1, steps, dtype=curve.dtype, device=curve.device)
     before = times.floor().long().clamp(max=len(curve) - 2)
     return _ended(torch.lerp(curve[before], curve[before + 1], times - before))
 
@@ -54,7 +54,7 @@ def _clearest(curve: Tensor) -> Tensor:
 
 
 def _line(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    return torch.lerp(first, last, torch.linspace(0, 1, steps, dtype=torch.float64))
+    return torch.lerp(first, last, torch.linspace(0, 1, steps, dtype=first.dtype, device=first.device))
 
 
 def _ended(gammas: Tensor) -> Tensor:

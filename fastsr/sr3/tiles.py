@@ -40,9 +40,9 @@ class Axis:
 
     def weights(self) -> Tensor:
         """Return how much each tile counts at each of its pixels, (tiles, tile): in an overlap one fades, 1 in all."""
-        place = torch.arange(self.tile, dtype=torch.float64)
+        place = torch.arange(self.tile, dtype=torch.float64, device="cpu")
         ramp = torch.minimum(place + 1, self.tile - place)
-        total = torch.zeros(self.length, dtype=torch.float64)
+        total = torch.zeros(self.length, dtype=torch.float64, device="cpu")
         for start in self.starts:
             total[start : start + self.tile] += ramp
         return torch.stack([ramp / total[start : start + self.tile] for start in self.starts])

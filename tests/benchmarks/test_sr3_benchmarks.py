@@ -75,10 +75,14 @@ def test_the_same_picture_has_all_detail_and_no_shift():
 
 
 def test_seams_are_steps_between_squares():
-    made = torch.zeros(3, 32, 32)
-    made[:, :, 16:] = 1
-    assert sr3_tiles.seam(made, 16) == pytest.approx(0.5)
-    assert sr3_tiles.seam(made, 8) == pytest.approx(1 / 6)
+    assert sr3_tiles.borders(32, 16, overlapping=False) == [15]
+    assert sr3_tiles.borders(32, 16, overlapping=True) == [7, 15, 23]  # tiles from 0, 8 and 16
+    whole = torch.arange(32.0).expand(3, 32, 32)
+    made = whole.clone()
+    made[:, :, 16:] += 3
+    assert sr3_tiles.seam(made, whole, 16, overlapping=False) == pytest.approx(4)
+    assert sr3_tiles.seam(made, whole, 16, overlapping=True) == pytest.approx(2)
+    assert sr3_tiles.seam(made, whole, 32, overlapping=True) is None
 
 
 def test_ways_with_tiles_are_compared(network):

@@ -15,6 +15,7 @@ from fastsr.images import Picture, read
 from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import Diffuser
 from fastsr.sr3.samples import Samples
+from fastsr.sr3.schedules import Schedule
 
 MODULE = importlib.import_module("fastsr.sr3")  # whose name in fastsr is the function
 QUICK = {"device": "cpu", "dtype": "float32", "progress": False, "steps": 3}
@@ -255,6 +256,14 @@ def test_the_same_call_gives_the_same_bits_and_changes_nothing_else(small):
     assert torch.get_num_threads() == threads
     assert torch.get_default_dtype() == torch.float32
     assert torch.equal(x, before)
+
+
+def test_the_callers_default_device_does_not_matter(small):
+    x, checkpoint = picture(3, 5, 6), small()
+    expected = enlarge(x, weights=checkpoint, tile=16)
+    with torch.device("meta"):
+        assert torch.equal(enlarge(x, weights=checkpoint, tile=16), expected)
+        assert Schedule().curve().device.type == "cpu"
 
 
 @pytest.mark.parametrize("channels", [3, 4])
