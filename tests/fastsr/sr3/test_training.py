@@ -275,7 +275,7 @@ def trained(tmp_path_factory):
         dropout=0.0,
         prediction="x0",
         loss="l2",
-        steps=150,
+        steps=220,
         warm_up=20,
         rate=4e-3,
         ema=0.97,
