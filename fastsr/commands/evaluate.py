@@ -21,6 +21,7 @@ The data are the folder of a benchmark:
 \b
   SelfExSR's     image_SRF_4/img_001_SRF_4_HR.png and ..._LR.png
   pairs          HR or GT beside LR; DIV2K_valid_HR beside DIV2K_valid_LR_bicubic/X4
+  squares        hr_128 beside lr_16, as fastsr prepare --size 16,128 makes them
   just pictures  their inputs are made by MATLAB's bicubic imresize
 
 A second run goes on where the first one was stopped. Under torchrun the processes share the pictures, each with a

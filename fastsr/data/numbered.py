@@ -68,6 +68,10 @@ class Numbered:
         if length is None:
             length = b"0"
             self._database.put({LENGTH: length})  # whenever this process ends, a reader knows what it is
+        if not length.isdigit():
+            raise InputError(
+                f"{str(folder)!r} has the length {length!r}, which is no number; name another folder with -o"
+            )
         self._names = {self._name(number) for number in range(int(length))}
 
     def has(self, part: str, name: str) -> bool:
@@ -125,7 +129,7 @@ def find_squares(folder: Path, factor: int) -> list[tuple[Square, Square | None]
     with read_only(folder) as transaction:
         length = int(transaction.get(LENGTH.encode()))
         keys = {bytes(key).decode(errors="replace") for key in transaction.cursor().iternext(values=False)}
-        names = [transaction.get(_key(NAME, n).encode(), f"{n:05}".encode()) for n in range(min(length, len(keys)))]
+        names = [transaction.get(_key(NAME, n).encode(), f"{n:012}".encode()) for n in range(min(length, len(keys)))]
     sides = find_sides({key.rpartition("_")[0] for key in keys}, factor, folder)
     if not length or sides is None:
         raise InputError(f"data: {str(folder)!r} holds no picture; give a database with keys such as 'hr_128_00000'")

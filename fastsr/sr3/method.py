@@ -23,8 +23,16 @@ class Options:
     weights: str = field(metadata={"help": "Path or URL of a checkpoint."})
     steps: int = field(default=20, metadata={"help": "How often the network is asked."})
     sampler: str = field(default="dpm-solver++", metadata={"help": "dpm-solver++, ddim or ddpm."})
+    spacing: str | None = field(
+        default=None,
+        metadata={"help": "log-snr, time or karras.  [default: time for ddpm, log-snr for the others]"},
+    )
     seed: int = field(default=0, metadata={"help": "Names the random numbers."})
     consistency: bool = field(default=True, metadata={"help": "Make the result agree with the input."})
+    tile: int | None = field(
+        default=None,
+        metadata={"help": "Largest side of a tile, in pixels of the result.  [default: twice that of the training]"},
+    )
     dtype: str | None = field(
         default=None,
         metadata={"help": "float32 or bfloat16.  [default: bfloat16 where the device computes in it]"},

@@ -30,7 +30,7 @@ class TrainSettings(CropSettings):
     crop: int = setting(128, "Side of the HR crops in pixels: that of the pictures, where they are prepared squares.")
     width: int = setting(64, "Channels at full size.")
     multipliers: tuple[int, ...] = setting(
-        (1, 2, 4, 8, 8), "Of the width, once for full size, once for half, and so on."
+        (1, 2, 4, 8, 8), "Of the width: given once for full size, once for half, and so on."
     )
     blocks: int = setting(2, "Residual blocks at each size.")
     attention: tuple[int, ...] = setting(

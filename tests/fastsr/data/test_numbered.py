@@ -231,6 +231,13 @@ def test_databases_of_others_are_left_alone(folder, tmp_path):
     assert contents(theirs) == before
 
 
+def test_a_length_that_is_no_number_is_named(folder, tmp_path):
+    write(tmp_path / "out" / "squares_4_16.lmdb", "many")
+    (tmp_path / "out" / "settings.json").write_text('{"sizes": [4, 16], "lmdb": true}')
+    with pytest.raises(InputError, match=r"has the length b'many', which is no number; name another folder with -o"):
+        run(folder, tmp_path / "out")
+
+
 def test_without_the_package_it_is_named(folder, tmp_path, monkeypatch):
     run(folder, tmp_path / "out")
     monkeypatch.setitem(sys.modules, "lmdb", None)
