@@ -25,7 +25,7 @@ NEGLIGIBLE = 1e-14
 CLOSE = 0.25 / 255
 """How near the downscale of a result is to come, in every pixel: in 8 bits it is the input."""
 ROUNDS = 50
-"""At the most. Photographs take 1 to 25 for it; black on white, to which no picture may come that near, takes all."""
+"""At the most, for pictures that no colours can be made to agree with."""
 COPIES = 4
 """Pictures of the result's size, beside the one that is made to agree, that are in memory at a time."""
 
