@@ -16,7 +16,7 @@ from ..training.crops import Crop, CropTraining
 from ..training.learner import Learner
 from ..training.loop import Outcome
 from ..training.sharing import whole_at_last
-from .arguments import Options
+from .arguments import TILE_OF_TRAINED, Options
 from .checkpoint import Checkpoint
 from .formats import save
 from .inference import Diffuser, condition_of
@@ -99,7 +99,7 @@ class SR3Training(CropTraining):
             samples=1,
             seed=0,
             consistency=False,
-            tile=settings.crop,
+            tile=TILE_OF_TRAINED * settings.crop,
             device=self.accelerator.device,
             dtype=dtype,
         )
