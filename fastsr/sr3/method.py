@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, field
 
-import torch
-
-from ..images import Picture
-from ..methods import Method, register
+from ..methods import register
+from ..trained import trained
 from . import sr3
 from .arguments import check_options
-from .checkpoint import Checkpoint
 from .formats import load
 
 
@@ -38,31 +33,5 @@ class Options:
         metadata={"help": "float32 or bfloat16.  [default: bfloat16 where the device computes in it]"},
     )
 
-    def arguments(self) -> dict[str, Any]:
-        """Return them, with the weights loaded."""
-        return {**asdict(self), "weights": _loaded(self.weights)}
 
-
-@lru_cache(maxsize=1)
-def _loaded(weights: str) -> Checkpoint:
-    return load(weights)
-
-
-def upscale(picture: Picture, factor: int, options: Options, device: torch.device, kernel: str) -> Picture:
-    """Return what `fastsr.sr3` makes of the picture; a trained network knows one kernel, whichever it was."""
-    return sr3(picture, factor, **options.arguments(), device=device, progress=False)
-
-
-def check(factor: int, options: Options, device: torch.device) -> None:
-    """Load the weights anew, and raise what `fastsr.sr3` raises for options that cannot be used."""
-    _loaded.cache_clear()
-    check_options(factor, **options.arguments(), device=device)
-
-
-def details(factor: int, options: Options) -> str:
-    """Return the network, and digits that change with its weights: a path says nothing of what is in the file."""
-    checkpoint = _loaded(options.weights)
-    return f"{checkpoint}, weights {checkpoint.fingerprint()}"
-
-
-register(Method("sr3", "SR3, a diffusion model that draws a sample.", Options, upscale, check, details))
+register(trained("sr3", "SR3, a diffusion model that draws a sample.", Options, sr3, check_options, load))

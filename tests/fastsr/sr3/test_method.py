@@ -7,7 +7,7 @@ import torch
 from fastsr.errors import FastsrError
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.sr3 import formats, method, sr3
+from fastsr.sr3 import formats, sr3
 from fastsr.sr3.method import Options
 
 CPU = torch.device("cpu")
@@ -25,24 +25,6 @@ def test_its_defaults_are_the_function_s():
     defaults = {name: parameter.default for name, parameter in inspect.signature(sr3).parameters.items()}
     for field in fields(Options)[1:]:
         assert field.default == defaults[field.name]
-
-
-def test_weights_are_loaded_once_and_anew_for_each_evaluation(weights, small, monkeypatch):
-    loaded, load = [], formats.load
-
-    def count(given):
-        loaded.append(given)
-        return load(given)
-
-    monkeypatch.setattr(method, "load", count)
-    options, picture = Options(str(weights), **QUICK), read(torch.rand(3, 4, 4))
-    method.check(4, options, CPU)
-    first = [method.upscale(picture, 4, options, CPU, "bicubic").pixels for _ in range(2)]
-    assert len(loaded) == 1
-    formats.save(small(gain=0.5), weights)
-    method.check(4, options, CPU)
-    assert len(loaded) == 2
-    assert not torch.equal(method.upscale(picture, 4, options, CPU, "bicubic").pixels, first[0])
 
 
 def test_other_weights_in_the_same_file_are_told_apart(weights, small):

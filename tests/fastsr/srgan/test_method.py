@@ -5,7 +5,7 @@ import fastsr
 from fastsr.errors import FastsrError
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.srgan import formats, method
+from fastsr.srgan import formats
 from fastsr.srgan.method import Options
 
 CPU = torch.device("cpu")
@@ -18,26 +18,6 @@ def test_the_method_is_the_function(weights):
     options = {"ensemble": True, "tile": 16, "dtype": "float32", "consistency": True}
     expected = fastsr.srgan(img, 3, weights=weights, **options, device="cpu", progress=False)
     assert torch.equal(result.pixels, expected)
-
-
-def test_weights_are_loaded_once_and_anew_for_each_evaluation(weights, small, monkeypatch):
-    loaded, load = [], formats.load
-
-    def count(given):
-        loaded.append(given)
-        return load(given)
-
-    monkeypatch.setattr(method, "load", count)
-    options, picture = Options(str(weights), dtype="float32"), read(torch.rand(3, 8, 8))
-    method.check(4, options, CPU)
-    first = [method.upscale(picture, 4, options, CPU, "bicubic").pixels for _ in range(2)]
-    assert len(loaded) == 1
-    changed = small()
-    changed.network.last.bias.add_(0.5)
-    formats.save(changed, weights)
-    method.check(4, options, CPU)
-    assert len(loaded) == 2
-    assert not torch.equal(method.upscale(picture, 4, options, CPU, "bicubic").pixels, first[0])
 
 
 def test_other_weights_in_the_same_file_are_told_apart(weights, small):
