@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral
 
 import torch
 
-from .errors import DeviceError, InputError, InputTypeError, NotEnoughMemoryError
+from .checks import whole_number
+from .errors import DeviceError, InputError, NotEnoughMemoryError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -113,8 +113,7 @@ def resolve_seed(seed: int) -> int:
         InputTypeError: it is not an integer.
         InputError: it is negative or needs more than 63 bits.
     """
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise InputTypeError(f"seed={seed!r} is a {type(seed).__name__}; give an integer")
-    if not 0 <= seed < 2**63:
+    value = whole_number("seed", seed, "an integer")
+    if not 0 <= value < 2**63:
         raise InputError(f"seed={seed} is out of range; give an integer from 0 to 2**63 - 1")
-    return int(seed)
+    return value

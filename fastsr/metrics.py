@@ -15,14 +15,14 @@ Deep Image Prior channel="y" with shave=4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError, InputTypeError
+from .checks import whole_number
+from .errors import InputError
 from .images import read
 from .resize import resize
 
@@ -121,9 +121,7 @@ def _check_options(channel: str, shave: int, protocol: str) -> None:
         raise InputError(f"channel={channel!r} is unknown; use one of {', '.join(CHANNELS)}")
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol={protocol!r} is unknown; use one of {', '.join(PROTOCOLS)}")
-    if isinstance(shave, bool) or not isinstance(shave, Integral):
-        raise InputTypeError(f"shave={shave!r} is a {type(shave).__name__}; give a whole number of pixels")
-    if shave < 0:
+    if whole_number("shave", shave, "a whole number of pixels") < 0:
         raise InputError(f"shave={shave} is negative; give the number of pixels to leave out at each border")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import enlargement, flag, number, whole_number
 from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError, InputTypeError
 from ..operators import Operator
@@ -91,7 +90,7 @@ def check_options(
         operator=operator,
         preset=preset,
         steps=None if steps is None else check_steps(steps),
-        early_stop=task == "denoise" if early_stop is None else _check_flag("early_stop", early_stop),
+        early_stop=task == "denoise" if early_stop is None else flag("early_stop", early_stop, "True, False or None"),
         seed=resolve_seed(seed),
         device=resolved,
         dtype=resolve_dtype(dtype, resolved),
@@ -102,15 +101,9 @@ def check_options(
 def check_factor(factor: Any, enlarges: bool = True) -> float:
     """Return `factor` as a float when a picture can be enlarged by it, or, where not `enlarges`, left as it is."""
     right = "a finite number above 1, such as 4" if enlarges else "1, or a finite number above 1"
-    if isinstance(factor, bool) or not isinstance(factor, Real):
-        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give {right}")
-    try:
-        value = float(factor)
-    except OverflowError:
-        value = math.inf
-    if not (1 < value < math.inf or (value == 1 and not enlarges)):
-        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
-    return value
+    if not enlarges and number("factor", factor, right) == 1:
+        return 1.0
+    return enlargement(factor, right)
 
 
 def check_kernel(kernel: Any) -> str:
@@ -122,11 +115,11 @@ def check_kernel(kernel: Any) -> str:
 
 def check_steps(steps: Any) -> int:
     """Return `steps` when it is a number of steps."""
-    if isinstance(steps, bool) or not isinstance(steps, Integral):
-        raise InputTypeError(f"steps={steps!r} is a {type(steps).__name__}; give a whole number of at least 1")
-    if steps < 1:
-        raise InputError(f"steps={steps!r} is too few; give a whole number of at least 1")
-    return int(steps)
+    right = "a whole number of at least 1"
+    count = whole_number("steps", steps, right)
+    if count < 1:
+        raise InputError(f"steps={steps!r} is too few; give {right}")
+    return count
 
 
 def _check_sigma(sigma: Any, task: str) -> float | None:
@@ -134,21 +127,20 @@ def _check_sigma(sigma: Any, task: str) -> float | None:
         return None
     if task != "denoise":
         raise InputError(f"sigma={sigma!r} belongs to task='denoise', not to task={task!r}")
-    if isinstance(sigma, bool) or not isinstance(sigma, Real):
-        raise InputTypeError(f"sigma={sigma!r} is a {type(sigma).__name__}; give a number, or None where it is unknown")
-    if not LEAST_SIGMA <= sigma <= GREATEST_SIGMA:  # type: ignore[operator]  # whatever kind of number it is
+    value = number("sigma", sigma, "a number, or None where it is unknown")
+    if not LEAST_SIGMA <= value <= GREATEST_SIGMA:
         raise InputError(
             f"sigma={sigma!r} is out of range; give the noise's standard deviation in levels of 8 bits, from "
             f"{LEAST_SIGMA:g} to {GREATEST_SIGMA:g}, such as 25"
         )
-    return float(sigma)
+    return value
 
 
 def _check_consistency(
     consistency: bool | None, recipe: Recipe, task: str, operator: Callable[[Tensor], Tensor] | None
 ) -> bool:
     if consistency is not None:
-        consistency = _check_flag("consistency", consistency)
+        consistency = flag("consistency", consistency, "True, False or None")
     projects = operator is None or isinstance(operator, Operator)
     if consistency is None:
         return (recipe.consistent or task in FILLING_IN) and projects and task != "denoise"
@@ -157,12 +149,6 @@ def _check_consistency(
     if consistency and not projects:
         raise InputError("consistency=True needs an operator with a method project(x, y); this one has none")
     return consistency
-
-
-def _check_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; give True, False or None")
-    return value
 
 
 def target_size(pixels: Tensor, factor: float, name: str = "img") -> tuple[int, int]:

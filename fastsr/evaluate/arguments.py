@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
-from numbers import Integral
 from typing import Any
 
+from ..checks import whole_number
 from ..data.benchmarks import Sample
 from ..errors import InputError, InputTypeError
 from ..methods import Method
@@ -28,11 +28,11 @@ def check_names(samples: Sequence[Sample]) -> None:
 
 def check_factor(factor: Any) -> int:
     """Return `factor` when it is one that benchmarks have."""
-    if isinstance(factor, bool) or not isinstance(factor, Integral):
-        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give a whole number of at least 2")
-    if factor < 2:
-        raise InputError(f"factor={factor} does not enlarge a picture; give a whole number of at least 2")
-    return int(factor)
+    right = "a whole number of at least 2"
+    value = whole_number("factor", factor, right)
+    if value < 2:
+        raise InputError(f"factor={factor} does not enlarge a picture; give {right}")
+    return value
 
 
 def check_options(method: Method, options: Any) -> Any:

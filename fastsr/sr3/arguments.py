@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import enlargement, flag, whole_number
 from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
-from ..errors import InputError, InputTypeError
+from ..errors import InputError
 from ..resize import LARGEST_SIDE
 from .checkpoint import Checkpoint
 from .formats import load
@@ -67,8 +67,6 @@ def check_options(
     for name, given, most in (("steps", steps, MOST_STEPS), ("samples", count, MOST_SAMPLES)):
         if given > most:
             raise InputError(f"{name}={given} are too many; give at most {most}")
-    if not isinstance(consistency, bool):
-        raise InputTypeError(f"consistency={consistency!r} is a {type(consistency).__name__}; give True or False")
     seed = resolve_seed(seed)
     resolve_seed(seed + count - 1)  # that of the last sample
     resolved = resolve_device(device)
@@ -80,7 +78,7 @@ def check_options(
         plan(checkpoint.curve, checkpoint.prediction, sampler, spacing, steps),
         count,
         seed,
-        consistency,
+        flag("consistency", consistency),
         _tile(tile, checkpoint),
         resolved,
         precision,
@@ -122,16 +120,13 @@ def _factor(factor: Any, checkpoint: Checkpoint) -> float:
         if trained is None:
             raise InputError(f"factor=None, and {checkpoint.name} does not say which it was trained for; give {right}")
         return float(trained)
-    if isinstance(factor, bool) or not isinstance(factor, Real):
-        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give {right}")
-    if not 1 < float(factor) < math.inf:
-        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
-    if trained is not None and factor != trained:
+    value = enlargement(factor, right)
+    if trained is not None and value != trained:
         raise InputError(
             f"factor={factor!r} is not what {checkpoint.name} was trained for: {checkpoint} enlarges {trained} times; "
             f"give factor={trained}, or other weights"
         )
-    return float(factor)
+    return value
 
 
 def _tile(tile: Any, checkpoint: Checkpoint) -> int:
@@ -139,20 +134,18 @@ def _tile(tile: Any, checkpoint: Checkpoint) -> int:
     if tile is None:
         return LARGEST_TILE if checkpoint.size is None else TILE_OF_TRAINED * checkpoint.size
     right = f"a multiple of {multiple}, in pixels of the result, or None"
-    if isinstance(tile, bool) or not isinstance(tile, Integral):
-        raise InputTypeError(f"tile={tile!r} is a {type(tile).__name__}; give {right}")
-    if tile < multiple or tile % multiple:
+    side = whole_number("tile", tile, right)
+    if side < multiple or side % multiple:
         raise InputError(f"tile={tile} cannot be used; give {right}")
-    return int(tile)
+    return side
 
 
 def _check_count(name: str, value: Any, least: int, why: str = "") -> int:
     right = f"a whole number of at least {least}{why}"
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; give {right}")
-    if value < least:
+    count = whole_number(name, value, right)
+    if count < least:
         raise InputError(f"{name}={value} is too few; give {right}")
-    return int(value)
+    return count
 
 
 def _check_choice(name: str, value: Any, choices: Any) -> str:

@@ -71,8 +71,7 @@ class Process:
         if step == 1:
             self.frames.clear()  # in a second call, or where bfloat16 failed
         if step - 1 in _evenly(state.steps, KEPT):
-            height, width = image.shape[-2:]
-            noisy = (state.noisy[:1, :, :height, :width] + 1) / 2
+            noisy = (state.noisy[:1] + 1) / 2
             noise = math.sqrt(1 - state.level**2)
             self.frames.append(Frame(step, state.steps, noise, _reduced(noisy), _reduced(image[:1])))
 
@@ -141,5 +140,5 @@ def _of_one_size(sheets: list[Image.Image]) -> list[Image.Image]:
 
 def _in_256_colours(sheet: Image.Image) -> Image.Image:
     """Return a sheet in colours of its own, dithered, for which Pillow wants them given."""
-    colours = sheet.quantize(256, Image.Quantize.FASTOCTREE)  # as good as median cut here, and 30 times as fast
+    colours = sheet.quantize(256, Image.Quantize.FASTOCTREE)  # median cut takes far longer
     return sheet.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import enlargement, flag, whole_number
 from ..consistency import COPIES
 from ..device import require_memory, resolve_device, resolve_dtype
-from ..errors import InputError, InputTypeError
+from ..errors import InputError
 from ..resize import LARGEST_SIDE
 from ..tiling import LEAST_TILE
 from .checkpoint import Checkpoint
@@ -46,11 +45,10 @@ def check_options(
     """Return what the arguments of `srgan` mean, or raise what it raises; loads the weights, and needs no picture."""
     if tile is not None:
         tile = _check_tile(tile)
-    if not isinstance(consistency, bool):
-        raise InputTypeError(f"consistency={consistency!r} is a {type(consistency).__name__}; give True or False")
+    consistency = flag("consistency", consistency)
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
-    number = _check_number(factor)
+    number = enlargement(factor, "a number above 1, such as 4")
     checkpoint = load(weights)
     scale = checkpoint.network.scale
     if number > scale:
@@ -61,22 +59,12 @@ def check_options(
     return Options(number, checkpoint, bool(ensemble), tile, resolved, precision, consistency)
 
 
-def _check_number(factor: Any) -> float:
-    right = "a number above 1, such as 4"
-    if isinstance(factor, bool) or not isinstance(factor, Real):
-        raise InputTypeError(f"factor={factor!r} is a {type(factor).__name__}; give {right}")
-    if not 1 < float(factor) < math.inf:
-        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
-    return float(factor)
-
-
 def _check_tile(tile: Any) -> int:
     right = f"a whole number of at least {LEAST_TILE}, in pixels of the picture, or None"
-    if isinstance(tile, bool) or not isinstance(tile, Integral):
-        raise InputTypeError(f"tile={tile!r} is a {type(tile).__name__}; give {right}")
-    if tile < LEAST_TILE:
+    side = whole_number("tile", tile, right)
+    if side < LEAST_TILE:
         raise InputError(f"tile={tile} is too small; give {right}")
-    return int(tile)
+    return side
 
 
 def target_size(pixels: Tensor, options: Options, name: str = "img") -> tuple[int, int]:

@@ -1,0 +1,59 @@
+"""Arguments that are numbers or yes and no, checked; a bool is no number here."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+from .errors import InputError, InputTypeError
+
+
+def whole_number(name: str, value: Any, right: str) -> int:
+    """Return `value` as an int.
+
+    Args:
+        name: of the argument.
+        value: what came.
+        right: what to give, for the error.
+
+    Raises:
+        InputTypeError: it is no whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise _wrong_type(name, value, right)
+    return int(value)
+
+
+def number(name: str, value: Any, right: str) -> float:
+    """Return `value` as a float, infinity where it is beyond all floats; otherwise like `whole_number`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise _wrong_type(name, value, right)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]  # whatever kind of number it is
+
+
+def enlargement(factor: Any, right: str) -> float:
+    """Return `factor` as a float.
+
+    Raises:
+        InputTypeError: it is no number.
+        InputError: it is not above 1, or not finite.
+    """
+    value = number("factor", factor, right)
+    if not 1 < value < math.inf:
+        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
+    return value
+
+
+def flag(name: str, value: Any, right: str = "True or False") -> bool:
+    """Return `value` when it is a bool; otherwise like `whole_number`."""
+    if not isinstance(value, bool):
+        raise _wrong_type(name, value, right)
+    return value
+
+
+def _wrong_type(name: str, value: Any, right: str) -> InputTypeError:
+    return InputTypeError(f"{name}={value!r} is a {type(value).__name__}; give {right}")
