@@ -130,12 +130,15 @@ def _results(
         if callback is not None:
             callback(state.step, seen, state)
 
+    def tile_done(count: int, tiles: int) -> None:
+        bar.set_postfix_str(f"tile {count} of {tiles}")
+
     with bar:
         for number, (image, name) in enumerate(images, 1):
             bar.total = max(bar.total or 0, number * options.plan.steps)  # an iterator does not say how many come
             picture = read(image, name)
             size = target_size(picture.pixels, options, name)
-            drawn = diffuser(picture.premultiplied, size, report)
+            drawn = diffuser(picture.premultiplied, size, report, tile_done)
             begun += drawn.shape[0] * drawn.shape[1]
             made = [_made(picture, sample, options) for sample in drawn.unbind(1)]
             yield Samples(picture, made) if several else picture.like(made[0].pixels, made[0].alpha)

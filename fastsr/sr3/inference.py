@@ -35,7 +35,13 @@ class Diffuser:
         self._placed: dict[torch.dtype, UNet] = {}
 
     @torch.no_grad()
-    def __call__(self, pixels: Tensor, size: tuple[int, int], report: Report | None = None) -> Tensor:
+    def __call__(
+        self,
+        pixels: Tensor,
+        size: tuple[int, int],
+        report: Report | None = None,
+        tile_done: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
         """Return samples of pictures.
 
         Args:
@@ -43,6 +49,7 @@ class Diffuser:
             size: (H, W) of the results.
             report: called after each step with the part of the pictures' step that it was, what is seen, (rows, C, H,
                 W) in [0, 1], and a `State`; rows are samples of one picture after the other.
+            tile_done: called within a step that has several tiles; see `in_tiles`.
 
         Returns:
             (N, samples, C, H, W) in [0, 1], float32, where `pixels` are.
@@ -62,7 +69,7 @@ class Diffuser:
         with freed_memory_kept() if device.type == "cpu" else nullcontext():
             for rows in groups(len(condition), max(most // len(tiles), 1)):
                 made, furthest = condition[rows], 0
-                for seen, state in self._states(made, seeds[rows], tiles):
+                for seen, state in self._states(made, seeds[rows], tiles, tile_done):
                     made = _colours(seen, size, pixels.shape[1])
                     state.first, state.noisy = rows.start, state.noisy[..., : size[0], : size[1]]
                     if report is not None:
@@ -72,11 +79,13 @@ class Diffuser:
                 found.append(made.to(pixels.device))
         return torch.cat(found).unflatten(0, (len(pixels), options.samples))
 
-    def _states(self, condition: Tensor, seeds: Tensor, tiles: Tiles) -> Iterator[tuple[Tensor, State]]:
+    def _states(
+        self, condition: Tensor, seeds: Tensor, tiles: Tiles, tile_done: Callable[[int, int], None] | None
+    ) -> Iterator[tuple[Tensor, State]]:
         """Yield what `sample` does; where bfloat16 gives values that are not finite, all steps again in float32."""
 
         def states(dtype: torch.dtype) -> Iterator[tuple[Tensor, State]]:
-            network = in_tiles(self._network(dtype), tiles, self._most(tiles), condition.device)
+            network = in_tiles(self._network(dtype), tiles, self._most(tiles), condition.device, tile_done)
             return sample(network, self._options.plan, condition, seeds)
 
         try:

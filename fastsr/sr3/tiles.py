@@ -80,8 +80,13 @@ class Tiles:
         return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(0, 1).float()
 
 
-def in_tiles(network: Network, tiles: Tiles, most: int, device: torch.device) -> Network:
-    """Return the network that works on the tiles of pictures, on at most `most` tiles at once."""
+def in_tiles(
+    network: Network, tiles: Tiles, most: int, device: torch.device, done: Callable[[int, int], None] | None = None
+) -> Network:
+    """Return the network that works on the tiles of pictures, on at most `most` tiles at once.
+
+    `done` is called after each group of tiles with how many have been worked on since the call, and how many there are.
+    """
     weights, places = tiles.weights.to(device), tiles.places
 
     def fused(condition: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
@@ -95,6 +100,8 @@ def in_tiles(network: Network, tiles: Tiles, most: int, device: torch.device) ->
             parts = network(known, unknown, level.repeat(len(group))).to(noisy.dtype).split(len(noisy))
             for (rows, columns), weight, part in zip(group, weights[first : first + count], parts, strict=True):
                 said[..., rows, columns] += weight * part
+            if done is not None:
+                done(first + len(group), len(places))
         return said
 
     return network if len(tiles) == 1 else fused

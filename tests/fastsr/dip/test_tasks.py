@@ -390,7 +390,7 @@ MASK = np.eye(8, dtype=bool)
         ({"preset": 3}, InputTypeError, r"preset is a int; give 'fast', 'paper' or a Recipe"),
         ({"task": "denoise", "preset": "best"}, InputError, r"preset='best' is unknown"),
     ],
-    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_bad_arguments_are_named(arguments, error, message):
     with pytest.raises(error, match=message) as caught:

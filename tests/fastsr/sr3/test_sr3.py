@@ -16,6 +16,7 @@ from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import Diffuser
 from fastsr.sr3.samples import Samples
 from fastsr.sr3.schedules import Schedule
+from fastsr.sr3.tiles import Tiles
 
 MODULE = importlib.import_module("fastsr.sr3")  # whose name in fastsr is the function
 QUICK = {"device": "cpu", "dtype": "float32", "progress": False, "steps": 3}
@@ -338,6 +339,9 @@ class Bar:
     def update(self, done):
         self.done += done
 
+    def set_postfix_str(self, text):
+        self.texts = [*getattr(self, "texts", []), text]
+
 
 @pytest.mark.parametrize("options", [{}, {"samples": 5}])
 def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
@@ -348,6 +352,16 @@ def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
     assert bar.done == pytest.approx(bar.total)
     assert shown == [False]
     assert bar.left
+
+
+def test_the_bar_tells_how_many_tiles_of_a_step_are_done(small, monkeypatch):
+    bar = Bar()
+    monkeypatch.setattr(MODULE, "progress_bar", lambda *_, **given: bar)
+    enlarge(picture(3, 4, 12), weights=small(), tile=16)
+    count = len(Tiles.cut((16, 48), 16))
+    shown = bar.texts[: len(bar.texts) // QUICK["steps"]]
+    assert bar.texts == QUICK["steps"] * shown
+    assert shown[-1] == f"tile {count} of {count}"
 
 
 def test_without_progress_nothing_is_printed(small, capfd):
