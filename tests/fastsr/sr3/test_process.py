@@ -14,7 +14,7 @@ from fastsr.sr3.sampling import State
 
 
 def shown(steps: int, size: tuple[int, int] = (24, 32), channels: int = 3, first: int = 0) -> Process:
-    """A process whose pictures become lighter from step to step, of two samples in a padded batch."""
+    """A process whose pictures become lighter from step to step, of two samples."""
     process = Process()
     for step in range(1, steps + 1):
         process(step, *seen(step, steps, size, channels, first))
@@ -24,8 +24,8 @@ def shown(steps: int, size: tuple[int, int] = (24, 32), channels: int = 3, first
 def seen(step, steps, size=(24, 32), channels=3, first=0):
     image = torch.zeros(2, channels, *size)
     image[0] = step / steps
-    noisy = torch.full((2, 3, size[0] + 4, size[1] + 6), 9.0)
-    noisy[0, :, : size[0], : size[1]] = -step / steps
+    noisy = torch.full((2, 3, *size), 9.0)
+    noisy[0] = -step / steps
     return image, State(step, steps, 0.6, noisy, first)
 
 
@@ -38,7 +38,7 @@ def test_steps_are_kept_evenly_and_the_first_and_the_last_are_among_them(steps):
     assert not len(gaps) or (gaps.min() > 0 and gaps.max() - gaps.min() <= 1)
 
 
-def test_a_frame_is_of_the_first_sample_without_what_it_was_padded_by():
+def test_a_frame_is_of_the_first_sample():
     frame = shown(4).frames[1]
     assert (frame.step, frame.steps, round(frame.noise, 9)) == (2, 4, 0.8)
     assert np.array_equal(frame.seen, np.full((24, 32, 3), 128))
