@@ -10,6 +10,8 @@ Y is BT.601 luma from 16 to 235, Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 25
 picture is its own Y, unscaled, as MATLAB code has it; beside a colour picture it counts as one of equal R, G, B.
 The peak is 255 in every protocol. Alpha is ignored. Tables of networks use channel="y" with shave = factor,
 Deep Image Prior channel="y" with shave=4.
+
+`niqe` needs no reference: see docs/niqe.md.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checks import whole_number
 from .errors import InputError
 from .images import read
+from .niqe.score import niqe as niqe
+from .planes import LUMA as LUMA
+from .planes import PEAK, check_shave, levels, levels8, luma, luma8, pictures, shaved, size_of
 from .resize import resize
 
 Channel = Literal["y", "rgb"]
@@ -31,8 +35,6 @@ Protocol = Literal["rgb8", "matlab8", "float"]
 
 CHANNELS = ("y", "rgb")
 PROTOCOLS = ("rgb8", "matlab8", "float")
-PEAK = 255.0
-LUMA = (65.481, 128.553, 24.966)
 WINDOW = 11
 SIGMA = 1.5
 
@@ -85,7 +87,7 @@ def lr_consistency(
     Raises:
         InputError: numbers of pictures differ.
     """
-    (large, single), (small, _) = _pictures(result, "result"), _pictures(lr, "lr")
+    (large, single), (small, _) = pictures(result, "result"), pictures(lr, "lr")
     if len(large) != len(small):
         raise InputError(f"result has {len(large)} pictures and lr has {len(small)}; they are compared in pairs")
     values = []
@@ -102,16 +104,16 @@ def _compare(
     a: Any, b: Any, measure: Callable[[Tensor, Tensor], float], channel: str, shave: int, protocol: str
 ) -> float | list[float]:
     _check_options(channel, shave, protocol)
-    (first, single), (second, _) = _pictures(a, "a"), _pictures(b, "b")
+    (first, single), (second, _) = pictures(a, "a"), pictures(b, "b")
     if len(first) != len(second):
         raise InputError(f"a has {len(first)} pictures and b has {len(second)}; they are compared in pairs")
     values = []
     for x, y in zip(first, second, strict=True):
         if x.shape[1:] != y.shape[1:]:
-            raise InputError(f"a is {_size(x)} pixels and b is {_size(y)}; pictures to compare have one size")
+            raise InputError(f"a is {size_of(x)} pixels and b is {size_of(y)}; pictures to compare have one size")
         channels = max(len(x), len(y))
         x, y = x.expand(channels, -1, -1), y.to(x.device).expand(channels, -1, -1)
-        planes = [_shave(_planes(colours, channel, protocol), shave) for colours in (x, y)]
+        planes = [shaved(_planes(colours, channel, protocol), shave) for colours in (x, y)]
         values.append(measure(*planes))
     return values[0] if single else values
 
@@ -121,43 +123,15 @@ def _check_options(channel: str, shave: int, protocol: str) -> None:
         raise InputError(f"channel={channel!r} is unknown; use one of {', '.join(CHANNELS)}")
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol={protocol!r} is unknown; use one of {', '.join(PROTOCOLS)}")
-    if whole_number("shave", shave, "a whole number of pixels") < 0:
-        raise InputError(f"shave={shave} is negative; give the number of pixels to leave out at each border")
-
-
-def _pictures(images: Any, name: str) -> tuple[list[Tensor], bool]:
-    """Return the colours (C, H, W) of every picture, and whether there is just one and no list or batch."""
-    if isinstance(images, (list, tuple)):
-        if not images:
-            raise InputError(f"{name} is an empty list; give at least one picture")
-        return [one for i, image in enumerate(images) for one in _pictures(image, f"{name}[{i}]")[0]], False
-    picture = read(images, name)
-    return list(picture.pixels.detach()), picture.origin.ndim < 4
+    check_shave(shave)
 
 
 def _planes(colours: Tensor, channel: str, protocol: str) -> Tensor:
     """Return what is compared: float64 (1 or 3, H, W) from 0 to 255."""
-    colours = colours.to(torch.float64) * PEAK
-    if protocol != "float":
-        colours = (colours + 0.5).floor()
-    if channel == "rgb" or len(colours) == 1:
-        return colours
-    if protocol == "matlab8":  # MATLAB's order of operations: ties of the rounding depend on it
-        red, green, blue = (coefficient * (1 / PEAK) * plane for coefficient, plane in zip(LUMA, colours, strict=True))
-        return (red + green + blue + 16 + 0.5).floor()[None]
-    luma = torch.tensordot(torch.tensor(LUMA, dtype=torch.float64, device=colours.device), colours, 1)
-    return (luma / PEAK + 16)[None]
-
-
-def _shave(planes: Tensor, shave: int) -> Tensor:
-    height, width = planes.shape[-2:]
-    if 2 * shave >= min(height, width):
-        raise InputError(f"shave={shave} leaves nothing of {_size(planes)} pixels")
-    return planes[:, shave : height - shave, shave : width - shave]
-
-
-def _size(planes: Tensor) -> str:
-    return f"{planes.shape[-1]}x{planes.shape[-2]}"
+    values = levels(colours) if protocol == "float" else levels8(colours)
+    if channel == "rgb":
+        return values
+    return luma8(values) if protocol == "matlab8" else luma(values)
 
 
 def _psnr(a: Tensor, b: Tensor) -> float:
@@ -166,7 +140,7 @@ def _psnr(a: Tensor, b: Tensor) -> float:
 
 def _ssim(a: Tensor, b: Tensor) -> float:
     if min(a.shape[-2:]) < WINDOW:
-        raise InputError(f"SSIM needs at least {WINDOW} pixels on each side after shave; there are {_size(a)}")
+        raise InputError(f"SSIM needs at least {WINDOW} pixels on each side after shave; there are {size_of(a)}")
     offsets = torch.arange(WINDOW, dtype=a.dtype, device=a.device) - WINDOW // 2
     window = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
     window /= window.sum()
