@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["consistency", "dip", "load", "metrics", "resize", "save", "sr3", "srgan"]
+__all__ = ["consistency", "dip", "load", "metrics", "pulse", "resize", "save", "sr3", "srgan"]
 
 if TYPE_CHECKING:
     from . import consistency, metrics
     from .dip import dip
     from .images import load, save
+    from .pulse import pulse
     from .resize import resize
     from .sr3 import sr3
     from .srgan import srgan
@@ -26,6 +27,7 @@ _HOMES = {
     "dip": "dip",
     "load": "images",
     "metrics": "metrics",
+    "pulse": "pulse",
     "resize": "resize",
     "save": "images",
     "sr3": "sr3",

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from .device import require_memory
 from .errors import FastsrError, InputError, MissingFileError, NotEnoughMemoryError, OutputError
@@ -34,6 +34,8 @@ CONVERTED_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 LOWER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
 
+PNG_COMMENT = "Description"
+"""The keyword of a comment in PNG files."""
 BYTES_PER_SAMPLE = 6
 """While a file is read: as Pillow holds it, as an array, and as float32."""
 
@@ -44,13 +46,14 @@ class Raster:
 
     `values` is (H, W, C): uint8, uint16, or float32 for PIL mode F. C is 1 for grey, 2 for grey and alpha, 3 for
     RGB, 4 for RGB and alpha. `mode` is the PIL mode that holds them, or None where PIL has none. `dpi` is in dots
-    per inch along x and y.
+    per inch along x and y. `comment` is ASCII text.
     """
 
     values: np.ndarray
     mode: str | None
     icc: bytes | None
     dpi: tuple[float, float] | None
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,15 +148,33 @@ def decode_pil(image: Image.Image, name: str) -> Raster:
 
 
 def encode(
-    file: BinaryIO, values: np.ndarray, kind: Format, icc: bytes | None, dpi: tuple[float, float] | None
+    file: BinaryIO,
+    values: np.ndarray,
+    kind: Format,
+    icc: bytes | None,
+    dpi: tuple[float, float] | None,
+    comment: str | None = None,
 ) -> None:
-    """Write `values`, (H, W, C) of uint8 or uint16, as an image file of the format `kind`."""
+    """Write `values`, (H, W, C) of uint8 or uint16, as an image file of the format `kind`; `comment` is ASCII text."""
     if values.dtype == np.uint16 and values.shape[2] > 1:
         write = {"PNG": _write_deep_png, "TIFF": _write_deep_tiff}[kind.name]
-        return write(file, values, icc, dpi)
+        return write(file, values, icc, dpi, comment)
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    metadata = {"icc_profile": icc, "dpi": dpi}
+    metadata = {"icc_profile": icc, "dpi": dpi, **(_commented(kind, comment) if comment else {})}
     image.save(file, kind.name, **kind.options, **{key: value for key, value in metadata.items() if value})
+
+
+def _commented(kind: Format, comment: str) -> dict[str, Any]:
+    """Return Pillow's options that write a comment where the format has a place for one."""
+    if kind.name == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text(PNG_COMMENT, comment)
+        return {"pnginfo": text}
+    if kind.name == "WEBP":
+        exif = Image.Exif()
+        exif[TiffImagePlugin.IMAGEDESCRIPTION] = comment
+        return {"exif": exif}
+    return {"JPEG": {"comment": comment}, "TIFF": {"description": comment}}.get(kind.name, {})
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -210,6 +231,8 @@ def _decode(image: Image.Image, what: str) -> Raster:
         raise InputError(f"{what} has {image.width}x{image.height} pixels; an image has at least 1x1")
     icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # it describes those inks
     dpi = _valid_dpi(image.info.get("dpi"))
+    comment = image.info.get("comment")  # bytes are a file's own
+    comment = comment if isinstance(comment, str) and comment.isascii() else None
     key = image.info.get("transparency") if image.mode == "I;16" else None
     image = ImageOps.exif_transpose(_simplify(image))
     values = np.array(image)
@@ -222,7 +245,7 @@ def _decode(image: Image.Image, what: str) -> Raster:
         values = values.astype(np.uint16)
     if key is not None:
         return Raster(_with_key(values, key), None, icc, dpi)
-    return Raster(values, "I;16" if image.mode.startswith("I;") else image.mode, icc, dpi)
+    return Raster(values, "I;16" if image.mode.startswith("I;") else image.mode, icc, dpi, comment)
 
 
 def _simplify(image: Image.Image) -> Image.Image:
@@ -286,7 +309,9 @@ def _decode_deep(path: Path, upper: Raster, layout: str) -> Raster:
     return Raster(values if key is None else _with_key(values, key), None, upper.icc, upper.dpi)
 
 
-def _write_deep_png(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: tuple[float, float] | None) -> None:
+def _write_deep_png(
+    file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: tuple[float, float] | None, comment: str | None
+) -> None:
     """Write 2 to 4 channels of 16 bits as PNG (ISO/IEC 15948), every row with filter 1, the left neighbour."""
     height, width, channels = values.shape
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
@@ -304,11 +329,15 @@ def _write_deep_png(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: 
         chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
     if dpi:
         chunk(b"pHYs", struct.pack(">IIB", round(dpi[0] / 0.0254), round(dpi[1] / 0.0254), 1))  # pixels a metre
+    if comment:
+        chunk(b"tEXt", f"{PNG_COMMENT}\0{comment}".encode("ascii"))
     chunk(b"IDAT", zlib.compress(filtered.tobytes()))
     chunk(b"IEND", b"")
 
 
-def _write_deep_tiff(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: tuple[float, float] | None) -> None:
+def _write_deep_tiff(
+    file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: tuple[float, float] | None, comment: str | None
+) -> None:
     """Write 2 to 4 channels of 16 bits as TIFF 6.0: one strip, compressed by zlib; grey and alpha as RGBA."""
     if values.shape[2] == 2:
         values = values[..., [0, 0, 0, 1]]  # Pillow does not read grey and alpha at 16 bits back
@@ -329,6 +358,8 @@ def _write_deep_tiff(file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi:
     if dpi:
         tags[TiffImagePlugin.RESOLUTION_UNIT] = 2  # inch
         tags[TiffImagePlugin.X_RESOLUTION], tags[TiffImagePlugin.Y_RESOLUTION] = dpi
+    if comment:
+        tags[TiffImagePlugin.IMAGEDESCRIPTION] = comment
     tags[TiffImagePlugin.STRIPBYTECOUNTS] = len(data)
     tags[TiffImagePlugin.STRIPOFFSETS] = 0  # `save` adds the end of the directory
     tags.save(file)

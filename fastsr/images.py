@@ -61,6 +61,7 @@ class Picture:
         origin: what came.
         icc: the ICC profile of the file.
         dpi: its resolution along x and y, in dots per inch.
+        comment: what its file is to say of it, in ASCII.
     """
 
     pixels: Tensor
@@ -69,6 +70,7 @@ class Picture:
     origin: Origin
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    comment: str | None = None
 
     def like(self, pixels: Tensor, alpha: Tensor | None = None) -> Any:
         """Return `pixels`, (N, C, H', W'), as an image of the kind and dtype that came; a path gives a PIL image.
@@ -226,9 +228,9 @@ def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tens
 def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> None:
     """Write one image of any kind to a file, whole or not at all; the suffix names the format.
 
-    ICC profile and resolution of PIL images and `Picture`s are written where the format has room for them: BMP has
-    none for profiles, WebP none for the resolution. JPEG is written with quality 95 and full colour resolution, WebP
-    without loss.
+    ICC profile, resolution and comment of PIL images and `Picture`s are written where the format has room for them:
+    BMP has none for profiles and comments, WebP none for the resolution. JPEG is written with quality 95 and full
+    colour resolution, WebP without loss.
 
     Args:
         img: see `read`; a batch must hold a single image.
@@ -250,7 +252,7 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     codecs.check_size(Path(path), *reversed(channels.shape[-2:]))
     values = _to_numpy(channels, Origin("numpy", 3, np.dtype(np.uint16 if deep else np.uint8)))
     with atomic_write(Path(path)) as file:
-        codecs.encode(file, values, kind, picture.icc, picture.dpi)
+        codecs.encode(file, values, kind, picture.icc, picture.dpi, picture.comment)
 
 
 def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | None = None) -> codecs.Format:
@@ -275,7 +277,12 @@ def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | 
 def _from_raster(raster: codecs.Raster, name: str = "img") -> Picture:
     """`raster` holds float values only for the PIL mode F."""
     origin = Origin("pil" if raster.mode else "numpy", 3, raster.values.dtype, raster.mode)
-    return replace(_from_channels(_channels_first(raster.values[None]), origin, name), icc=raster.icc, dpi=raster.dpi)
+    return replace(
+        _from_channels(_channels_first(raster.values[None]), origin, name),
+        icc=raster.icc,
+        dpi=raster.dpi,
+        comment=raster.comment,
+    )
 
 
 def _from_numpy(array: np.ndarray, name: str) -> Picture:
@@ -371,4 +378,6 @@ def _to_pil(channels: Tensor, picture: Picture) -> Image.Image:
         image.info["icc_profile"] = picture.icc
     if picture.dpi is not None:
         image.info["dpi"] = picture.dpi
+    if picture.comment is not None:
+        image.info["comment"] = picture.comment
     return image

@@ -24,6 +24,7 @@ BUILT_IN = {
     "dip": "dip.method",
     "srgan": "srgan.method",
     "sr3": "sr3.method",
+    "pulse": "pulse.method",
 }
 
 _registered: dict[str, Method] = {}

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import torch
 
+from ..activations import saved_for_backward
 from .network import Hourglass, HourglassConfig
 from .weights import Weights
 
@@ -37,17 +38,7 @@ def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
         network = Hourglass(config)
     weights = Weights(network, torch.device("cpu"))
     weights.install(dtype)
-    own = {tensor.untyped_storage().data_ptr() for tensor in (network.head.weight, weights.vectors)}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     z = torch.zeros(1, config.input_channels, PROBE_SIDE, PROBE_SIDE, dtype=dtype, device="cpu")
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = network(z.contiguous(memory_format=torch.channels_last))
-    del output  # what was saved lives until here, so that no two tensors had one address
-    return sum(kept.values()), max(kept.values()), weights.matrices.nbytes + weights.vectors.nbytes
+    z = z.contiguous(memory_format=torch.channels_last)
+    saved, largest = saved_for_backward(lambda: network(z), (network.head.weight, weights.vectors))
+    return saved, largest, weights.matrices.nbytes + weights.vectors.nbytes

@@ -30,13 +30,13 @@ def test_calls_load_neither_skimage_nor_matplotlib_nor_a_gpu_driver():
 
 def test_names_stay_functions_however_they_are_imported():
     out = run(
-        "import fastsr.dip.network, fastsr.resize, fastsr.sr3.network\n"
+        "import fastsr.dip.network, fastsr.resize, fastsr.sr3.network, fastsr.pulse.losses\n"
         "import fastsr\n"
         "from fastsr.dip.network import Hourglass\n"
-        "names = ('dip', 'resize', 'sr3', 'metrics', 'consistency')\n"
+        "names = ('dip', 'resize', 'sr3', 'pulse', 'metrics', 'consistency')\n"
         "print(*(type(getattr(fastsr, name)).__name__ for name in names))\n"
     )
-    assert out.split() == ["function", "function", "function", "module", "module"]
+    assert out.split() == ["function", "function", "function", "function", "module", "module"]
 
 
 def test_every_public_name_is_there():

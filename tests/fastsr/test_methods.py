@@ -18,7 +18,7 @@ def test_a_registered_method_is_found_and_named():
     method = Method("mine", "Mine.", NoOptions, upscale)
     register(method)
     assert find("mine") is method
-    assert names() == ["bicubic", "lanczos", "dip", "srgan", "sr3", "mine"]
+    assert names() == ["bicubic", "lanczos", "dip", "srgan", "sr3", "pulse", "mine"]
 
 
 def test_the_last_one_of_a_name_counts():
@@ -30,7 +30,7 @@ def test_the_last_one_of_a_name_counts():
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="method='dipp' is unknown; choose one of bicubic, lanczos, dip, srgan, sr3"):
+    with pytest.raises(InputError, match="method='dipp' is unknown; choose one of bicubic, lanczos, dip, srgan, sr3, pulse"):
         find("dipp")
 
 
@@ -46,4 +46,4 @@ def test_names_need_no_torch_and_built_in_methods_are_imported_when_asked_for():
     )
     prelude = f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}\n"
     out = subprocess.run([sys.executable, "-c", prelude + code], stdout=subprocess.PIPE, check=True, text=True).stdout
-    assert out.split() == ["False", "bicubic", "lanczos", "dip", "srgan", "sr3"]
+    assert out.split() == ["False", "bicubic", "lanczos", "dip", "srgan", "sr3", "pulse"]
