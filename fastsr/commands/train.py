@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 SUMMARIES = {
     "srgan": "SRGAN and SRResNet, in the two stages of the paper.",
     "sr3": "SR3, a diffusion model.",
+    "stylegan": "StyleGAN, whose pictures PULSE searches.",
 }
+PACKAGES = {"srgan": "srgan", "sr3": "sr3", "stylegan": "pulse"}
+"""Of fastsr: where each method is."""
 EXAMPLES = {
     "srgan": """
 \b
@@ -30,6 +33,11 @@ EXAMPLES = {
   fastsr prepare faces --size 16,128 -o faces_16_128
   fastsr train sr3 --data faces_16_128 -o runs/sr3
   torchrun --nproc_per_node 4 -m fastsr train sr3 --data faces_16_128 -o runs/sr3
+""",
+    "stylegan": """
+\b
+  fastsr train stylegan --data faces --resolution 64 --precision bfloat16 -o runs/stylegan
+  torchrun --nproc_per_node 4 -m fastsr train stylegan --data faces --resolution 256 -o runs/stylegan
 """,
 }
 EXPLANATION = """
@@ -49,7 +57,7 @@ class MethodGroup(click.Group):
         """Return the command of a method."""
         if cmd_name not in SUMMARIES:
             return None
-        settings = importlib.import_module(f"fastsr.{cmd_name}.train_settings").TrainSettings
+        settings = importlib.import_module(f"fastsr.{PACKAGES[cmd_name]}.train_settings").TrainSettings
         return Command(
             cmd_name,
             params=[*_common_options(cmd_name), *command_options(settings)],
@@ -96,7 +104,7 @@ def _run(name: str, kind: type[Settings], output: Path, config: Path | None, **v
     settings = read_settings(kind, config, given)
     for used in (resolve_device(settings.device), "cpu"):  # pictures for validation are made on the CPU
         check_kernels(used)
-    outcome = importlib.import_module(f"fastsr.{name}.training").train(settings, output)
+    outcome = importlib.import_module(f"fastsr.{PACKAGES[name]}.training").train(settings, output)
     if outcome.main and outcome.finished:
         click.echo(f"{output}: {outcome.step} steps done")
     elif outcome.main:

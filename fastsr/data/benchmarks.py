@@ -47,10 +47,10 @@ class Benchmark:
     samples: tuple[Sample, ...]
 
 
-def find_benchmark(folder: str | Path, factor: int) -> Benchmark:
+def find_benchmark(folder: str | Path, factor: int | None) -> Benchmark:
     """Return the pictures of a folder and, where it holds them, their inputs at 1 / `factor` of the size.
 
-    The folder is one of
+    None as factor leaves inputs alone. The folder is one of
 
     - SelfExSR's: image_SRF_4/img_001_SRF_4_HR.png and img_001_SRF_4_LR.png, or image_SRF_4 itself. Without a folder
       for `factor` the HR files of another one are taken, image_SRF_4 if it is there;
@@ -102,7 +102,7 @@ def select(samples: Sequence[Sample], images: str | Iterable[str] | None) -> lis
     return [sample for sample in samples if sample.name in chosen]
 
 
-def _self_ex_sr(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
+def _self_ex_sr(folder: Path, factor: int | None) -> tuple[str, list[Sample]] | None:
     """A folder image_SRF_N, or one that holds such folders."""
     if SELF_EX_SR.fullmatch(folder.name):
         return folder.parent.name, _self_ex_sr_samples(folder, factor)
@@ -113,7 +113,7 @@ def _self_ex_sr(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
     return folder.name, _self_ex_sr_samples(found[chosen], factor)
 
 
-def _self_ex_sr_samples(folder: Path, factor: int) -> list[Sample]:
+def _self_ex_sr_samples(folder: Path, factor: int | None) -> list[Sample]:
     own = folder.name.removeprefix("image_SRF_")
     hr, lr = (
         {path.stem.removesuffix(f"_SRF_{own}_{kind}"): path for path in folder.glob(f"*_SRF_{own}_{kind}.png")}
@@ -125,7 +125,7 @@ def _self_ex_sr_samples(folder: Path, factor: int) -> list[Sample]:
     return _paired(hr, lr if int(own) == factor else {}, "replicate")
 
 
-def _squares(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
+def _squares(folder: Path, factor: int | None) -> tuple[str, list[Sample]] | None:
     """A folder that holds one of HR squares, called by their side, and perhaps one of LR squares."""
     sides = find_sides([entry.name for entry in folder.iterdir() if entry.is_dir()], factor, folder)
     if sides is None:
@@ -136,7 +136,7 @@ def _squares(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
     )
 
 
-def _pairs(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
+def _pairs(folder: Path, factor: int | None) -> tuple[str, list[Sample]] | None:
     """A folder that holds one of HR and one of LR pictures."""
     inside = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     references = [entry for entry in inside if HR_FOLDER.fullmatch(entry.name)]
@@ -145,7 +145,7 @@ def _pairs(folder: Path, factor: int) -> tuple[str, list[Sample]] | None:
         return None
     bicubic = [entry for entry in inputs if "bic" in entry.name.lower()]
     reference = _only(references, "HR", folder)
-    at_factor = [found for entry in bicubic or inputs if (found := _at_factor(entry, factor)) is not None]
+    at_factor = [] if factor is None else [found for entry in bicubic or inputs if (found := _at_factor(entry, factor))]
     if not at_factor:
         return folder.name, _paired(_by_stem(reference), {})
     hr = _by_stem(reference)

@@ -118,10 +118,11 @@ def is_numbered(folder: Path) -> bool:
     return length is not None and length.isdigit()
 
 
-def find_squares(folder: Path, factor: int) -> list[tuple[Square, Square | None]]:
+def find_squares(folder: Path, factor: int | None) -> list[tuple[Square, Square | None]]:
     """Return HR and LR of the pictures of a database, sorted by name, or by number where they have no names.
 
-    So the order is that of folders of the same pictures, whatever their numbers are. LR is None where there is none.
+    So the order is that of folders of the same pictures, whatever their numbers are. LR is None where there is none,
+    and without a factor.
 
     Raises:
         InputError: it has no pictures, or none at this factor, one is missing, or the package lmdb is not installed.

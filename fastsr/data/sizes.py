@@ -26,12 +26,12 @@ def sr_part(low: int, high: int) -> str:
     return f"sr_{low}_{high}"
 
 
-def find_sides(names: Iterable[str], factor: int, owner: Path) -> tuple[int, int | None] | None:
+def find_sides(names: Iterable[str], factor: int | None, owner: Path) -> tuple[int, int | None] | None:
     """Return the sides of the HR and LR pictures that belong together at a factor, in pixels.
 
     Args:
         names: those of parts, and others.
-        factor: HR side over LR side.
+        factor: HR side over LR side; None to leave LR pictures alone.
         owner: the folder that errors name.
 
     Returns:
@@ -44,7 +44,7 @@ def find_sides(names: Iterable[str], factor: int, owner: Path) -> tuple[int, int
     large, small = (sorted(int(match["side"]) for match in matches if match["kind"] == kind) for kind in ("hr", "lr"))
     if not large:
         return None
-    if small:
+    if small and factor is not None:
         pairs: list[tuple[int, int | None]] = [(high, low) for high in large for low in small if high == factor * low]
     else:
         pairs = [(high, None) for high in large]
@@ -52,10 +52,8 @@ def find_sides(names: Iterable[str], factor: int, owner: Path) -> tuple[int, int
         return pairs[0]
     there = ", ".join([*map(hr_part, large), *map(lr_part, small)])
     if pairs:
-        raise InputError(
-            f"data={str(owner)!r} holds {there}, of which several belong together at factor={factor}; "
-            "keep one pair in a folder of its own"
-        )
+        several = "several are of HR" if factor is None else f"several belong together at factor={factor}"
+        raise InputError(f"data={str(owner)!r} holds {there}, of which {several}; keep one pair in a folder of its own")
     factors = sorted({high // low for high in large for low in small if high > low and high % low == 0})
     right = f"; give factor={' or '.join(map(str, factors))}" if factors else ""
     raise InputError(f"data={str(owner)!r} holds {there}, of which none belong together at factor={factor}{right}")

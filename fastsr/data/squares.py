@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from ..codecs import decode_file
 from ..errors import InputError
 from ..resize import resize
@@ -70,12 +72,17 @@ class Squares:
             FastsrError: it cannot be read, or is too small.
         """
         whole = three_channels(decode_file(picture, "IN").values)
-        height, width = whole.shape[1:]
-        (name,) = self.names(picture, height, width)
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        made, pixels = [], whole[:, top : top + side, left : left + side]
+        (name,) = self.names(picture, *whole.shape[1:])
+        made, pixels = [], middle(whole)
         for part, wanted in zip(self.parts, (self.high, self.low, self.high), strict=True):
             pixels = resize(pixels, size=(wanted, wanted))
             made.append(Made(part, name, png_bytes(pixels)))
         return made
+
+
+def middle(pixels: Tensor) -> Tensor:
+    """Return the largest square in the middle of (C, H, W)."""
+    height, width = pixels.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[:, top : top + side, left : left + side]

@@ -62,7 +62,7 @@ class TrainingPicture:
             )
 
 
-def find_training_pictures(folders: Sequence[str | Path], factor: int) -> list[TrainingPicture]:
+def find_training_pictures(folders: Sequence[str | Path], factor: int | None) -> list[TrainingPicture]:
     """Return the pictures of some folders, in the order of the folders and of their names.
 
     Each folder is one of
@@ -74,8 +74,8 @@ def find_training_pictures(folders: Sequence[str | Path], factor: int) -> list[T
       those of folders; _sub may follow;
     - an LMDB database of squares, as `fastsr prepare` writes it for two sizes, or a folder that holds just this one.
 
-    LR files are taken where there are any. Then all folders must have them at this factor: LR files may have been made
-    otherwise than LR made on the fly is.
+    LR files are taken where there are any, unless `factor` is None. Then all folders must have them at this factor: LR
+    files may have been made otherwise than LR made on the fly is.
 
     Raises:
         MissingFileError: there is no such folder.
@@ -100,7 +100,7 @@ def _belong(hr: tuple[int, int], lr: tuple[int, int], factor: int) -> bool:
     return lr == (hr[0] // factor, hr[1] // factor)
 
 
-def _find(folder: Path, factor: int) -> list[TrainingPicture]:
+def _find(folder: Path, factor: int | None) -> list[TrainingPicture]:
     if not is_folder(folder, f"data={str(folder)!r}"):
         raise InputError(f"data={str(folder)!r} is a file; give a folder of training pictures")
     if is_database(folder) and is_numbered(folder):
@@ -116,11 +116,11 @@ def _find(folder: Path, factor: int) -> list[TrainingPicture]:
     return [TrainingPicture(PictureFile(s.hr), None if s.lr is None else PictureFile(s.lr)) for s in samples]
 
 
-def _squares(folder: Path, factor: int) -> list[TrainingPicture]:
+def _squares(folder: Path, factor: int | None) -> list[TrainingPicture]:
     return [TrainingPicture(hr, lr) for hr, lr in find_squares(folder, factor)]
 
 
-def _pairs(folder: Path, databases: Sequence[Path], factor: int) -> list[TrainingPicture]:
+def _pairs(folder: Path, databases: Sequence[Path], factor: int | None) -> list[TrainingPicture]:
     """Pair the records of the database of HR pictures with those of the one of LR pictures, if there is one."""
     names = {path: path.name.removesuffix(SUFFIX).removesuffix(PART) for path in databases}
     references = [path for path, name in names.items() if HR_FOLDER.fullmatch(name)]

@@ -59,15 +59,7 @@ class CropTraining(Training[Crop]):
 
     def batches(self, sample: int) -> Iterator[Crop]:
         """Return the crops of this process."""
-        return batches(
-            self._crops,
-            self._part,
-            first=sample,
-            rank=self.accelerator.process_index,
-            ranks=self.accelerator.num_processes,
-            workers=self._readers,
-            pin=self.accelerator.device.type == "cuda",
-        )
+        return own_batches(self._crops, self._part, self._readers, self.accelerator, sample)
 
     def placed(self, part: Crop) -> tuple[Tensor, Tensor]:
         """Return LR and HR in [0, 1] on the device."""
@@ -87,3 +79,24 @@ class CropTraining(Training[Crop]):
     def _crops_shown(self) -> list[tuple[Tensor, Tensor]]:
         crops = (self._crops[number] for number in range(SHOWN))
         return [(crop.get("lr", eight_bits(make_lr(crop["hr"], self._factor))), crop["hr"]) for crop in crops]
+
+
+def own_batches(crops: Crops, part: int, readers: int, accelerator: Accelerator, sample: int) -> Iterator[Crop]:
+    """Return the crops of this process without end, its parts of the steps from sample number `sample` on.
+
+    Args:
+        crops: of all processes.
+        part: crops in a part.
+        readers: processes that cut them.
+        accelerator: of the training.
+        sample: the number of the first crop.
+    """
+    return batches(
+        crops,
+        part,
+        first=sample,
+        rank=accelerator.process_index,
+        ranks=accelerator.num_processes,
+        workers=readers,
+        pin=accelerator.device.type == "cuda",
+    )

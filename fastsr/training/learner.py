@@ -25,12 +25,15 @@ class Learner:
         beta1: of Adam.
         accelerator: of the training.
         ema: how much of the average a step keeps; 0 for no average.
+        beta2: of Adam.
     """
 
-    def __init__(self, network: nn.Module, beta1: float, accelerator: Accelerator, ema: float = 0.0):
+    def __init__(
+        self, network: nn.Module, beta1: float, accelerator: Accelerator, ema: float = 0.0, *, beta2: float = 0.999
+    ):
         self.network = network.to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
         self.average = Average(self.network, ema) if ema else None
-        adam = Adam(self.network.parameters(), betas=(beta1, 0.999))
+        adam = Adam(self.network.parameters(), betas=(beta1, beta2))
         self.parallel: nn.Module
         self.optimizer: Optimizer
         self.parallel, self.optimizer = share(accelerator, self.network, adam)

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from torch.distributed.run import get_args_parser
 
 from fastsr.cli import main
+from fastsr.pulse.train_settings import TrainSettings as StyleGANSettings
 from fastsr.sr3.train_settings import TrainSettings as SR3Settings
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.training import packages
@@ -56,7 +57,9 @@ def test_the_folder_is_named_by_the_method(options, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "srgan" / "losses.jsonl").exists()
 
 
-@pytest.mark.parametrize(("method", "settings"), [("srgan", TrainSettings), ("sr3", SR3Settings)])
+@pytest.mark.parametrize(
+    ("method", "settings"), [("srgan", TrainSettings), ("sr3", SR3Settings), ("stylegan", StyleGANSettings)]
+)
 def test_options_are_not_taken_for_those_of_launchers(method, settings):
     names = [each.name.replace("_", "-") for each in fields(settings)] + ["output", "config"]
     words = ["train", method, *(word for name in names for word in (f"--{name}", "value"))]
@@ -130,9 +133,10 @@ def test_unknown_methods_are_refused():
     help_text = CliRunner().invoke(main, ["train", "--help"]).output
     assert "srgan" in help_text
     assert "sr3" in help_text
+    assert "stylegan" in help_text
 
 
-@pytest.mark.parametrize("method", ["srgan", "sr3"])
+@pytest.mark.parametrize("method", ["srgan", "sr3", "stylegan"])
 def test_help_has_an_example_of_the_method(method):
     help_text = CliRunner().invoke(main, ["train", method, "--help"]).output
     assert re.search(rf"^ +fastsr train {method} --data .* -o runs/{method}$", help_text, re.MULTILINE)
@@ -147,6 +151,13 @@ def test_sr3_trains_by_command(pictures, tmp_path):
     result = CliRunner().invoke(main, [str(word) for word in [*words, "--crop", 18]])
     assert result.exit_code == 2
     assert result.stderr == "Error: crop=18 cannot be used; factor=4 needs a multiple of 4\n"
+
+
+def test_stylegan_trains_by_command(pictures, tmp_path):
+    text = "--resolution 8 --latent 8 --mapping-layers 2 --fmap-base 32 --fmap-max 8 --batch 2 --steps 2 --workers 0"
+    words = ["train", "stylegan", "--data", pictures, *text.split(), "--device", "cpu", "-o", tmp_path / "run"]
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{tmp_path / 'run'}: 2 steps done\n", "")
 
 
 @pytest.fixture(scope="module")
