@@ -25,7 +25,17 @@ MARKS = "<!-- floors -->", "<!-- end of floors -->"
 MEMORY_SHARE, MATRIX_SHARE = 0.8, 0.6
 """What is expected of these where no target says otherwise."""
 SIDE = 512
-OURS = ("add_noise", "diffuse", "reverse_step", "resample", "norm_act_pad", "upsample_norm_pad", "group_norm", *RIVALS)
+OURS = (
+    "add_noise",
+    "diffuse",
+    "reverse_step",
+    "resample",
+    "norm_act_pad",
+    "upsample_norm_pad",
+    "group_norm",
+    "style_epilogue",
+    *RIVALS,
+)
 """The library's implementations among the rivals."""
 
 

@@ -1,6 +1,7 @@
 """The benchmarks themselves, on small inputs: every call is checked, none is timed for its speed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,9 +18,13 @@ from benchmarks import (
     kernels,
     measure,
     resize_cpu,
+    style_cases,
     timing,
 )
 from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS
+from fastsr.dip import recipes
+from fastsr.dip.network import HourglassConfig
+from fastsr.dip.recipes import upscale
 
 CPU = torch.device("cpu")
 
@@ -30,6 +35,7 @@ OURS_OF = {  # op -> the functions that its benchmark calls, and where
     "resample": [(kernels, "resample")],
     "norm": [(kernels.norm_act_pad, "norm_act_pad"), (kernels.upsample_norm_pad, "upsample_norm_pad")],
     "group_norm": [(group_norm_cases, "group_norm")],
+    "style": [(style_cases, "style_epilogue")],
     "conv": [(conv_cases, "reflect_conv2d")],
 }
 
@@ -151,14 +157,22 @@ def test_resize_cpu_times_equal_results(name, scale, monkeypatch):
         resize_cpu.measure(name, scale, 64)
 
 
-def test_dip_step_runs_both_presets():
+def thin(recipe):
+    return replace(recipe, network=HourglassConfig(channels=(8, 8)))
+
+
+def test_dip_step_runs_both_presets(monkeypatch):
+    for module in (dip_step, recipes):
+        monkeypatch.setattr(module, "upscale", lambda preset, factor: thin(upscale(preset, factor)))
     rows = dip_step.run("cpu", side=64, counts=(1, 20), timed=False)["rows"]
     rivals = (OURS, EAGER, NHWC, COMPILED)
     assert [(row["preset"], row["rival"]) for row in rows] == [(p, r) for p in ("paper", "fast") for r in rivals]
     assert all("milliseconds_per_step" not in row for row in rows)
 
 
-def test_dip_cpu_step_has_a_row_for_each_rival():
+def test_dip_cpu_step_has_a_row_for_each_rival(no_processes, monkeypatch):
+    no_processes(dip_cpu_step)
+    monkeypatch.setitem(dip_cpu_step.RECIPES, "narrower", thin(dip_cpu_step.RECIPES["narrower"]))
     rows = dip_cpu_step.measure("narrower", 64, (EAGER, OURS), rounds=1)
     assert [row["rival"] for row in rows] == [EAGER, OURS]
     for row in rows:
