@@ -1,4 +1,4 @@
-"""The command line: ``fastsr dip | srgan | sr3 | resize | metrics | evaluate | train | data | prepare | doctor``.
+"""The command line: ``fastsr COMMAND``.
 
 Everything heavy is imported inside the commands, so that ``fastsr --help`` answers at once.
 """
@@ -13,7 +13,9 @@ from .commands.dip import dip
 from .commands.doctor import doctor
 from .commands.evaluate import evaluate
 from .commands.metrics import metrics
+from .commands.niqe_fit import niqe_fit
 from .commands.prepare import prepare
+from .commands.pulse import pulse
 from .commands.resize import resize
 from .commands.sr3 import sr3
 from .commands.srgan import srgan
@@ -26,5 +28,5 @@ def main() -> None:
     """Upscale and restore pictures."""
 
 
-for command in (dip, srgan, sr3, resize, metrics, evaluate, train, data, prepare, doctor):
+for command in (dip, srgan, sr3, pulse, resize, metrics, niqe_fit, evaluate, train, data, prepare, doctor):
     main.add_command(command)

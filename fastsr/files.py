@@ -14,11 +14,11 @@ from typing import BinaryIO
 from .codecs import FORMATS, is_folder
 from .errors import FastsrError, InputError, OutputError
 
-# What a result is called: its input, the method or kernel, the task, the factor or size; then the number of a sample,
-# or what of it is beside it.
+# What a result is called: its input, the method or kernel, the task, the factor or size; then which face it is of, and
+# the number of a sample, or what of it is beside it.
 RESULT_STEM = re.compile(
     r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)"
-    r"(_([0-9]+|compare|mean|spread|process))?"
+    r"(_(face[0-9]+|pasted))?(_([0-9]+|compare|mean|spread|process))?"
 )
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 

@@ -51,7 +51,7 @@ def work_through(
     max_pixels: int | None,
     check: Callable[[Picture, Path], None],
     work: Callable[[Iterator[Picture]], Iterator[Any]],
-    write: Callable[[Picture, Any, Path], None],
+    write: Callable[[Picture, Any, Path], Sequence[str] | None],
 ) -> None:
     """Read every picture of the plan, `work` on them and `write` the results; end the command as that went.
 
@@ -62,7 +62,7 @@ def work_through(
         max_pixels: of a picture.
         check: raises what a picture cannot be worked on for, before the work.
         work: gives an iterator of results for one of pictures, in their order; it may raise `Interrupted`.
-        write: writes the result of a picture.
+        write: writes the result of a picture; it may return the lines that say so, for the path of the output.
     """
     from ..progress import print_beside_bars
 
@@ -84,12 +84,14 @@ def work_through(
             break
         source, target, picture = run.begun.popleft()
         try:
-            write(picture, result, target)
+            lines = write(picture, result, target) or [str(target)]
         except FastsrError as error:
             run.complain(error, source)
         else:
-            done = f"Interrupted: {target} holds the picture reached so far." if interrupted else str(target)
-            print_beside_bars(done, err=interrupted)
+            if interrupted:
+                lines = [f"Interrupted: {target} holds the picture reached so far."]
+            for line in lines:
+                print_beside_bars(line, err=interrupted)
         if interrupted:
             click.get_current_context().exit(EXIT_INTERRUPTED)
     if run.failed:
