@@ -109,7 +109,10 @@ ITEMS = (
         why="norm_act_pad (target 80 % of copy bandwidth) and upsample_norm_pad, against torch's separate steps",
         function="benchmarks.kernels:norms",
         minutes=1.5,
-        sources=(f"{KERNELS}backend.py", f"{KERNELS}*_pad.py", *HARNESS),
+        sources=(
+            *(f"{KERNELS}{name}.py" for name in ("backend", "channel_statistics", "*_pad", "*_pad_kernels")),
+            *HARNESS,
+        ),
     ),
     Item(
         "diffusion",
@@ -128,7 +131,10 @@ ITEMS = (
         function="benchmarks.kernels:group_norms",
         minutes=2.5,
         sources=(
-            *(f"{KERNELS}{name}.py" for name in ("backend", "group_norm*", "norm_act_pad", "reflect_pad")),
+            *(
+                f"{KERNELS}{name}.py"
+                for name in ("backend", "channel_statistics", "group_norm*", "norm_act_pad", "reflect_pad")
+            ),
             *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "group_norm")),
             *HARNESS,
         ),

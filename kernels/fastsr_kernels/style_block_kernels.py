@@ -6,8 +6,8 @@ Programs that sum store their parts (programs, 2, planes), a plane being a chann
 from __future__ import annotations
 
 from .backend import jit, tl
-from .group_norm_kernels import load_pixels, store_pixels
-from .norm_act_pad import merge
+from .channel_statistics import merge
+from .group_norm_tile_kernels import load_pixels, store_pixels
 from .style_tile_kernels import activate, load_blurred, load_noisy, load_style
 
 

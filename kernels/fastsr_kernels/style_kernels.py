@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, triton
+from .channel_statistics import OPTIONS, WARPS, combine, split, total
 from .group_norm_kernels import rows
-from .norm_act_pad import OPTIONS, WARPS, combine, split, total
 from .style_block_kernels import (
     apply_kernel,
     blur_kernel,

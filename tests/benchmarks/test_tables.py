@@ -12,6 +12,8 @@ from fastsr.dip.network import HourglassConfig
 aot = pytest.importorskip("benchmarks.aot")  # where there is no Triton, nothing is compiled
 
 README = (ROOT / "kernels" / "README.md").read_text()
+SHARED = ("axis_table", "backend", "channel_statistics", "philox")
+"""What the ops are made of."""
 
 
 def test_a_table_is_put_between_its_marks(tmp_path):
@@ -36,7 +38,7 @@ def test_the_summary_has_a_cell_for_each_target():
 
 def test_the_readme_has_every_op_and_every_case():
     for module in pkgutil.iter_modules(fastsr_kernels.__path__):
-        if module.name not in ("axis_table", "backend", "philox") and not module.name.endswith("_kernels"):
+        if module.name not in SHARED and not module.name.endswith("_kernels"):
             assert f"| `{module.name}." in README
     for op, case, target in aot.find_cases():
         if aot.TARGETS[target].backend == "cuda":

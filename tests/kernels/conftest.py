@@ -3,7 +3,7 @@
 The rule for a test that launches a Triton kernel:
 
 - mark it ``@pytest.mark.triton`` (a module may set ``pytestmark``), in the ordinary ``test_<op>.py`` beside the tests
-  of the torch reference;
+  of the torch reference, or in ``test_<op>_kernels.py`` where that would be long;
 - take the fixture `kernel_device` and put the tensors there; ask the op for ``impl="triton"``; compare with the
   float64 reference.
 
@@ -22,6 +22,8 @@ from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
 
 from fastsr_kernels import backend
+
+pytest.register_assert_rewrite("tests.kernels.diffusion_cases", "tests.kernels.reflect_conv_cases")
 
 
 def can_launch_kernels() -> bool:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, norm_act_pad
+from fastsr_kernels import backend, channel_statistics, norm_act_pad
 from fastsr_kernels import group_norm as module
 from fastsr_kernels import group_norm_kernels as kernels
 from fastsr_kernels import reflect_pad as tiles
@@ -375,7 +375,7 @@ def test_reductions_of_several_programs(
     monkeypatch.setattr(kernels, "FITTING", 0)
     monkeypatch.setattr(kernels, "PARTS", parts)
     monkeypatch.setattr(kernels, "BLOCK", block)
-    monkeypatch.setattr(norm_act_pad, "PROGRAMS", programs)
+    monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     monkeypatch.setattr(tiles, "BLOCK", block)
     x = random(2, channels, 11, 7, dtype=torch.float32).to(kernel_device)
     x *= torch.linspace(0.5, 3, 11, device=kernel_device)[:, None]
@@ -386,7 +386,7 @@ def test_reductions_of_several_programs(
 
 @pytest.mark.triton
 def test_larger_groups_take_two_passes(kernel_device, poisoned, monkeypatch):
-    monkeypatch.setattr(kernels, "_group_kernel", None)
+    monkeypatch.setattr(kernels, "group_kernel", None)
     x = random(1, 8, 64, 66, dtype=torch.float32).to(kernel_device).contiguous(memory_format=torch.channels_last)
     check(x, 4, "triton")
 

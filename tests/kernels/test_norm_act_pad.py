@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, norm_act_pad
+from fastsr_kernels import backend, channel_statistics, norm_act_pad
 from fastsr_kernels import reflect_pad as tiles
 
 CASES = {  # height, width, pad, slope
@@ -293,7 +293,7 @@ def test_kernels_round_once(dtype, kernel_device, poisoned):
 @pytest.mark.parametrize(("channels", "block", "programs"), [(4, 256, 1), (4, 256, 512), (5, 1024, 3), (132, 2048, 2)])
 def test_reductions_of_several_programs(channels, block, programs, kernel_device, poisoned, monkeypatch):
     """Programs of several blocks, or one block each; the last block is not full, and the last program has fewer."""
-    monkeypatch.setattr(norm_act_pad, "PROGRAMS", programs)
+    monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     monkeypatch.setattr(tiles, "BLOCK", block)
     x = random(3, channels, 11, 7, dtype=torch.float32).to(kernel_device)
     x *= torch.linspace(0.5, 3, 11, device=kernel_device)[:, None]
@@ -309,7 +309,7 @@ def test_enough_pixels_for_several_programs(kernel_device, poisoned):
 @pytest.mark.triton
 @pytest.mark.parametrize("programs", [2, 512])
 def test_kernels_keep_small_variations_of_a_large_mean(programs, kernel_device, monkeypatch):
-    monkeypatch.setattr(norm_act_pad, "PROGRAMS", programs)
+    monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     x = 1000 + random(2, 4, 40, 30, dtype=torch.float32).to(kernel_device)
     check(x, 1.0, 1, "triton", eps=LARGE_MEAN)
 

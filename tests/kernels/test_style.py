@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, norm_act_pad
+from fastsr_kernels import backend, channel_statistics, norm_act_pad
 from fastsr_kernels import style as module
 from fastsr_kernels import style_kernels as kernels
 from fastsr_kernels.style import style_epilogue
@@ -361,7 +361,7 @@ def test_reductions_of_several_programs(channels, block, programs, order, kernel
     """Programs of several blocks, or one block each; the last block is not full, and the last program has fewer."""
     monkeypatch.setattr(kernels, "FITTING", 0)
     monkeypatch.setattr(kernels, "BLOCK", block)
-    monkeypatch.setattr(norm_act_pad, "PROGRAMS", programs)
+    monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     x = random(2, channels, 11, 7, dtype=torch.float32).to(kernel_device)
     x += torch.linspace(-4, 4, 11, device=kernel_device)[:, None]  # what the programs see differs
     check(x.contiguous(memory_format=FORMATS[order]), "triton")

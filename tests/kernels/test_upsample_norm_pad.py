@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, norm_act_pad, upsample_norm_pad
+from fastsr_kernels import backend, channel_statistics, norm_act_pad, upsample_norm_pad
 from fastsr_kernels import reflect_pad as tiles
 
 CASES = {  # height and width of deep, pad
@@ -320,7 +320,7 @@ def test_kernels_take_half_precision(dtype, kernel_device, poisoned):
 @pytest.mark.parametrize(("channels", "block", "programs"), [((4, 16), 512, 1), ((4, 16), 512, 512), ((3, 5), 1024, 2)])
 def test_reductions_of_several_programs(channels, block, programs, kernel_device, poisoned, monkeypatch):
     """Programs of several blocks, or one block each; the last block is not full, and the last program has fewer."""
-    monkeypatch.setattr(norm_act_pad, "PROGRAMS", programs)
+    monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     monkeypatch.setattr(tiles, "BLOCK", block)
     skip, deep = pictures((7, 3), channels, batch=3, dtype=torch.float32, device=kernel_device)
     for picture in (skip, deep):
