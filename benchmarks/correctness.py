@@ -20,8 +20,8 @@ def run(folder: str = "tests/kernels") -> dict[str, Any]:
 
 
 def graphs() -> dict[str, Any]:
-    """Run the tests of `fastsr.dip`'s and `fastsr.sr3`'s CUDA graphs; otherwise like `run`."""
-    return _pytest("tests/fastsr/test_graph.py", "tests/fastsr/sr3/test_graph.py")
+    """Run the tests of the CUDA graphs of `fastsr.dip`, `sr3` and `pulse`; otherwise like `run`."""
+    return _pytest(*(f"tests/fastsr/{folder}test_graph.py" for folder in ("", "sr3/", "pulse/")))
 
 
 def _pytest(*arguments: str) -> dict[str, Any]:

@@ -60,6 +60,11 @@ DIP = (
     f"{KERNELS}reflect_conv_table.json",
 )
 SR3 = ("fastsr/sr3/*.py", "fastsr/graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
+PULSE = ("fastsr/pulse/*.py", "fastsr/consistency.py", "fastsr/graph.py", f"{KERNELS}*.py")
+STYLE = tuple(
+    f"{KERNELS}{name}.py"
+    for name in ("backend", "channel_statistics", "group_norm*", "norm_act_pad", "reflect_pad", "style*", "upsample_blur*")
+)
 SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
 PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")
 SET14 = (*DIP, *SCORING, *PROTOCOLS, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
@@ -75,15 +80,17 @@ ITEMS = (
     Item(
         "graphs-correct",
         priority=2,
-        why="replays of the captured steps of fastsr.dip and fastsr.sr3, what ends a fit, and several fits at once, "
-        "bit by bit",
+        why="replays of the captured steps of fastsr.dip, fastsr.sr3 and fastsr.pulse, what ends a fit, and several "
+        "fits at once, bit by bit",
         function="benchmarks.correctness:graphs",
         minutes=1.5,
         sources=(
             *DIP,
             *SR3,
+            *PULSE,
             "tests/fastsr/test_graph.py",
             "tests/fastsr/sr3/test_graph.py",
+            "tests/fastsr/pulse/test_graph.py",
             "benchmarks/correctness.py",
         ),
     ),
@@ -140,8 +147,26 @@ ITEMS = (
         ),
     ),
     Item(
-        "reflect-conv",
+        "style",
         priority=8,
+        why="style_epilogue: bandwidth against a copy (target 80 % at 1x16x1024x1024) and against torch's functions, "
+        "eager and compiled",
+        function="benchmarks.kernels:styles",
+        minutes=3,
+        sources=(*STYLE, *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "style")), *HARNESS),
+    ),
+    Item(
+        "blur",
+        priority=9,
+        why="upsample_blur and blur_downsample: bandwidth against a copy (targets 80 and 70 %) and against torch's "
+        "functions, eager and compiled",
+        function="benchmarks.kernels:blurs",
+        minutes=2,
+        sources=(f"{KERNELS}backend.py", f"{KERNELS}upsample_blur*.py", "benchmarks/blur_cases.py", *HARNESS),
+    ),
+    Item(
+        "reflect-conv",
+        priority=10,
         why="128->128 3x3 at 512x512 in bfloat16: target 60 % of the matrix rate each way, and no slower than "
         "F.pad + cuDNN; then run benchmarks.conv_table, and the queue again",
         function="benchmarks.kernels:convolutions",
@@ -156,7 +181,7 @@ ITEMS = (
     ),
     Item(
         "dip-step",
-        priority=9,
+        priority=11,
         why="milliseconds a step of fastsr.dip at 512x512 (targets: paper 2.0, fast 0.8), against a straightforward "
         "module, eager and compiled",
         function="benchmarks.dip_step:run",
@@ -165,7 +190,7 @@ ITEMS = (
     ),
     Item(
         "set14-fast-x8",
-        priority=10,
+        priority=12,
         why="Set14 x8 by the paper's protocol, preset fast, beside the published pictures: mean of at least 24.15 dB",
         function="benchmarks.dip_set14:fast_x8",
         minutes=3,
@@ -173,7 +198,7 @@ ITEMS = (
     ),
     Item(
         "set14-fast-x4",
-        priority=11,
+        priority=13,
         why="Set14 x4, preset fast, beside the published pictures (mean 27.005 dB)",
         function="benchmarks.dip_set14:fast_x4",
         minutes=3,
@@ -181,7 +206,7 @@ ITEMS = (
     ),
     Item(
         "set14-paper-x8",
-        priority=12,
+        priority=14,
         why="Set14 x8, preset paper, 5000 steps a picture; goes on where it was stopped",
         function="benchmarks.dip_set14:paper_x8",
         minutes=8,
@@ -189,7 +214,7 @@ ITEMS = (
     ),
     Item(
         "set14-paper-x4",
-        priority=13,
+        priority=15,
         why="Set14 x4, preset paper, 2000 steps a picture; goes on where it was stopped",
         function="benchmarks.dip_set14:paper_x4",
         minutes=5,
@@ -197,7 +222,7 @@ ITEMS = (
     ),
     Item(
         "dip-tasks-fast",
-        priority=14,
+        priority=16,
         why="denoising and restoration on the paper's pictures, preset fast, beside the published figures",
         function="benchmarks.dip_tasks:fast",
         minutes=3,
@@ -205,7 +230,7 @@ ITEMS = (
     ),
     Item(
         "dip-tasks-paper",
-        priority=15,
+        priority=17,
         why="the same with preset paper, 3000 and 11000 steps a picture",
         function="benchmarks.dip_tasks:paper",
         minutes=9,
@@ -213,7 +238,7 @@ ITEMS = (
     ),
     Item(
         "srgan-speed",
-        priority=16,
+        priority=18,
         why="SRResNet x4 at 256x256 and 1024x1024 against the straightforward module, eager and compiled: seconds, "
         "peak memory, and PSNR of Set5",
         function="benchmarks.srgan_speed:run",
@@ -227,7 +252,7 @@ ITEMS = (
     ),
     Item(
         "sr3-speed",
-        priority=17,
+        priority=19,
         why="milliseconds a step of fastsr.sr3 with the two published U-Nets, as a graph in bfloat16, against a "
         "straightforward module, eager and compiled",
         function="benchmarks.sr3_speed:run",
@@ -235,8 +260,17 @@ ITEMS = (
         sources=(*SR3, "benchmarks/sr3_speed.py", "benchmarks/straightforward_sr3.py"),
     ),
     Item(
+        "pulse-speed",
+        priority=20,
+        why="milliseconds a step of fastsr.pulse at 64x64, 256x256 and 1024x1024, as a graph in bfloat16, against a "
+        "straightforward module, eager and compiled",
+        function="benchmarks.pulse_speed:run",
+        minutes=5,
+        sources=(*PULSE, "benchmarks/pulse_speed.py", "benchmarks/straightforward_stylegan.py"),
+    ),
+    Item(
         "loader",
-        priority=18,
+        priority=21,
         why="whether loading keeps up with a training step of SRGAN's first stage: crops a second of both",
         function="benchmarks.loader:run",
         minutes=3,
