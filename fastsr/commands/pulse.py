@@ -58,7 +58,9 @@ LARGEST_FACE, LEAST_FACTOR = 32, 8
     "--loss", default="100*L2+0.05*GEOCROSS", show_default=True, help="A sum of L2, L1 and GEOCROSS with weights."
 )
 @click.option("--noise", default="trainable", show_default=True, help="Noise maps: trainable, fixed or zero.")
-@click.option("--trainable-noise", type=int, default=5, show_default=True, help="How many noise maps are searched.")
+@click.option(
+    "--trainable-noise", type=int, default=5, show_default=True, help="How many noise maps are searched, at most."
+)
 @click.option("--tile-latent", is_flag=True, help="Search one latent row for all layers.")
 @click.option(
     "--consistency/--no-consistency",

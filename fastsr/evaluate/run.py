@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ class Run:
         scores = self.protocol.score(result, case, self.factor)
         save(case.hr, self.folder.picture(sample.name, REFERENCE))
         save(resize(case.lr, self.factor), self.folder.picture(sample.name, BICUBIC))
-        save(result, self.folder.picture(sample.name))
+        save(replace(read(result), comment=upscaled.comment), self.folder.picture(sample.name))
         height, width = case.hr.shape[-2:]
         row = Row(
             image=sample.name,

@@ -71,7 +71,7 @@ def pulse(
             to what the generator makes of itself.
         noise: "zero"; "fixed", random maps; or "trainable", random maps of which the first are searched too. The last
             map is zero.
-        trainable_noise: how many maps, for "trainable".
+        trainable_noise: how many maps, for "trainable"; all but the last where there are fewer.
         consistency: move the result to the nearest picture whose downscale is exactly the picture given.
         batch: how many pictures of one size to search for at once, at most; by default as many as fit into the free
             memory.

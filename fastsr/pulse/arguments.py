@@ -39,7 +39,7 @@ class Options:
         restarts: starts of each picture.
         tile_latent: whether there is one latent row for all layers.
         noise: a name of `fastsr.pulse.starts.NOISES`.
-        trainable_noise: how many noise maps the search may change.
+        trainable_noise: how many noise maps the search may change, where there are as many.
         consistency: whether the result is made to agree.
         batch: pictures at once, at most; None for what fits.
         device: of the search.
@@ -93,6 +93,10 @@ def check_options(
     restarts = _count("restarts", restarts, MOST_RESTARTS)
     resolve_seed(seed + restarts - 1)  # that of the last start
     _choice("noise", noise, NOISES)
+    right = "a whole number of at least 0"
+    trainable_noise = whole_number("trainable_noise", trainable_noise, right)
+    if trainable_noise < 0:
+        raise InputError(f"trainable_noise={trainable_noise} is out of range; give {right}")
     if batch is not None:
         batch = _count("batch", batch)
     resolved = resolve_device(device)
@@ -112,7 +116,7 @@ def check_options(
         restarts,
         flag("tile_latent", tile_latent),
         noise,
-        _trainable(trainable_noise, checkpoint),
+        trainable_noise,
         flag("consistency", consistency),
         batch,
         resolved,
@@ -144,16 +148,6 @@ def check_size(pixels: Tensor, options: Options, name: str = "img") -> None:
             f"factor={options.factor:g} makes {round(width * options.factor)} of {width} pixels a side, but "
             f"{options.checkpoint.name} makes {side}; give factor={side / height:.15g} or None"
         )
-
-
-def _trainable(value: Any, checkpoint: Checkpoint) -> int:
-    """Check how many noise maps can change; what that is does not matter to a generator without any."""
-    most = len(checkpoint.network.noise_sides)
-    right = f"a whole number from 0 to {most}, the noise maps of {checkpoint.name}" if most else "a whole number"
-    maps = whole_number("trainable_noise", value, right)
-    if maps < 0 or maps > most > 0:
-        raise InputError(f"trainable_noise={value} is out of range; give {right}")
-    return maps
 
 
 def _count(name: str, value: Any, most: int | None = None) -> int:

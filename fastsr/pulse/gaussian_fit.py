@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import whole_number
+from ..errors import InputError
+
 SLOPE = 0.2
 DRAWS = 1_000_000
 CHUNK = 1024
@@ -64,7 +67,13 @@ def fit_gaussian(
 
     Returns:
         On the CPU; the deviation is that of the draws, divided by their number.
+
+    Raises:
+        InputError, InputTypeError: fewer than 2 draws, which have no deviation, or no whole number.
     """
+    right = "a whole number of at least 2"
+    if whole_number("draws", draws, right) < 2:
+        raise InputError(f"draws={draws} is out of range; give {right}")
     random = torch.Generator().manual_seed(seed)
     device = device or torch.device("cpu")
     shift: Tensor | None = None
@@ -80,8 +89,7 @@ def fit_gaussian(
         squares += rows.square().sum(0)
         if progress is not None:
             progress(len(rows))
-    if shift is None:
-        raise ValueError(f"draws={draws} is not a whole number of at least 2")
+    assert shift is not None
     offset = total / draws
     std = (squares / draws - offset.square()).clamp(min=0).sqrt()
     return GaussianFit((shift + offset).float().cpu(), std.float().cpu())

@@ -26,7 +26,7 @@ class Options:
     loss: str = field(default=LOSS, metadata={"help": "A sum of L2, L1 and GEOCROSS with weights."})
     tile_latent: bool = field(default=False, metadata={"help": "Search one latent row for all layers."})
     noise: str = field(default="trainable", metadata={"help": "zero, fixed or trainable."})
-    trainable_noise: int = field(default=5, metadata={"help": "How many noise maps are searched."})
+    trainable_noise: int = field(default=5, metadata={"help": "How many noise maps are searched, at most."})
     consistency: bool = field(default=False, metadata={"help": "Make the result agree with the input."})
     dtype: str | None = field(
         default=None,

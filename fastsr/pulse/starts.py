@@ -43,7 +43,7 @@ def draw(generator: Generator, seeds: Sequence[int], *, tile_latent: bool, noise
         tile_latent: one row for all layers, in place of one for each.
         noise: "zero"; "fixed", normally distributed; or "trainable", likewise, and the search may change the first
             maps. The last map is zero: it would be seen as grain.
-        trainable_noise: how many maps, for "trainable".
+        trainable_noise: how many maps, for "trainable"; all but the last where there are fewer.
     """
     sides = generator.noise_sides
     rows = 1 if tile_latent else generator.layers

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from fastsr.errors import InputError
 from fastsr.pulse import gaussian_fit
 from fastsr.pulse.gaussian_fit import GaussianFit, fit_gaussian
 
@@ -47,7 +48,7 @@ def test_a_fit_undoes_what_it_was_found_through():
     assert exact.to(torch.device("cpu"), torch.float64).latents(z.double()).dtype == torch.float64
 
 
-@pytest.mark.parametrize("draws", [0, -1])
-def test_no_draws_are_refused(draws):
-    with pytest.raises(ValueError, match=f"draws={draws} is not a whole number of at least 2"):
+@pytest.mark.parametrize("draws", [-1, 0, 1])
+def test_draws_without_a_deviation_are_refused(draws):
+    with pytest.raises(InputError, match=f"draws={draws} is out of range; give a whole number of at least 2"):
         fit_gaussian(lambda z: z, 2, draws=draws)

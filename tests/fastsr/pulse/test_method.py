@@ -3,11 +3,14 @@ from dataclasses import fields
 
 import pytest
 import torch
+from PIL import Image
 
 from fastsr.errors import FastsrError
+from fastsr.evaluate import evaluate
 from fastsr.images import read
 from fastsr.methods import find
 from fastsr.pulse import formats, pulse
+from fastsr.pulse.call import NOTE
 from fastsr.pulse.method import Options
 
 CPU = torch.device("cpu")
@@ -18,6 +21,18 @@ def test_the_method_is_the_function(weights):
     own = {"steps": 3, "restarts": 2, "seed": 7, "loss": "L1", "consistency": True, "dtype": "float32"}
     result = find("pulse").upscale(read(img), 4, Options(str(weights), **own), CPU, "bicubic")
     assert torch.equal(result.pixels, pulse(img, 4, weights=weights, **own, device="cpu", progress=False))
+
+
+def test_pictures_of_an_evaluation_say_that_they_are_invented(weights, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    Image.new("RGB", (16, 16), "brown").save(data / "a.png")
+    options = Options(str(weights), steps=1)
+    found = evaluate("pulse", data, factor=2, options=options, output=tmp_path / "out", device="cpu")
+    with Image.open(found.folder / "pictures" / "a.png") as image:
+        assert image.info["Description"] == NOTE
+    with Image.open(found.folder / "pictures" / "a_hr.png") as image:
+        assert "Description" not in image.info
 
 
 def test_its_defaults_are_the_function_s():

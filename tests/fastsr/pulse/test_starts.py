@@ -23,6 +23,7 @@ def test_the_last_map_is_zero_and_the_first_ones_trainable(small):
     assert not start.noises[-1].any()
     assert all(noise.std() > 0.5 for noise in start.noises[:-1])
     assert begun(small().network, [0], trainable_noise=6).trainable == 5
+    assert begun(small(8).network, [0]).trainable == 3
 
 
 @pytest.mark.parametrize("noise", ["zero", "fixed"])
