@@ -34,6 +34,8 @@ OURS = (
     "upsample_norm_pad",
     "group_norm",
     "style_epilogue",
+    "upsample_blur",
+    "blur_downsample",
     *RIVALS,
 )
 """The library's implementations among the rivals."""

@@ -142,7 +142,11 @@ ITEMS = (
         "functions, eager and compiled",
         function="benchmarks.kernels:blurs",
         minutes=2,
-        sources=(f"{KERNELS}backend.py", f"{KERNELS}upsample_blur*.py", "benchmarks/blur_cases.py", *HARNESS),
+        sources=(
+            *(f"{KERNELS}{name}.py" for name in ("backend", "group_norm", "reflect_pad", "upsample_blur*")),
+            *(f"benchmarks/{name}_cases.py" for name in ("blur", "diffusion")),
+            *HARNESS,
+        ),
     ),
     Item(
         "reflect-conv",

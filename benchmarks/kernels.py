@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import conv_cases, diffusion_cases, group_norm_cases, style_cases
+from benchmarks import blur_cases, conv_cases, diffusion_cases, group_norm_cases, style_cases
 from benchmarks.measure import Call, Case, Check, agrees_with, excess_of_moments, measure, random, relative_error
 from fastsr.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
@@ -189,6 +189,7 @@ CASES = {
     "norm": norm_cases,
     "group_norm": group_norm_cases.cases,
     "style": style_cases.cases,
+    "blur": blur_cases.cases,
     "conv": conv_cases.cases,
 }
 
@@ -215,6 +216,10 @@ TARGETS = {
     "norm": [Target("norm_act_pad, ", ("norm_act_pad",), "of_copy", 0.80)],
     "group_norm": [Target("group_norm, 4x192x256x256", ("group_norm",), "of_copy", 0.80)],
     "style": [Target("style_epilogue, 1x16x1024x1024", ("style_epilogue",), "of_copy", 0.80)],
+    "blur": [
+        Target("upsample_blur, 4x32x512x512, float32", ("upsample_blur",), "of_copy", 0.80),
+        Target("blur_downsample, 4x32x1024x1024, float32", ("blur_downsample",), "of_copy", 0.70),
+    ],
     "conv": [
         Target(f"{pass_} 128->128 3x3 stride 1 at 512x512", RIVALS, "of_matrix", 0.60) for pass_ in conv_cases.PASSES
     ],
@@ -285,6 +290,11 @@ def group_norms() -> dict[str, Any]:
 def styles() -> dict[str, Any]:
     """The epilogue of StyleGAN on the GPU, for the queue."""
     return run("style", torch.device("cuda"))
+
+
+def blurs() -> dict[str, Any]:
+    """StyleGAN's enlargement and shrinking with a blur on the GPU, for the queue."""
+    return run("blur", torch.device("cuda"))
 
 
 def convolutions() -> dict[str, Any]:

@@ -10,7 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch.nn import functional as F
 
-from fastsr_kernels import backend, group_norm, noise, norm_act_pad, philox, reflect_conv, upsample_norm_pad
+from fastsr_kernels import (
+    backend,
+    group_norm,
+    noise,
+    norm_act_pad,
+    philox,
+    reflect_conv,
+    style,
+    upsample_blur,
+    upsample_norm_pad,
+)
 from fastsr_kernels.resample import axis_table, resample
 
 from . import __version__
@@ -145,6 +155,23 @@ def _check_diffusion(device: torch.device) -> tuple[float, float]:
     return _relative_error(torch.stack([found, seen]), expected), 1e-5
 
 
+def _check_style(device: torch.device) -> tuple[float, float]:
+    """Compare StyleGAN's epilogue, with blur and noise, with torch's in float64."""
+    shapes = (2, 16, 9, 7), (16,), (2, 2, 16), (2, 1, 9, 7), (16,)
+    tensors = [torch.rand(shape, dtype=torch.float64) - 0.5 for shape in shapes]
+    expected = style.definition(*tensors, blur=True)
+    x, bias, styles, map_, weight = (tensor.float().to(device) for tensor in tensors)
+    return _relative_error(style.style_epilogue(x, map_, weight, bias, styles, blur=True), expected), 1e-5
+
+
+def _check_upsample_blur(device: torch.device) -> tuple[float, float]:
+    """Compare enlarging and shrinking with a blur with their definitions in float64."""
+    x = torch.rand(2, 4, 6, 10, dtype=torch.float64)
+    expected = upsample_blur.down_definition(upsample_blur.up_definition(x))
+    found = upsample_blur.blur_downsample(upsample_blur.upsample_blur(x.float().to(device)))
+    return _relative_error(found, expected), 1e-6
+
+
 def _relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float(torch.linalg.vector_norm(found.cpu() - expected) / torch.linalg.vector_norm(expected))
 
@@ -180,4 +207,6 @@ CHECKS: dict[str, Callable[[torch.device], tuple[float, float]]] = {
     "upsample_norm_pad": _check_upsample_norm_pad,
     "group_norm": _check_group_norm,
     "diffusion": _check_diffusion,
+    "style": _check_style,
+    "upsample_blur": _check_upsample_blur,
 }

@@ -204,8 +204,9 @@ def _tile_of_offsets(
     pixel = tl.arange(0, BLOCK_GROUPS)[:, None] * 4
     if not ALIGNED:
         pixel -= (start % 4).to(tl.int32)
-    low = -4 * first
-    high = pixels - 4 * first
+    # Cut to what `pixel` can be, they and the comparisons fit into an int32.
+    low = tl.maximum(-4 * first, -4).to(tl.int32)
+    high = tl.minimum(pixels - 4 * first, 4 * BLOCK_GROUPS).to(tl.int32)
     here = channel < channels
     return (
         pixel * channels + channel,
