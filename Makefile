@@ -14,8 +14,9 @@ $(VENV)/ready: setup.py pyproject.toml constraints.txt
 demo: $(VENV)/ready  ## super-resolve a picture that ships with scikit-image; the results go to demo/
 	$(VENV)/bin/python -m benchmarks.demo
 
+# A process for each core, and one thread in each: with more threads than cores each waits for the others.
 test: $(VENV)/ready  ## every test; set FASTSR_DATA to run those that need the benchmark pictures
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

@@ -121,7 +121,7 @@ def _look_at_nvidia(compiled: Any) -> dict[str, Any]:
         file.write(compiled.asm["cubin"])
         file.flush()
         usage = _run(NVIDIA_TOOLS / "cuobjdump", "-res-usage", file.name)
-        code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", file.name)
+        code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", "-ndf", file.name)  # it need not follow what jumps where
     operations = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?([A-Z0-9_]+)", code, re.MULTILINE)
     return {
         "registers": _number(r"REG:(\d+)", usage),

@@ -12,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsr.files import atomic_write
-
 if TYPE_CHECKING:
     import torch
 
@@ -99,6 +97,8 @@ def _commit() -> str | None:
 
 def save(path: Path, report: dict[str, Any]) -> None:
     """Write `report` as JSON, the file appearing whole or not at all."""
+    from fastsr.files import atomic_write  # it imports torch, and every item of a queue imports this
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())

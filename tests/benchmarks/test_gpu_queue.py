@@ -2,6 +2,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
 
@@ -50,11 +51,34 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def item(function, priority=1, minutes=0.2):
+@pytest.fixture
+def here(place, monkeypatch):
+    """What the queue decides is the same when its items run in this process, and no time goes into starting others."""
+
+    class Child:
+        def __init__(self, command, **options):
+            try:
+                self.returncode = main(command[4:])
+            except ArithmeticError:
+                self.returncode = 1
+
+        def wait(self, timeout):
+            return self.returncode
+
+        def poll(self):
+            return self.returncode
+
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setattr(gpu_queue.subprocess, "Popen", Child)
+    yield
+    sys.modules.pop("queue_functions", None)
+
+
+def item(function, priority=1, minutes=0.5):
     return Item(function, priority, f"why {function}", f"queue_functions:{function}", minutes, ("*.py",))
 
 
-def run(place, items, minutes=1.0, folder="results"):
+def run(place, items, minutes=2.0, folder="results"):
     return run_items(items, place / folder, MADE_ON, minutes, also=place / "also", root=place)
 
 
@@ -89,7 +113,7 @@ def test_a_failure_is_recorded_and_the_queue_goes_on(place, capsys):
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 
-def test_what_is_done_is_not_done_again_and_what_failed_is_tried_last(place):
+def test_what_is_done_is_not_done_again_and_what_failed_is_tried_last(place, here):
     items = [item("bad", priority=1), item("good", priority=2)]
     run(place, items[:1])
     run(place, items)
@@ -98,20 +122,20 @@ def test_what_is_done_is_not_done_again_and_what_failed_is_tried_last(place):
     assert calls(place) == ["bad", "good", "bad", "bad"]
 
 
-def test_a_result_kept_elsewhere_counts(place):
+def test_a_result_kept_elsewhere_counts(place, here):
     run(place, [item("good")], folder="also")
     run(place, [item("good")])
     assert calls(place) == ["good"]
 
 
-def test_a_result_of_another_device_does_not_count(place):
+def test_a_result_of_another_device_does_not_count(place, here):
     run(place, [item("good")])
     run_items([item("good")], place / "results", {**MADE_ON, "device": "Other"}, 1, also=place / "also", root=place)
     assert calls(place) == ["good", "good"]
 
 
 @pytest.mark.parametrize("change", ["content", "new file", "format"])
-def test_a_changed_source_makes_it_owed_again(place, change):
+def test_a_changed_source_makes_it_owed_again(place, here, change):
     folders = [place / "results" / DEVICE]
     assert find_state(item("good"), folders, place).name == "missing"
     run(place, [item("good")])
@@ -130,7 +154,7 @@ def test_a_changed_source_makes_it_owed_again(place, change):
     assert find_state(item("good"), folders, place).name == "done"
 
 
-def test_what_does_not_fit_into_the_budget_is_passed_over(place, capsys):
+def test_what_does_not_fit_into_the_budget_is_passed_over(place, here, capsys):
     assert run(place, [item("bad", priority=1, minutes=5), item("good", priority=2)]) == 0
     assert calls(place) == ["good"]
     assert not (place / "results" / DEVICE / "bad.json").exists()
@@ -174,7 +198,7 @@ def test_ctrl_c_ends_the_item_and_leaves_no_result(place, monkeypatch):
     assert not list((place / "results" / DEVICE).iterdir())
 
 
-def test_list_is_in_order_of_priority_and_names_states(place):
+def test_list_is_in_order_of_priority_and_names_states(place, here):
     run(place, [item("good"), item("bad")])
     items = [item("dies", priority=9), item("good", priority=3), item("bad", priority=1)]
     lines = list_items(items, [place / "results" / DEVICE], place).splitlines()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import (
+    blur_cases,
     conv_cases,
     conv_table,
     correctness,
@@ -36,6 +37,7 @@ OURS_OF = {  # op -> the functions that its benchmark calls, and where
     "norm": [(kernels.norm_act_pad, "norm_act_pad"), (kernels.upsample_norm_pad, "upsample_norm_pad")],
     "group_norm": [(group_norm_cases, "group_norm")],
     "style": [(style_cases, "style_epilogue")],
+    "blur": [(blur_cases, "upsample_blur"), (blur_cases, "blur_downsample")],
     "conv": [(conv_cases, "reflect_conv2d")],
 }
 

@@ -1,8 +1,11 @@
 """The benchmarks of SR3: that rivals compute the same, and what the tables say."""
 
+from functools import partial
+
 import pytest
 import torch
 
+import fastsr
 from benchmarks import sr3_samplers, sr3_speed, sr3_tiles
 from benchmarks.straightforward_sr3 import straightforward
 from fastsr.sr3.checkpoint import Checkpoint
@@ -58,7 +61,8 @@ def test_samplers_are_scored_beside_bicubic(network):
     assert rows[3]["consistency"] > rows[2]["consistency"]
 
 
-def test_the_picture_has_a_row_for_each_pair(network):
+def test_the_picture_has_a_row_for_each_pair(network, monkeypatch):
+    monkeypatch.setattr(sr3_samplers.fastsr, "sr3", partial(fastsr.sr3, steps=2))
     checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
     pair = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(3, 16, 16, dtype=torch.uint8)
     one, two = (sr3_samplers.picture(checkpoint, [pair] * count) for count in (1, 2))
@@ -85,7 +89,8 @@ def test_seams_are_steps_between_squares():
     assert sr3_tiles.seam(made, whole, 32, overlapping=True) is None
 
 
-def test_ways_with_tiles_are_compared(network):
+def test_ways_with_tiles_are_compared(network, monkeypatch):
+    monkeypatch.setattr(sr3_tiles, "STEPS", 3)
     checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
     rows, made = sr3_tiles.measure(checkpoint, torch.rand(3, 35, 32))
     assert [row["what"] for row in rows] == [sr3_tiles.WHOLE, sr3_tiles.DOUBLE, sr3_tiles.SINGLE, sr3_tiles.APART]

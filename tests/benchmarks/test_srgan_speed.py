@@ -1,9 +1,15 @@
 """The comparison of SRResNet's speed, on a small picture."""
 
+from functools import partial
+
+from benchmarks import srgan_speed
 from benchmarks.srgan_speed import EAGER, OURS, measure, table
+from fastsr.srgan.network import SRResNetConfig
 
 
-def test_rivals_are_timed_in_turns_and_set_beside_one_another():
+def test_rivals_are_timed_in_turns_and_set_beside_one_another(no_processes, monkeypatch):
+    no_processes(srgan_speed)
+    monkeypatch.setattr(srgan_speed, "SRResNetConfig", partial(SRResNetConfig, blocks=1, width=8))
     rows = measure("cpu", None, {24: 2}, (32,), rivals=(EAGER, OURS))
     assert [(row["side"], row["rival"]) for row in rows] == [(24, EAGER), (24, OURS), (32, OURS)]
     for row in rows:

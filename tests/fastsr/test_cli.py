@@ -346,7 +346,7 @@ def interrupt(*arguments: object, after: str = "") -> tuple[int, str, str]:
                 out += process.stdout.readline().decode()
                 shown = ""  # the bars of pictures that are done
     process.send_signal(signal.SIGINT)
-    out += process.communicate(timeout=60)[0].decode()
+    out += process.communicate(timeout=300)[0].decode()
     shown += os.read(ours, 65536).decode()
     return process.returncode, out, " ".join(shown.split())
 

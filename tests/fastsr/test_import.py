@@ -1,8 +1,8 @@
 """What importing fastsr costs, and what its names are."""
 
+import os
 import subprocess
 import sys
-import time
 
 import fastsr
 
@@ -51,8 +51,9 @@ def test_unknown_names_are_refused():
 
 def test_help_answers_in_half_a_second():
     def help_seconds() -> float:
-        start = time.perf_counter()
+        before = os.times()
         assert "resize" in run("from fastsr.cli import main; main(['--help'])")
-        return time.perf_counter() - start
+        after = os.times()  # processor time: other tests run beside this one
+        return after.children_user - before.children_user + after.children_system - before.children_system
 
     assert min(help_seconds() for _ in range(3)) < 0.5

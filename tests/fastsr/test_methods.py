@@ -30,7 +30,9 @@ def test_the_last_one_of_a_name_counts():
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="method='dipp' is unknown; choose one of bicubic, lanczos, dip, srgan, sr3, pulse"):
+    with pytest.raises(
+        InputError, match="method='dipp' is unknown; choose one of bicubic, lanczos, dip, srgan, sr3, pulse"
+    ):
         find("dipp")
 
 

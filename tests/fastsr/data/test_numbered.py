@@ -210,7 +210,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, save_noise):
 
     while not done():
         assert process.poll() is None
-        time.sleep(0.002)
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     there = done()

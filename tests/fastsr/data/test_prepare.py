@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -227,8 +228,8 @@ def test_what_was_done_before_an_interruption_stays(lmdb, folder, tmp_path, monk
 
 
 def ended(group):
-    """Whether all processes of a group have ended, some seconds on at the latest."""
-    for _ in range(1000):
+    """Whether all processes of a group have ended, a minute on at the latest."""
+    for _ in range(6000):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
@@ -253,7 +254,7 @@ def test_a_run_that_was_stopped_goes_on(stop, tmp_path, save_noise):
     )
     while not list(out.glob("LR_bicubic/X4/*.png")):
         assert process.poll() is None
-        time.sleep(0.002)
+        time.sleep(0.02)
     if stop == signal.SIGINT:
         os.killpg(process.pid, stop)  # as a terminal does
     else:
@@ -272,7 +273,30 @@ def test_a_run_that_was_stopped_goes_on(stop, tmp_path, save_noise):
     assert tree(out) == tree(tmp_path / "at_once")
 
 
-def test_processes_make_what_one_makes(folder, tmp_path):
+def replace_pool(monkeypatch, submit):
+    """Let `submit(function, item)` be what processes make of an item."""
+    processes = importlib.import_module("fastsr.data.processes")
+
+    class Pool(processes.ProcessPoolExecutor):
+        def submit(self, function, item):
+            future = Future()
+            try:
+                future.set_result(submit(function, item))
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
+
+
+def test_processes_make_what_one_makes(folder, tmp_path, monkeypatch):
+    """What goes to a process and comes back is pickled; real ones are in the test above."""
+
+    def pickled(*work):
+        function, item = pickle.loads(pickle.dumps(work))
+        return pickle.loads(pickle.dumps(function(item)))
+
+    replace_pool(monkeypatch, pickled)
     (folder / "bad.png").write_text("no picture")
     done = prepare([folder], tmp_path / "two", workers=2, progress=False)
     assert (done.made, list(done.failures)) == (3, [folder / "bad.png"])
@@ -281,15 +305,10 @@ def test_processes_make_what_one_makes(folder, tmp_path):
 
 
 def test_a_process_that_dies_is_an_error(folder, tmp_path, monkeypatch):
-    processes = importlib.import_module("fastsr.data.processes")
+    def dies(function, item):
+        raise BrokenProcessPool("a process ended")
 
-    class Pool(processes.ProcessPoolExecutor):
-        def submit(self, function, *arguments):
-            future = Future()
-            future.set_exception(BrokenProcessPool("a process ended"))
-            return future
-
-    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
+    replace_pool(monkeypatch, dies)
     with pytest.raises(NotEnoughMemoryError, match=r"one of workers=2 ended in the midst of work, .*; take fewer"):
         prepare([folder], tmp_path / "out", workers=2, progress=False)
 

@@ -287,7 +287,7 @@ def trained(tmp_path_factory):
     return folder / "run" / "checkpoints" / "sr3.safetensors"
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_samples_of_pictures_never_seen_are_nearer_to_the_truth_than_bicubic(seed, trained):
     hr = torch.stack([mosaic(number) for number in range(1000, 1012)]).float() / 255
     lr = make_lr((255 * hr).byte(), 2)
@@ -296,7 +296,7 @@ def test_samples_of_pictures_never_seen_are_nearer_to_the_truth_than_bicubic(see
         # Beside one another, for a picture alone may be hit exactly.
         return psnr(torch.cat(list(made), -1), torch.cat(list(hr), -1), channel="rgb")
 
-    options = {"steps": 20, "consistency": False, "device": "cpu", "dtype": "float32", "progress": False}
+    options = {"steps": 10, "consistency": False, "device": "cpu", "dtype": "float32", "progress": False}
     blank = replace(load(trained), network=UNet(load(trained).network.config).eval())  # it has learnt nothing yet
     before, after = (score(sr3(lr, weights=weights, seed=seed, **options)) for weights in (blank, trained))
     assert before < score(resize(lr, 2))
