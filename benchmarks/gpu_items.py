@@ -241,7 +241,7 @@ ITEMS = (
         "straightforward module, eager and compiled",
         function="benchmarks.sr3_speed:run",
         minutes=4,
-        sources=(*SR3, "benchmarks/sr3_speed.py", "benchmarks/straightforward_sr3.py"),
+        sources=(*SR3, "benchmarks/sr3_speed.py", "benchmarks/step_times.py", "benchmarks/straightforward_sr3.py"),
     ),
     Item(
         "pulse-speed",
@@ -250,7 +250,12 @@ ITEMS = (
         "straightforward module, eager and compiled",
         function="benchmarks.pulse_speed:run",
         minutes=5,
-        sources=(*PULSE, "benchmarks/pulse_speed.py", "benchmarks/straightforward_stylegan.py"),
+        sources=(
+            *PULSE,
+            "benchmarks/pulse_speed.py",
+            "benchmarks/step_times.py",
+            "benchmarks/straightforward_stylegan.py",
+        ),
     ),
     Item(
         "loader",

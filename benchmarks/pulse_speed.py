@@ -11,16 +11,15 @@ replays of a captured graph.
 from __future__ import annotations
 
 import argparse
-import gc
-import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import nullcontext
-from statistics import median
 from typing import Any
 
 import torch
 
+from benchmarks import step_times
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
 from benchmarks.straightforward_stylegan import plain_steps, straightforward
 from fastsr.allocation import freed_memory_kept
 from fastsr.graph import Graphed
@@ -32,21 +31,13 @@ from fastsr.pulse.placing import placed
 from fastsr.pulse.search import Settings, Step
 from fastsr.pulse.starts import draw
 
-EAGER = "straightforward module"
-EAGER_BF16 = "straightforward module, bfloat16 by autocast"
-COMPILED = "straightforward module, torch.compile"
-COMPILED_BF16 = "straightforward module, bfloat16 by autocast, torch.compile"
-OURS_FLOAT32 = "fastsr, float32"
-OURS = "fastsr, bfloat16"
-RIVALS = (EAGER, COMPILED, EAGER_BF16, COMPILED_BF16, OURS_FLOAT32, OURS)
 ROUNDS = {64: 20, 256: 5, 1024: 2}
 """Steps that are timed, after those that warm up; by the side of the picture."""
-WARM_UP = {"cpu": 1, "cuda": 5}
 LOW = 16
 MARKS = ("<!-- speed -->", "<!-- end of speed -->")
 
 
-def steps(rival: str, architecture: Architecture, device: torch.device) -> Iterator[None]:
+def steps(rival: str, architecture: Architecture, device: torch.device) -> Generator[None, None, None]:
     """Do one step of a rival after the other."""
     torch.manual_seed(0)
     network = StyleGAN(architecture).eval().requires_grad_(False)
@@ -80,33 +71,13 @@ def measure(
     for side, count in rounds.items():
         for rival in rivals:
             turns = steps(rival, Architecture(side, shape.latent, shape.mapping_layers, shape.fmap_base), device)
-            taken = []
-            for number in range(WARM_UP[device.type] + count):
-                start = time.perf_counter()
-                next(turns)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                if number >= WARM_UP[device.type]:
-                    taken.append(time.perf_counter() - start)
-            seconds = {"seconds": median(taken), "fastest": min(taken), "slowest": max(taken)}
-            rows.append({"side": side, "rival": rival, **seconds})
-            turns.close()  # type: ignore[attr-defined]  # a generator
-            gc.collect()
+            rows.append({"side": side, "rival": rival, **timed(turns, device, count)})
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table, each beside the straightforward module."""
-    plain = {row["side"]: row["seconds"] for row in rows if row["rival"] == EAGER}
-    lines = ["| pixels | | seconds a step | spread | times faster |", "|---|---|---|---|---|"]
-    for row in rows:
-        side = row["side"]
-        ratio = f"{plain[side] / row['seconds']:.2f}" if side in plain else ""
-        lines.append(
-            f"| {side}x{side} | {row['rival']} | {row['seconds']:.4g} "
-            f"| {row['fastest']:.4g} to {row['slowest']:.4g} | {ratio} |"
-        )
-    return "\n".join(lines)
+    """Return the rows as a Markdown table."""
+    return step_times.table(rows, "pixels", lambda side: f"{side}x{side}")
 
 
 def run() -> dict[str, Any]:

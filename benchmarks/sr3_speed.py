@@ -10,17 +10,16 @@ process, one after the other; on a GPU those of fastsr are replays of a captured
 from __future__ import annotations
 
 import argparse
-import gc
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
-from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks import step_times
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
 from benchmarks.straightforward_sr3 import straightforward
 from fastsr.allocation import freed_memory_kept
 from fastsr.sr3.network import PUBLISHED, UNet
@@ -28,20 +27,12 @@ from fastsr.sr3.plans import plan
 from fastsr.sr3.sampling import sample
 from fastsr.sr3.schedules import Schedule
 
-EAGER = "straightforward module"
-EAGER_BF16 = "straightforward module, bfloat16 by autocast"
-COMPILED = "straightforward module, torch.compile"
-COMPILED_BF16 = "straightforward module, bfloat16 by autocast, torch.compile"
-OURS_FLOAT32 = "fastsr, float32"
-OURS = "fastsr, bfloat16"
-RIVALS = (EAGER, COMPILED, EAGER_BF16, COMPILED_BF16, OURS_FLOAT32, OURS)
 ROUNDS = {128: 5, 512: 2}
 """Steps that are timed, after those that warm up; by the side of the picture."""
-WARM_UP = {"cpu": 1, "cuda": 5}
 MARKS = ("<!-- speed -->", "<!-- end of speed -->")
 
 
-def steps(rival: str, network: UNet, side: int, device: torch.device) -> Iterator[None]:
+def steps(rival: str, network: UNet, side: int, device: torch.device) -> Generator[None, None, None]:
     """Do one step of a rival after the other."""
     generator = torch.Generator().manual_seed(side)
     condition = (2 * torch.rand(1, 3, side, side, generator=generator) - 1).to(device)
@@ -79,40 +70,13 @@ def measure(device: torch.device, rounds: dict[int, int], rivals: tuple[str, ...
         for rival in rivals:
             torch.manual_seed(0)
             turns = steps(rival, UNet(PUBLISHED[side]).eval().requires_grad_(False), side, device)
-            taken = []
-            for number in range(WARM_UP[device.type] + count):
-                start = time.perf_counter()
-                next(turns)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                if number >= WARM_UP[device.type]:
-                    taken.append(time.perf_counter() - start)
-            rows.append(
-                {
-                    "side": side,
-                    "rival": rival,
-                    "seconds": median(taken),
-                    "fastest": min(taken),
-                    "slowest": max(taken),
-                }
-            )
-            turns.close()  # type: ignore[attr-defined]  # a generator
-            gc.collect()
+            rows.append({"side": side, "rival": rival, **timed(turns, device, count)})
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table, each beside the straightforward module."""
-    plain = {row["side"]: row["seconds"] for row in rows if row["rival"] == EAGER}
-    lines = ["| network | | seconds a step | spread | times faster |", "|---|---|---|---|---|"]
-    for row in rows:
-        side = row["side"]
-        ratio = f"{plain[side] / row['seconds']:.2f}" if side in plain else ""
-        lines.append(
-            f"| {side // 8} to {side} | {row['rival']} | {row['seconds']:.4g} "
-            f"| {row['fastest']:.4g} to {row['slowest']:.4g} | {ratio} |"
-        )
-    return "\n".join(lines)
+    """Return the rows as a Markdown table."""
+    return step_times.table(rows, "network", lambda side: f"{side // 8} to {side}")
 
 
 def run() -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Arguments that are numbers or yes and no, checked; a bool is no number here."""
+"""Arguments that are numbers, yes and no, or names, checked; a bool is no number here."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -52,6 +53,18 @@ def flag(name: str, value: Any, right: str = "True or False") -> bool:
     """Return `value` when it is a bool; otherwise like `whole_number`."""
     if not isinstance(value, bool):
         raise _wrong_type(name, value, right)
+    return value
+
+
+def choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return `value` when it is one of `choices`.
+
+    Raises:
+        InputError: it is not.
+    """
+    known = tuple(choices)
+    if value not in known:
+        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(known)}")
     return value
 
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .checks import choice
 from .errors import InputError
 from .images import read
 from .niqe.score import niqe as niqe
@@ -119,10 +120,8 @@ def _compare(
 
 
 def _check_options(channel: str, shave: int, protocol: str) -> None:
-    if channel not in CHANNELS:
-        raise InputError(f"channel={channel!r} is unknown; use one of {', '.join(CHANNELS)}")
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol={protocol!r} is unknown; use one of {', '.join(PROTOCOLS)}")
+    choice("channel", channel, CHANNELS)
+    choice("protocol", protocol, PROTOCOLS)
     check_shave(shave)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..checks import choice
 from ..device import resolve_device
 from ..errors import InputError
 from ..planes import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
@@ -82,9 +83,8 @@ def column(model: PristineModel, channel: str = "grey") -> str:
 
 
 def _options(channel: Any, dtype: Any) -> tuple[Any, torch.dtype]:
-    if channel not in tuple(PLANES):
-        raise InputError(f"channel={channel!r} is unknown; use one of {', '.join(PLANES)}")
+    plane = PLANES[choice("channel", channel, PLANES)]
     resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if resolved not in tuple(DTYPES.values()):
         raise InputError(f"dtype={dtype!r} is not supported; use {' or '.join(map(repr, DTYPES))}")
-    return PLANES[channel], resolved
+    return plane, resolved

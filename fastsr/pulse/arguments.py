@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import enlargement, flag, number, whole_number
+from ..checks import choice, enlargement, flag, number, whole_number
 from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError
 from .checkpoint import Checkpoint
@@ -84,15 +84,15 @@ def check_options(
     settings = Settings(
         _count("steps", steps, MOST_STEPS),
         _positive("eps", eps, "the mean squared error of colours in [0, 1] to reach, such as 0.002"),
-        _choice("optimizer", optimizer, OPTIMIZERS),
+        choice("optimizer", optimizer, OPTIMIZERS),
         _positive("learning_rate", learning_rate, "a number above 0, such as 0.4"),
-        _choice("schedule", schedule, SCHEDULES),
+        choice("schedule", schedule, SCHEDULES),
         parse(loss),
     )
     seed = resolve_seed(seed)
     restarts = _count("restarts", restarts, MOST_RESTARTS)
     resolve_seed(seed + restarts - 1)  # that of the last start
-    _choice("noise", noise, NOISES)
+    choice("noise", noise, NOISES)
     right = "a whole number of at least 0"
     trainable_noise = whole_number("trainable_noise", trainable_noise, right)
     if trainable_noise < 0:
@@ -163,9 +163,3 @@ def _positive(name: str, value: Any, right: str) -> float:
     if not 0 < result < math.inf:
         raise InputError(f"{name}={value} is out of range; give {right}")
     return result
-
-
-def _choice(name: str, value: Any, choices: Any) -> str:
-    if value not in tuple(choices):
-        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(choices)}")
-    return value

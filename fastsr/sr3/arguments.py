@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import enlargement, flag, whole_number
+from ..checks import choice, enlargement, flag, whole_number
 from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError
 from ..resize import LARGEST_SIDE
@@ -59,10 +59,10 @@ def check_options(
     dtype: str | torch.dtype | None = None,
 ) -> Options:
     """Return what the arguments of `sr3` mean, or raise what it raises; loads the weights, and needs no picture."""
-    _check_choice("sampler", sampler, SAMPLERS)
+    choice("sampler", sampler, SAMPLERS)
     least = SAMPLERS[sampler].least
     steps = _check_count("steps", steps, least, f" with sampler={sampler!r}")
-    spacing = _check_choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
+    spacing = choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
     count = 1 if samples is None else _check_count("samples", samples, 1)
     for name, given, most in (("steps", steps, MOST_STEPS), ("samples", count, MOST_SAMPLES)):
         if given > most:
@@ -146,9 +146,3 @@ def _check_count(name: str, value: Any, least: int, why: str = "") -> int:
     if count < least:
         raise InputError(f"{name}={value} is too few; give {right}")
     return count
-
-
-def _check_choice(name: str, value: Any, choices: Any) -> str:
-    if value not in tuple(choices):
-        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(choices)}")
-    return value

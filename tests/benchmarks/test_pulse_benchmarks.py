@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import pulse_faces, pulse_speed
+from benchmarks import pulse_faces, pulse_speed, step_times
 from benchmarks.straightforward_stylegan import plain_steps, straightforward
 from fastsr.pulse import search
 from fastsr.pulse.checkpoint import Checkpoint
@@ -49,7 +49,7 @@ def test_the_straightforward_search_is_the_same(network, fit, monkeypatch):
 
 
 def test_a_step_is_timed_for_every_rival():
-    rivals = (pulse_speed.EAGER, pulse_speed.EAGER_BF16, pulse_speed.OURS_FLOAT32, pulse_speed.OURS)
+    rivals = (step_times.EAGER, step_times.EAGER_BF16, step_times.OURS_FLOAT32, step_times.OURS)
     rows = pulse_speed.measure(torch.device("cpu"), {32: 1}, rivals, SMALL)
     assert [row["rival"] for row in rows] == list(rivals)
     assert all(0 < row["fastest"] <= row["seconds"] <= row["slowest"] for row in rows)

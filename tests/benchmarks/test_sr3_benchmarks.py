@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import fastsr
-from benchmarks import sr3_samplers, sr3_speed, sr3_tiles
+from benchmarks import sr3_samplers, sr3_speed, sr3_tiles, step_times
 from benchmarks.straightforward_sr3 import straightforward
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.network import UNet, UNetConfig
@@ -34,7 +34,7 @@ def test_the_straightforward_module_computes_the_same(network):
 
 def test_a_step_is_timed_for_every_rival(monkeypatch):
     monkeypatch.setattr(sr3_speed, "PUBLISHED", {16: SMALL})
-    rivals = (sr3_speed.EAGER, sr3_speed.EAGER_BF16, sr3_speed.OURS_FLOAT32, sr3_speed.OURS)
+    rivals = (step_times.EAGER, step_times.EAGER_BF16, step_times.OURS_FLOAT32, step_times.OURS)
     rows = sr3_speed.measure(torch.device("cpu"), {16: 2}, rivals)
     assert [row["rival"] for row in rows] == list(rivals)
     assert all(0 < row["fastest"] <= row["seconds"] <= row["slowest"] for row in rows)
@@ -43,8 +43,8 @@ def test_a_step_is_timed_for_every_rival(monkeypatch):
 def test_the_table_of_speed_compares_with_the_straightforward_module():
     times = {"fastest": 1.0, "slowest": 4.0}
     rows = [
-        {"side": 128, "rival": sr3_speed.EAGER, "seconds": 3.0, **times},
-        {"side": 128, "rival": sr3_speed.OURS, "seconds": 1.5, **times},
+        {"side": 128, "rival": step_times.EAGER, "seconds": 3.0, **times},
+        {"side": 128, "rival": step_times.OURS, "seconds": 1.5, **times},
     ]
     assert sr3_speed.table(rows).splitlines()[-1] == "| 16 to 128 | fastsr, bfloat16 | 1.5 | 1 to 4 | 2.00 |"
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastsr.checks import enlargement, flag, number, whole_number
+from fastsr.checks import choice, enlargement, flag, number, whole_number
 from fastsr.errors import InputError, InputTypeError
 
 
@@ -47,3 +47,11 @@ def test_flag_takes_only_bools():
     assert flag("consistency", True) is True
     with pytest.raises(InputTypeError, match="consistency=1 is a int; give True or False"):
         flag("consistency", 1)
+
+
+@pytest.mark.parametrize("value", ["rgb", None, ["y"]])
+def test_choice_names_what_there_is(value):
+    assert choice("channel", "y", {"y": 1, "grey": 2}) == "y"
+    with pytest.raises(InputError) as failure:
+        choice("channel", value, {"y": 1, "grey": 2})
+    assert str(failure.value) == f"channel={value!r} is unknown; use one of y, grey"
