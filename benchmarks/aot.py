@@ -54,7 +54,8 @@ class Report:
     """Bytes of shared memory of a program."""
     matrix: str
     """The matrix instruction it uses, and how many of them; empty without any."""
-    instructions: int
+    instructions: int | None
+    """None where they were not counted."""
     seconds: float
     """Processor time of the compilation, that of its child processes included."""
     problems: tuple[str, ...]
@@ -75,8 +76,12 @@ def find_cases() -> list[tuple[str, AotCase, str]]:
     ]
 
 
-def compile_case(case: AotCase, target: str) -> Report:
-    """Compile one case for one target, and look at the machine code."""
+def compile_case(case: AotCase, target: str, *, count: bool = True) -> Report:
+    """Compile one case for one target, and look at the machine code.
+
+    Unless they are to be counted, only the instructions of a case with matrix products are looked at: to disassemble
+    code for NVIDIA takes as long as to compile many a kernel.
+    """
     arguments = case.kernel.arg_names
     signature = {name: "constexpr" if name in case.constants else case.signature[name] for name in arguments}
     aligned = [name for name, kind in signature.items() if kind.startswith("*") or name in case.divisible]
@@ -95,7 +100,7 @@ def compile_case(case: AotCase, target: str) -> Report:
     compiled = triton.compile(source, target=TARGETS[target], options=options)
     seconds = _processor_seconds() - started
     look = _look_at_nvidia if TARGETS[target].backend == "cuda" else _look_at_amd
-    found = look(compiled)
+    found = look(compiled, count or case.matrix)
     shared = compiled.metadata.shared
     problems = []
     if found["spilled"]:
@@ -116,22 +121,23 @@ def _processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _look_at_nvidia(compiled: Any) -> dict[str, Any]:
+def _look_at_nvidia(compiled: Any, count: bool) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
         usage = _run(NVIDIA_TOOLS / "cuobjdump", "-res-usage", file.name)
-        code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", "-ndf", file.name)  # it need not follow what jumps where
+        # It need not follow what jumps where.
+        code = _run(NVIDIA_TOOLS / "nvdisasm", "-c", "-ndf", file.name) if count else ""
     operations = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?([A-Z0-9_]+)", code, re.MULTILINE)
     return {
         "registers": _number(r"REG:(\d+)", usage),
         "spilled": _number(r"STACK:(\d+)", usage) + _number(r"LOCAL:(\d+)", usage),
         "matrix": _most_common(name for name in operations if name.endswith("MMA")),
-        "instructions": sum(name != "NOP" for name in operations),  # NOPs fill up the end
+        "instructions": sum(name != "NOP" for name in operations) if count else None,  # NOPs fill up the end
     }
 
 
-def _look_at_amd(compiled: Any) -> dict[str, Any]:
+def _look_at_amd(compiled: Any, count: bool) -> dict[str, Any]:
     assembly = compiled.asm["amdgcn"]
     spills = _number(r"\.vgpr_spill_count:\s*(\d+)", assembly) + _number(r"\.sgpr_spill_count:\s*(\d+)", assembly)
     instructions = re.findall(r"^\t([a-z]\w+)", assembly, re.MULTILINE)
@@ -139,7 +145,7 @@ def _look_at_amd(compiled: Any) -> dict[str, Any]:
         "registers": _number(r"\.vgpr_count:\s*(\d+)", assembly),
         "spilled": 4 * spills + _number(r"\.private_segment_fixed_size:\s*(\d+)", assembly),
         "matrix": _most_common(name for name in instructions if name.startswith("v_mfma")),
-        "instructions": len(instructions),
+        "instructions": len(instructions) if count else None,
     }
 
 

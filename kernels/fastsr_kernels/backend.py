@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,7 +27,18 @@ try:
 except ImportError:  # no wheel for this platform: every op has its torch reference
     triton = tl = None
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 LIBRARY = torch.library.Library("fastsr", "DEF")
+
+
+def constant_result(function: F) -> F:
+    """Mark a function whose result `torch.compile` may take for a constant.
+
+    It is `torch.compiler.assume_constant_result` without the import of the compiler, which takes seconds.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def jit(kernel: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -114,7 +125,7 @@ def choose(x: Tensor, impl: str | None = None) -> str:
     return _resolve(x.device, impl)
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def _resolve(device: torch.device, impl: str | None) -> str:
     chosen, reason = explain(device, impl)
     if chosen == "triton":
@@ -133,7 +144,7 @@ def _warn_once(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def no_override() -> bool:
     """Whether the environment variable leaves the choice to the op."""
     return os.environ.get(ENVIRONMENT_VARIABLE, "auto") == "auto"

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .axis_table import AxisTable, axis_table
-from .backend import LIBRARY, AotCase, choose, device_guard, float32_products, jit, tl
+from .backend import LIBRARY, AotCase, choose, constant_result, device_guard, float32_products, jit, tl
 
 __all__ = ["AxisTable", "aot_cases", "axis_table", "resample"]
 
@@ -88,7 +88,7 @@ def _factor(
     return size, *_blocks(table, axis, impl, transposed, x.device, x.dtype)
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def _blocks(
     table: AxisTable, axis: str, impl: str, transposed: bool, device: torch.device, dtype: torch.dtype
 ) -> Factor:

@@ -363,12 +363,12 @@ def test_ctrl_c_on_a_terminal_writes_the_picture_reached(photo):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal to look at")
 def test_ctrl_c_keeps_what_is_done_and_starts_nothing_more(tmp_path):
-    a, b, c = (save_noise(tmp_path / f"{name}.png", side, side) for name, side in (("a", 4), ("b", 48), ("c", 48)))
+    a, b, c = (save_noise(tmp_path / f"{name}.png", side, side) for name, side in (("a", 4), ("b", 32), ("c", 32)))
     done, current = tmp_path / "a_dip_x4.png", tmp_path / "b_dip_x4.png"
-    status, out, shown = interrupt("dip", a, b, c, "--steps", 100, "--device", "cpu", after=str(done))
+    status, out, shown = interrupt("dip", a, b, c, "--steps", 60, "--device", "cpu", after=str(done))
     assert (status, out) == (130, f"{done}\n")
     assert f"Interrupted: {current} holds the picture reached so far." in shown
-    assert opened(current).size == (192, 192)
+    assert opened(current).size == (128, 128)
     assert sorted(tmp_path.iterdir()) == sorted([a, b, c, done, current])
 
 

@@ -22,7 +22,7 @@ def empty_cache(monkeypatch, tmp_path):
     [pytest.param(case, target, id=f"{op}: {case.name}, {target}") for op, case, target in aot.find_cases()],
 )
 def test_compiles_without_problems(case, target):
-    assert aot.compile_case(case, target).problems == ()
+    assert aot.compile_case(case, target, count=False).problems == ()
 
 
 @jit
