@@ -1,4 +1,4 @@
-"""The report as a file; what a browser makes of it is in test_report_browser.py."""
+"""The report as a file; what a browser makes of it is in the folder browser."""
 
 import base64
 import hashlib
