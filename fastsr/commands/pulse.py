@@ -176,7 +176,8 @@ def pulse(
                 lines.append(str(names.pasted(target, number)))
         return lines
 
-    searches = Searches(options, seeds, cut, None if every is None else watch)
+    total = None if align else len(plan)
+    searches = Searches(options, seeds, cut, None if every is None else watch, total)
     try:
         work_through(_by_size(plan) if not align else plan, max_pixels, check, work, write)
     finally:

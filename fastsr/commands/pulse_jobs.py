@@ -65,26 +65,38 @@ class Searches:
         seeds: each gives a result of its own.
         cut: returns the faces of a picture, and what to search for.
         watch: see `Watch`.
+        total: how many inputs there are, for the bar; None where that is not known.
     """
 
-    def __init__(self, options: Options, seeds: Sequence[int], cut: Cut, watch: Watch | None = None):
+    def __init__(
+        self,
+        options: Options,
+        seeds: Sequence[int],
+        cut: Cut,
+        watch: Watch | None = None,
+        total: int | None = None,
+    ):
         self._options, self._seeds, self._cut, self._watch = options, seeds, cut, watch
+        self._total = total
 
     def __call__(self, pictures: Iterator[tuple[Picture, Path]]) -> Iterator[Job]:
         """Yield the job of each picture and target, in their order, done; raise where one fails, after those before."""
-        ended = False
+        ended, done = False, 0
         while not ended:
             feed = _Feed(pictures, self._cut)
+            left = None if self._total is None else self._total - done
             try:
-                for results in self._searched(feed, feed.fed, self._options):
+                for results in self._searched(feed, feed.fed, self._options, left):
                     job = feed.jobs[0]
                     job.results.append(results)
+                    done += 1
                     if len(job.results) == len(job.inputs):
                         yield feed.jobs.popleft()
             except FastsrError:
                 if sum(len(job.inputs) for job in feed.jobs) < 2:
                     raise
                 while feed.jobs and feed.jobs[0].error is None:
+                    done += len(feed.jobs[0].inputs) - len(feed.jobs[0].results)
                     yield self._alone(feed.jobs.popleft())
             if feed.jobs and feed.jobs[0].error is not None:
                 raise feed.jobs[0].error
@@ -92,21 +104,26 @@ class Searches:
 
     def _alone(self, job: Job) -> Job:
         fed = [(job, number) for number in range(len(job.inputs))]
-        job.results = list(self._searched(job.inputs, fed, replace(self._options, batch=1)))
+        job.results = list(self._searched(job.inputs, fed, replace(self._options, batch=1), len(job.inputs)))
         return job
 
     def _searched(
-        self, inputs: Iterable[Picture], fed: Sequence[tuple[Job, int]], options: Options
+        self, inputs: Iterable[Picture], fed: Sequence[tuple[Job, int]], options: Options, total: int | None
     ) -> Iterator[tuple[Result, ...]]:
-        """Yield for each input the results from all seeds; `fed` has the inputs asked for so far."""
+        """Yield for each of `total` inputs the results from all seeds; `fed` has the inputs asked for so far."""
         streams = [
-            self._stream(own, fed, number, replace(options, seed=seed))
+            self._stream(own, fed, number, replace(options, seed=seed), total)
             for number, (seed, own) in enumerate(zip(self._seeds, tee(inputs, len(self._seeds)), strict=True))
         ]
         return zip(*streams, strict=True)
 
     def _stream(
-        self, inputs: Iterator[Picture], fed: Sequence[tuple[Job, int]], number: int, options: Options
+        self,
+        inputs: Iterator[Picture],
+        fed: Sequence[tuple[Job, int]],
+        number: int,
+        options: Options,
+        total: int | None,
     ) -> Iterator[Result]:
         rows, step, first = 1, 0, -1
 
@@ -118,7 +135,7 @@ class Searches:
                 for image, (job, which) in zip(images, fed[first : first + rows], strict=True):
                     self._watch(job, which, number, step, image)
 
-        stream = search_pictures(((one, "IN") for one in inputs), options, callback)
+        stream = search_pictures(((one, "IN") for one in inputs), options, callback, total=total)
         left, seconds = 0, 0.0
         while True:
             begin = perf_counter()

@@ -73,6 +73,7 @@ def search_pictures(
                 picture = unfinished.popleft()
                 own, faces = faces[: len(picture.pixels)], faces[len(picture.pixels) :]
                 yield Found(_result(picture, own, options), own)
+        bar.finish()
 
 
 class _Bar:
@@ -105,6 +106,11 @@ class _Bar:
         """End with those pictures; steps that were not needed are taken off."""
         self.done += self._count
         self.shown.total -= self._count * self._steps - round(self._passed)
+        self.shown.refresh()
+
+    def finish(self) -> None:
+        """End for good: pictures that could not be read are not waited for."""
+        self.shown.total = self.shown.n
         self.shown.refresh()
 
 

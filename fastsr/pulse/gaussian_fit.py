@@ -6,7 +6,7 @@ distributed about normally (Menon et al., arXiv 2003.03808): PULSE searches ther
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +43,15 @@ class GaussianFit:
         return GaussianFit(self.mean.to(device, dtype), self.std.to(device, dtype))
 
 
+def drawn_rows(
+    mapping: Callable[[Tensor], Tensor], latent: int, draws: int, seed: int, device: torch.device
+) -> Iterator[Tensor]:
+    """Yield rows that `mapping` gives, (at most `CHUNK`, latent), on `device`; the draws depend on the seed alone."""
+    random = torch.Generator().manual_seed(seed)
+    for start in range(0, draws, CHUNK):
+        yield mapping(torch.randn(min(CHUNK, draws - start), latent, generator=random).to(device))
+
+
 @torch.no_grad()
 def fit_gaussian(
     mapping: Callable[[Tensor], Tensor],
@@ -74,14 +83,12 @@ def fit_gaussian(
     right = "a whole number of at least 2"
     if whole_number("draws", draws, right) < 2:
         raise InputError(f"draws={draws} is out of range; give {right}")
-    random = torch.Generator().manual_seed(seed)
     device = device or torch.device("cpu")
     shift: Tensor | None = None
     total = torch.zeros(latent, dtype=torch.float64, device=device)
     squares = torch.zeros_like(total)
-    for start in range(0, draws, CHUNK):
-        z = torch.randn(min(CHUNK, draws - start), latent, generator=random)
-        rows = F.leaky_relu(mapping(z.to(device)).float(), 1 / SLOPE).double()
+    for drawn in drawn_rows(mapping, latent, draws, seed, device):
+        rows = F.leaky_relu(drawn.float(), 1 / SLOPE).double()
         if shift is None:
             shift = rows.mean(0)
         rows -= shift

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .gaussian_fit import CHUNK
+from .gaussian_fit import drawn_rows
 
 DRAWS = 10_000
 
@@ -21,11 +21,9 @@ def mean_latent(
     device: torch.device | None = None,
 ) -> Tensor:
     """Return the mean of the rows that `mapping` gives, (latent,), on `device`; see `fit_gaussian`."""
-    random = torch.Generator().manual_seed(seed)
     total = torch.zeros(latent, dtype=torch.float64, device=device)
-    for start in range(0, draws, CHUNK):
-        z = torch.randn(min(CHUNK, draws - start), latent, generator=random)
-        total += mapping(z.to(total.device)).double().sum(0)
+    for rows in drawn_rows(mapping, latent, draws, seed, total.device):
+        total += rows.double().sum(0)
     return (total / draws).float()
 
 

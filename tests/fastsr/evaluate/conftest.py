@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.fastsr.evaluate.browser.stage")
+
 SIZES = {"a": (24, 28), "b": (32, 24), "c": (28, 24)}
 
 

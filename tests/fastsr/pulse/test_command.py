@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tqdm.auto import tqdm
 
 import fastsr
 from fastsr.align import Face, Landmarks, NoFaceError, align, paste
@@ -211,3 +212,22 @@ def test_options_that_cannot_be_used_are_one_line(options, message, photo, weigh
     assert (status, out) == (2, "")
     assert err.startswith(f"Error: {message}")
     assert len(err.splitlines()) == 1
+
+
+def test_the_bar_knows_all_pictures_of_a_folder(tmp_path, draw, weights, monkeypatch):
+    seen = []
+
+    class Bar(tqdm):
+        def update(self, n=1):
+            seen.append(self.total)
+            self.n += n
+
+    bars = []
+    monkeypatch.setattr(call, "progress_bar", lambda *_, **__: bars.append(Bar(disable=True)) or bars[-1])
+    for name in ("a", "b", "c"):
+        draw(tmp_path / f"{name}.png", 8)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    status, out, _ = run("pulse", tmp_path, "--weights", weights, "--batch-size", 1, *QUICK)
+    assert (status, out.count("_pulse_16x16.png: eps")) == (2, 3)
+    assert seen[0] == 4 * 3
+    assert [bar.n for bar in bars] == [bar.total for bar in bars] == [3 * 3]

@@ -10,10 +10,7 @@ import pytest
 from PIL import Image
 
 from fastsr.evaluate.report import write_report
-
-pytest.register_assert_rewrite("tests.fastsr.evaluate.browser.stage")
-
-from tests.fastsr.evaluate.browser.stage import BARE, EVIL, OTHER_SIZE, SECOND, TIMEOUT_MS, TITLES, coded, wait_for  # noqa: E402  # registered first
+from tests.fastsr.evaluate.browser.stage import BARE, EVIL, OTHER_SIZE, SECOND, TIMEOUT_MS, TITLES, coded, wait_for
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
