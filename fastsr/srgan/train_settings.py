@@ -26,6 +26,7 @@ class TrainSettings(CropSettings):
     padding: str = setting("zeros", "What the generator sees beyond the border: zeros or reflect.")
     mse_steps: int = setting(1_000_000, "Steps of the first stage, by mean squared error: SRResNet.")
     gan_steps: int = setting(200_000, "Steps of the second stage, with a discriminator: SRGAN.")
+    cooldown: int = setting(0, "Steps at the end of the first stage over which its rate falls evenly towards zero.")
     rate: float = setting(1e-4, "Learning rate; a tenth of it in the second half of the second stage.")
     beta1: float = setting(0.9, "Of Adam.")
     content: str = setting("vgg54", "Content loss of the second stage: vgg54, vgg22 or another layer of VGG19, or mse.")
@@ -42,10 +43,12 @@ class TrainSettings(CropSettings):
         one_of(self, "content", (PIXELS, *LAYERS))
         for name in ("blocks", "width"):
             at_least(self, name, 1)
-        for name in ("mse_steps", "gan_steps", "adversarial"):
+        for name in ("mse_steps", "gan_steps", "cooldown", "adversarial"):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
             raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
+        if self.cooldown > self.mse_steps:
+            raise InputError(f"cooldown={self.cooldown} cannot be used; mse_steps={self.mse_steps} is the most")
         if self.adversarial == math.inf:
             raise InputError("adversarial=inf cannot be used; give a number of at least 0, such as 1e-3")
         if not 0 <= self.beta1 < 1:
@@ -72,5 +75,6 @@ class TrainSettings(CropSettings):
 
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""
-        second = dict.fromkeys(("mse_steps", "content", "vgg_weights", "adversarial"), self.mse_steps)
-        return {**second, "gan_steps": self.mse_steps + self.gan_steps // 2}
+        end = dict.fromkeys(("mse_steps", "cooldown"), self.mse_steps - self.cooldown)
+        second = dict.fromkeys(("content", "vgg_weights", "adversarial"), self.mse_steps)
+        return {**end, **second, "gan_steps": self.mse_steps + self.gan_steps // 2}

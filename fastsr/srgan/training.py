@@ -49,8 +49,11 @@ class SRGANTraining(CropTraining):
         return SRRESNET_STAGE if step < self._settings.mse_steps else SRGAN_STAGE
 
     def rate(self, step: int) -> float:
-        """Return the rate, a tenth of it in the second half of the second stage."""
+        """Return the rate, less in the first stage's cooldown, a tenth of it in the second half of the second stage."""
         settings = self._settings
+        left = settings.mse_steps - step
+        if 0 < left < settings.cooldown:
+            return settings.rate * left / settings.cooldown
         return settings.rate if step < settings.mse_steps + settings.gan_steps // 2 else settings.rate / 10
 
     def prepare(self, step: int) -> None:

@@ -16,6 +16,7 @@ from fastsr.srgan.formats import load, save
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
 from fastsr.srgan.vgg import VGGFeatures
+from fastsr.training.settings import changes
 from fastsr.training.start import start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -108,6 +109,21 @@ def test_stages_and_rates_are_those_of_the_paper(settings, begun):
     assert training.steps == 14
     assert [training.stage(step) for step in (0, 9, 10, 13)] == ["srresnet", "srresnet", "srgan", "srgan"]
     assert [training.rate(step) for step in (0, 10, 11, 12, 13)] == [1e-4, 1e-4, 1e-4, 1e-5, 1e-5]
+
+
+def test_the_rate_of_the_first_stage_falls_in_its_cooldown(settings, begun):
+    training = begun(replace(settings, mse_steps=10, gan_steps=2, cooldown=4, rate=1e-4))
+    rates = [training.rate(step) for step in range(5, 12)]
+    assert rates == pytest.approx([1e-4, 1e-4, 0.75e-4, 0.5e-4, 0.25e-4, 1e-4, 1e-5])
+
+
+def test_the_end_of_the_first_stage_can_change_until_its_cooldown(settings, tmp_path):
+    first = replace(settings, mse_steps=4, gan_steps=0, cooldown=2)
+    train(first, tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="cooldown"):
+        train(replace(first, mse_steps=6, cooldown=1), tmp_path / "run", progress=False)
+    early = changes(first, replace(first, mse_steps=9, cooldown=3), 2)
+    assert (early, changes(first, replace(first, mse_steps=9, cooldown=3), 3)) == ([], ["mse_steps", "cooldown"])
 
 
 def test_defaults_are_those_of_the_paper():
@@ -249,6 +265,7 @@ def test_a_loss_that_is_not_a_number_stops_the_training(settings, tmp_path, monk
         ({"blocks": 0}, "blocks=0 cannot be used; give at least 1"),
         ({"mse_steps": -1}, "mse_steps=-1 cannot be used"),
         ({"mse_steps": 0, "gan_steps": 0}, "leave nothing to train"),
+        ({"mse_steps": 3, "cooldown": 4}, "cooldown=4 cannot be used; mse_steps=3 is the most"),
         ({"rate": 0.0}, "rate=0.0 cannot be used"),
         ({"rate": float("inf")}, "rate=inf cannot be used"),
         ({"rate": float("nan")}, "rate=nan cannot be used"),
