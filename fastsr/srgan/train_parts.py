@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 from .formats import load
@@ -24,15 +27,31 @@ def first_generator(settings: TrainSettings) -> SRResNet:
         other = checkpoint.network
         if (
             not isinstance(other, SRResNet)
-            or other.config != config
+            or replace(other.config, scale=config.scale) != config
             or {checkpoint.input_range, checkpoint.output_range} != {"unit"}
         ):
             raise InputError(
-                f"init={settings.init!r} is {checkpoint}, and the settings are for {config}; both must be the same, "
-                "with colours in [0, 1]"
+                f"init={settings.init!r} is {checkpoint}, and the settings are for {config}; both must be the same "
+                "but for the scale, with colours in [0, 1]"
             )
-        network.load_state_dict(other.state_dict())
+        network.load_state_dict(_at_scale(other.state_dict(), other, network))
     return network
+
+
+def _at_scale(weights: dict[str, Tensor], of: SRResNet, network: SRResNet) -> dict[str, Tensor]:
+    """Return weights for a network of another scale: its last doublings are those of the other one, as many as it has.
+
+    Doublings that the other one lacks keep the weights that they have.
+    """
+    shift = len(network.upsampling) - len(of.upsampling)
+    result = dict(network.state_dict())
+    for key, value in weights.items():
+        part, number, rest = (*key.split(".", 2), "")[:3]
+        if part == "upsampling":
+            key = f"{part}.{int(number) + shift}.{rest}"
+        if key in result:
+            result[key] = value
+    return result
 
 
 def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, GeneratorLoss]:

@@ -206,6 +206,25 @@ def test_training_goes_on_from_given_weights(settings, small, begun, tmp_path):
     assert moved(wanted, weights(training.modules()["generator"]))
 
 
+@pytest.mark.parametrize(("scale", "doublings"), [(2, ["1->0"]), (8, ["0->1", "1->2"])])
+def test_training_goes_on_from_weights_of_another_factor(scale, doublings, settings, small, begun, tmp_path):
+    save(replace(small(blocks=1, width=8), output_range="unit"), tmp_path / "init.safetensors")
+    given = weights(load(tmp_path / "init.safetensors").network)
+    crop = {"crop": 4 * scale, "factor": scale, "val": None, "gan_steps": 0}
+    training = begun(replace(settings, init=str(tmp_path / "init.safetensors"), **crop))
+    found = weights(training.modules()["generator"])
+    taken = dict(doubling.split("->") for doubling in doublings)
+    for key, value in given.items():
+        if not key.startswith("upsampling"):
+            assert torch.equal(found[key], value), key
+        elif key.split(".")[1] in taken:
+            number = key.split(".")[1]
+            assert torch.equal(found[key.replace(number, taken[number], 1)], value), key
+    fresh = begun(replace(settings, **crop))
+    untouched = {key for key, value in weights(fresh.modules()["generator"]).items() if torch.equal(found[key], value)}
+    assert ("upsampling.0.conv.weight" in untouched) == (scale == 8)
+
+
 @pytest.mark.parametrize(("blocks", "output_range"), [(2, "unit"), (1, "signed")])
 def test_weights_of_another_generator_are_refused(blocks, output_range, settings, small, begun, tmp_path):
     save(replace(small(blocks=blocks, width=8), output_range=output_range), tmp_path / "init.safetensors")
