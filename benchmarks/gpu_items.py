@@ -15,11 +15,16 @@ class Item:
     """1 comes first."""
     why: str
     function: str
-    """`module:function`, called without arguments; it returns what JSON can hold, and raises when it fails."""
+    """`module:function`, called without arguments; it returns what JSON can hold, and raises when it fails.
+
+    What it returns may say that it is not "complete": then it is called again, and goes on.
+    """
     minutes: float
     """An estimate, upwards."""
     sources: tuple[str, ...]
     """Globs, from the root: the result is outdated when one of these files changes."""
+    anywhere: bool = False
+    """Whether a result of another device counts, for it is no measurement of this one."""
 
 
 KERNELS = "kernels/fastsr_kernels/"
@@ -47,6 +52,8 @@ STYLE = tuple(
 )
 SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
 PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")
+# Of a training the recipe alone: other code would train other weights, and those that there are stay as good.
+RECIPES = ("benchmarks/gpu_train_recipes.py",)
 SET14 = (*DIP, *SCORING, *PROTOCOLS, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
 ITEMS = (
     Item(
@@ -270,5 +277,50 @@ ITEMS = (
             *(f"{KERNELS}{name}.py" for name in ("axis_table", "backend", "resample")),
             "benchmarks/loader.py",
         ),
+    ),
+    Item(
+        "train-srresnet-x4",
+        priority=22,
+        why="weights: SRResNet x4, of which SRGAN is made; the run goes on where it was stopped",
+        function="benchmarks.gpu_train:srresnet_x4",
+        minutes=6.5,
+        sources=RECIPES,
+        anywhere=True,
+    ),
+    Item(
+        "train-srresnet-x2",
+        priority=23,
+        why="weights: SRResNet x2, likewise",
+        function="benchmarks.gpu_train:srresnet_x2",
+        minutes=4,
+        sources=RECIPES,
+        anywhere=True,
+    ),
+    Item(
+        "train-srgan-x4",
+        priority=24,
+        why="weights: SRGAN x4 from SRResNet x4, likewise",
+        function="benchmarks.gpu_train:srgan_x4",
+        minutes=5,
+        sources=RECIPES,
+        anywhere=True,
+    ),
+    Item(
+        "train-sr3-faces-x8",
+        priority=25,
+        why="weights: SR3 for faces from 16x16 to 128x128, likewise",
+        function="benchmarks.gpu_train:sr3_faces_x8",
+        minutes=6.5,
+        sources=RECIPES,
+        anywhere=True,
+    ),
+    Item(
+        "train-faces-128",
+        priority=26,
+        why="weights: StyleGAN for faces of 128x128, likewise",
+        function="benchmarks.gpu_train:faces_128",
+        minutes=8,
+        sources=RECIPES,
+        anywhere=True,
     ),
 )

@@ -3,9 +3,10 @@
     python -m benchmarks.gpu_queue                     # list
     python -m benchmarks.gpu_queue run --minutes 25
 
-An item is owed until its result file says that it was done on this device from the sources as they are now. Each is
-run in a process of its own; a failure is recorded with its log, and the queue goes on. What was interrupted leaves no
-result and is run again. Run from the root of the repository; without an installation, set PYTHONPATH=.:kernels. What
+An item is owed until its result file says that it was done on this device from the sources as they are now; of an item
+that makes something, such as weights, any device will do. Each is run in a process of its own; a failure is recorded
+with its log, and the queue goes on. What was interrupted leaves no result and is run again, and so is what says that it
+is not complete. Run from the root of the repository; without an installation, set PYTHONPATH=.:kernels. What
 needs pictures takes them from the folder that FASTSR_DATA names.
 """
 
@@ -39,7 +40,7 @@ class State:
     """What the result files say of an item."""
 
     name: str
-    """missing, outdated, failed or done."""
+    """missing, outdated, failed, unfinished or done."""
     where: str = ""
     """Device and date of the result."""
 
@@ -79,15 +80,25 @@ def find_state(item: Item, folders: Iterable[Path], root: Path = ROOT) -> State:
         elif report["status"] == "done":
             return State("done", where)
         else:
-            best = State("failed", where)
+            best = State(report["status"], where)
     return best
 
 
-def list_items(items: Sequence[Item], folders: Sequence[Path], root: Path = ROOT) -> str:
-    """Return a table of the items in order of priority, with their states."""
+def device_folders(results: Iterable[Path]) -> list[Path]:
+    """Return the folders of all devices in folders of results."""
+    return [folder for each in results if each.exists() for folder in each.iterdir() if folder.is_dir()]
+
+
+def folders_for(item: Item, folders: Iterable[Path], device: str | None) -> list[Path]:
+    """Return those of some devices' folders whose results count for an item on a device; None for any device."""
+    return [folder for folder in folders if device is None or item.anywhere or folder.name == device]
+
+
+def list_items(items: Sequence[Item], folders: Sequence[Path], root: Path = ROOT, device: str | None = None) -> str:
+    """Return a table of the items in order of priority, with their states on a device; None for any."""
     lines = []
     for item in sorted(items, key=lambda item: item.priority):
-        state = find_state(item, folders, root)
+        state = find_state(item, folders_for(item, folders, device), root)
         text = f"{state.name} ({state.where})" if state.where else state.name
         lines.append(f"{item.priority:>2}  {item.name:<18} {text:<40} {item.minutes:>4g} min  {item.why}")
     return "\n".join(lines)
@@ -112,9 +123,9 @@ def run_items(
         root: what the sources of the items are relative to.
     """
     device = folder_name(made_on["device"])
-    folders = (results / device, also / device)
-    folders[0].mkdir(parents=True, exist_ok=True)
-    states = {item.name: find_state(item, folders, root) for item in items}
+    (results / device).mkdir(parents=True, exist_ok=True)
+    folders = device_folders((results, also))
+    states = {item.name: find_state(item, folders_for(item, folders, device), root) for item in items}
     owed = [item for item in items if states[item.name].owed]
     end = time.monotonic() + 60 * minutes
     failures = 0
@@ -156,7 +167,9 @@ def _run_item(item: Item, seconds_left: float) -> dict[str, Any] | None:
         text = log.read_text(errors="replace")[-LOG_CHARACTERS:]
         if child.returncode == 0 and answer.exists():
             print(text, flush=True)
-            return {"status": "done", "seconds": seconds, "result": json.loads(answer.read_text())}
+            result = json.loads(answer.read_text())
+            status = "unfinished" if result.get("complete") is False else "done"
+            return {"status": status, "seconds": seconds, "result": result}
     overran = f"\nstopped after {seconds:.0f} s" if child.returncode == -signal.SIGKILL else ""
     print(text + overran, flush=True)
     return {"status": "failed", "seconds": seconds, "log": text + overran}
@@ -204,11 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         made_on = environment(torch.device("cuda"))
         return 1 if run_items(ITEMS, options.results, made_on, options.minutes) else 0
-    folders = [path for path in (options.results, RESULTS) if path.exists() for path in path.iterdir() if path.is_dir()]
-    if gpu:
-        name = folder_name(torch.cuda.get_device_name())
-        folders = [path for path in folders if path.name == name]
-    print(list_items(ITEMS, folders))
+    device = folder_name(torch.cuda.get_device_name()) if gpu else None
+    print(list_items(ITEMS, device_folders((options.results, RESULTS)), device=device))
     return 0
 
 

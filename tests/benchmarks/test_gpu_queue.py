@@ -29,6 +29,11 @@ def bad():
     print("about to divide")
     return 1 / 0
 
+def begins():
+    with open(HERE / "calls", "a") as calls:
+        calls.write("begins\\n")
+    return {"complete": (HERE / "calls").read_text().count("begins") > 1}
+
 def dies():
     os._exit(0)
 
@@ -132,6 +137,28 @@ def test_a_result_of_another_device_does_not_count(place, here):
     run(place, [item("good")])
     run_items([item("good")], place / "results", {**MADE_ON, "device": "Other"}, 1, also=place / "also", root=place)
     assert calls(place) == ["good", "good"]
+
+
+def test_what_is_not_complete_goes_on_the_next_time(place, here):
+    items = [item("begins"), item("good", priority=2)]
+    run(place, items)
+    assert (report(place, "begins")["status"], report(place, "begins")["result"]) == ("unfinished", {"complete": False})
+    state = find_state(items[0], [place / "results" / DEVICE], place)
+    assert (state.name, state.owed) == ("unfinished", True)
+    run(place, items)
+    run(place, items)
+    assert report(place, "begins")["status"] == "done"
+    assert calls(place) == ["begins", "good", "begins"]
+
+
+def test_of_what_is_no_measurement_a_result_of_any_device_counts(place, here):
+    run(place, [item("good")])
+    other = {**MADE_ON, "device": "Other"}
+    run_items([replace(item("good"), anywhere=True)], place / "results", other, 1, also=place / "also", root=place)
+    assert calls(place) == ["good"]
+    folders = [place / "results" / DEVICE]
+    states = [list_items([replace(item("good"), anywhere=each)], folders, place, "other") for each in (True, False)]
+    assert ["done" in state for state in states] == [True, False]
 
 
 @pytest.mark.parametrize("change", ["content", "new file", "format"])
