@@ -59,7 +59,7 @@ def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, Gen
     losses = {SRRESNET_STAGE: GeneratorLoss(SRRESNET)}
     if settings.gan_steps:
         pixels = settings.content == PIXELS
-        weights = LossWeights(pixel=float(pixels), content=float(not pixels), adversarial=settings.adversarial)
+        weights = LossWeights(1.0 if pixels else settings.pixel, float(not pixels), settings.adversarial)
         features = None if pixels else load_features(settings.content, settings.vgg_weights)
         # As the pictures are laid out; else each convolution would copy what it gets.
         loss = GeneratorLoss(weights, features).to(device)

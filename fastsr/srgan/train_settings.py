@@ -33,6 +33,7 @@ class TrainSettings(CropSettings):
     vgg_weights: str | None = setting(
         None, "Path or URL of VGG19's weights.  [default: torchvision's, downloaded once]"
     )
+    pixel: float = setting(0.0, "Weight of the mean squared error beside a content loss of features.")
     adversarial: float = setting(1e-3, "Weight of the adversarial loss.")
     fixed_norms: bool = setting(
         False, "Whether the generator's batch norms keep the statistics of the first stage in the second one."
@@ -46,14 +47,17 @@ class TrainSettings(CropSettings):
         one_of(self, "content", (PIXELS, *LAYERS))
         for name in ("blocks", "width"):
             at_least(self, name, 1)
-        for name in ("mse_steps", "gan_steps", "cooldown", "adversarial"):
+        for name in ("mse_steps", "gan_steps", "cooldown", "pixel", "adversarial"):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
             raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
         if self.cooldown > self.mse_steps:
             raise InputError(f"cooldown={self.cooldown} cannot be used; mse_steps={self.mse_steps} is the most")
-        if self.adversarial == math.inf:
-            raise InputError("adversarial=inf cannot be used; give a number of at least 0, such as 1e-3")
+        for name, usual in (("pixel", "0.1"), ("adversarial", "1e-3")):
+            if getattr(self, name) == math.inf:
+                raise InputError(f"{name}=inf cannot be used; give a number of at least 0, such as {usual}")
+        if self.pixel and self.content == PIXELS:
+            raise InputError(f"pixel={self.pixel} cannot be used with content={PIXELS!r}, which is that loss; give 0")
         if not 0 <= self.beta1 < 1:
             raise InputError(f"beta1={self.beta1} cannot be used; give a number from 0 to less than 1, such as 0.9")
         if self.gan_steps and self.crop % SHRINKS:
@@ -79,5 +83,5 @@ class TrainSettings(CropSettings):
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""
         end = dict.fromkeys(("mse_steps", "cooldown"), self.mse_steps - self.cooldown)
-        second = dict.fromkeys(("content", "vgg_weights", "adversarial", "fixed_norms"), self.mse_steps)
+        second = dict.fromkeys(("content", "vgg_weights", "pixel", "adversarial", "fixed_norms"), self.mse_steps)
         return {**end, **second, "gan_steps": self.mse_steps + self.gan_steps // 2}

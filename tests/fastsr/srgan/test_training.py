@@ -302,6 +302,8 @@ def test_a_loss_that_is_not_a_number_stops_the_training(settings, tmp_path, monk
         ({"rate": float("inf")}, "rate=inf cannot be used"),
         ({"rate": float("nan")}, "rate=nan cannot be used"),
         ({"adversarial": float("inf")}, "adversarial=inf cannot be used; give a number of at least 0, such as 1e-3"),
+        ({"pixel": float("inf")}, "pixel=inf cannot be used; give a number of at least 0, such as 0.1"),
+        ({"pixel": 0.5}, "pixel=0.5 cannot be used with content='mse', which is that loss; give 0"),
         ({"adversarial": float("nan")}, "adversarial=nan cannot be used"),
         ({"beta1": 1.0}, "beta1=1.0 cannot be used"),
         ({"crop": 24}, "crop=24 cannot be used; the discriminator needs a multiple of 16"),
