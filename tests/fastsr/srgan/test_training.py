@@ -364,9 +364,10 @@ def test_lr_files_that_come_are_refused(settings, tmp_path):
         train(replace(settings, mse_steps=2), tmp_path / "run", progress=False)
 
 
-def test_vgg_is_laid_out_as_the_pictures_are(settings, monkeypatch):
+def test_features_are_weighted_and_laid_out_as_the_pictures_are(settings, monkeypatch):
     monkeypatch.setattr(train_parts, "load_features", lambda layer, path: VGGFeatures(layer))
-    loss = train_parts.stage_losses(replace(settings, content="vgg12"), torch.device("cpu"))["srgan"]
+    loss = train_parts.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
+    assert loss.weights == losses.LossWeights(pixel=0.5, content=1.0, adversarial=1e-3)
     weights = [p for p in loss.features.parameters() if p.ndim == 4 and p.shape[2] == 3]
     assert weights
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
