@@ -20,6 +20,7 @@ from .commands.resize import resize
 from .commands.sr3 import sr3
 from .commands.srgan import srgan
 from .commands.train import train
+from .commands.weights import weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,5 +29,5 @@ def main() -> None:
     """Upscale and restore pictures."""
 
 
-for command in (dip, srgan, sr3, pulse, resize, metrics, niqe_fit, evaluate, train, data, prepare, doctor):
+for command in (dip, srgan, sr3, pulse, resize, metrics, niqe_fit, evaluate, train, weights, data, prepare, doctor):
     main.add_command(command)

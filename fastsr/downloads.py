@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import urllib.error
@@ -11,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from .checksums import Checksum, difference
 from .errors import InputError, MissingFileError, OutputError
@@ -24,13 +22,6 @@ CHUNK = 2**20
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 PASSING = (408, 429)  # what a server answers with 4xx that may be otherwise the next time
 NETWORK_ERRORS = (urllib.error.URLError, HTTPException, ValueError)  # the last one of an address that is none
-
-
-def file_name(address: str) -> str:
-    """Return a name for what is at `address`: its own, after a hash that keeps two files of one name apart."""
-    name = unquote(urlsplit(address).path).rpartition("/")[2]
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]
-    return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{safe or 'file'}"
 
 
 def fetch(address: str, path: Path, *, checksum: Checksum | None, what: str, progress: bool) -> None:

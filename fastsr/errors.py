@@ -1,4 +1,4 @@
-"""The errors that fastsr raises for input it cannot use.
+"""The errors that fastsr raises for input it cannot use, and its warning of input that it was not trained for.
 
 Each names the argument, the value that came and what would be right. The command line turns every
 `FastsrError` into one line on stderr and exit status 2.
@@ -43,3 +43,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, image: object):
         super().__init__("interrupted")
         self.image = image
+
+
+class DomainWarning(UserWarning):
+    """A picture is of another kind or size than weights were trained for; there is a result all the same."""

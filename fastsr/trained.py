@@ -27,6 +27,7 @@ def trained(
     run: Callable[..., Any],
     check_options: Callable[..., Any],
     load: Callable[[str], Checkpoint],
+    default: Callable[[int], str],
 ) -> Method:
     """Return the method of a function of the lean API that takes weights.
 
@@ -39,25 +40,29 @@ def trained(
         run: the function; a trained network knows one kernel, whichever made pictures small.
         check_options: raises what `run` raises for arguments that cannot be used; takes the same, without a picture.
         load: reads the weights.
+        default: the name of the weights for a factor, where none are given.
     """
 
     @lru_cache(maxsize=1)
     def loaded(weights: str) -> Checkpoint:
         return load(weights)
 
-    def arguments(given: Any) -> dict[str, Any]:
-        return {**asdict(given), "weights": loaded(given.weights)}
+    def checkpoint_of(factor: int, given: Any) -> Checkpoint:
+        return loaded(default(factor) if given.weights is None else given.weights)
+
+    def arguments(factor: int, given: Any) -> dict[str, Any]:
+        return {**asdict(given), "weights": checkpoint_of(factor, given)}
 
     def upscale(picture: Picture, factor: int, given: Any, device: torch.device, kernel: str) -> Picture:
-        return run(picture, factor, **arguments(given), device=device, progress=False)
+        return run(picture, factor, **arguments(factor, given), device=device, progress=False)
 
     def check(factor: int, given: Any, device: torch.device) -> None:
         loaded.cache_clear()
-        check_options(factor, **arguments(given), device=device)
+        check_options(factor, **arguments(factor, given), device=device)
 
     def details(factor: int, given: Any) -> str:
         """Return the network, and digits that change with its weights: a path says nothing of what is in the file."""
-        checkpoint = loaded(given.weights)
+        checkpoint = checkpoint_of(factor, given)
         return f"{checkpoint}, weights {checkpoint.fingerprint()}"
 
     return Method(name, summary, options, upscale, check, details)

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from ..checkpoints.sources import cache_folder
+from ..cache import cache_folder, file_name
 from ..checksums import Checksum
-from ..downloads import fetch, file_name
+from ..downloads import fetch
 from ..errors import InputError
 
 SIDE = 640

@@ -1,4 +1,4 @@
-"""Weights by path, URL or name, as a file on this machine."""
+"""Weights by path, name or URL, as a file on this machine."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from .. import pretrained
+from ..cache import cache_folder, file_name
 from ..checksums import split_hash
-from ..downloads import fetch, file_name
+from ..downloads import fetch
 from ..errors import InputError, InputTypeError, MissingFileError
 
 
-def locate(weights: str | os.PathLike[str], named: Mapping[str, str] | None = None) -> Path:
-    """Return the file of `weights`, a path, a name or a URL, which is downloaded once, into `cache_folder()`.
+def locate(weights: str | os.PathLike[str], method: str | None = None, named: Mapping[str, str] | None = None) -> Path:
+    """Return the file of `weights`; what is on the web is downloaded once, into `fastsr.cache.cache_folder()`.
 
     Args:
-        weights: "model.pth", "https://example.org/model.pth", or the latter with "#sha256=" and 64 digits after it,
-            by which the file is checked each time; or one of the names. A file that is called like a name comes first.
-        named: the URL of each name.
+        weights: "model.pth"; a name of `fastsr.pretrained` or of `named`; "https://example.org/model.pth", or the
+            latter with "#sha256=" and 64 digits after it, by which the file is checked each time. A file or folder that
+            is called like a name comes first.
+        method: the method of `fastsr.pretrained` whose weights are wanted; None for any.
+        named: the URL of each name on the web.
 
     Raises:
         InputTypeError: `weights` is neither a string nor a path.
-        InputError: the file is a folder, or not the one that the hash names.
+        InputError: the file is a folder, or not the one that the hash names; the name is of another method's weights.
         MissingFileError: there is no such file, or it cannot be downloaded.
         OutputError: the cache cannot be written to.
     """
@@ -29,24 +33,33 @@ def locate(weights: str | os.PathLike[str], named: Mapping[str, str] | None = No
         raise InputTypeError(f"weights is a {type(weights).__name__}; give a path or a URL")
     named = named or {}
     path = Path(weights)
-    if isinstance(weights, str) and not path.exists() and weights in named:
-        return _cached(named[weights])
-    if isinstance(weights, str) and weights.startswith(("http://", "https://")):
-        return _cached(weights)
+    if isinstance(weights, str) and not path.exists():
+        if weights in pretrained.names():
+            return _bundled(weights, method, named)
+        if weights in named:
+            return _cached(named[weights])
+        if weights.startswith(("http://", "https://")):
+            return _cached(weights)
     if path.is_dir():
         raise InputError(f"weights={str(weights)!r} is a folder; give a file, such as model.pth")
     if not path.exists():
+        known = "" if method is None else f", or a name that `fastsr weights` lists: {_names(method, named)}"
         raise MissingFileError(
-            f"weights={str(weights)!r} is not there; give the path of a checkpoint (.pth, .pt or .safetensors)"
-            f"{''.join(f', {name}' for name in named)} or a URL"
+            f"weights={str(weights)!r} is not there; give the path of a checkpoint (.pth, .pt or .safetensors), a URL"
+            f"{known}"
         )
     return path
 
 
-def cache_folder() -> Path:
-    """Return where downloads are kept: FASTSR_CACHE, or ~/.cache/fastsr."""
-    folder = os.environ.get("FASTSR_CACHE")
-    return Path(folder) if folder else Path.home() / ".cache" / "fastsr"
+def _bundled(name: str, method: str | None, named: Mapping[str, str]) -> Path:
+    its = pretrained.card_of(name).method
+    if method not in (None, its):
+        raise InputError(f"weights={name!r} is for fastsr.{its}; for fastsr.{method} there are {_names(method, named)}")
+    return pretrained.path_of(name)
+
+
+def _names(method: str | None, named: Mapping[str, str]) -> str:
+    return ", ".join([*pretrained.names(method), *named]) or "none"
 
 
 def _cached(url: str) -> Path:

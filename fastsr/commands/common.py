@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import FastsrError, InputError, Interrupted
+from ..errors import DomainWarning, FastsrError, InputError, Interrupted
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Command(click.Command):
         """Run the command."""
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
+                warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except FastsrError as error:
             complain(error)
@@ -37,6 +37,25 @@ class Command(click.Command):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(EXIT_INTERRUPTED)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from ..progress import print_beside_bars
+
+    print_beside_bars(f"Warning: {message}", err=True)
+
+
+@contextmanager
+def warnings_about(source: Path) -> Iterator[None]:
+    """Let warnings name the picture `source` that they are about; each is shown, though it was shown of others."""
+    from ..progress import print_beside_bars
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DomainWarning)
+        warnings.showwarning = lambda message, *_, **__: print_beside_bars(
+            f"Warning: {str(source)!r}: {message}", err=True
+        )
+        yield
 
 
 def complain(error: FastsrError, source: Path | None = None) -> None:
@@ -60,7 +79,7 @@ def work_through(
     Args:
         plan: input and output of every picture.
         max_pixels: of a picture.
-        check: raises what a picture cannot be worked on for, before the work.
+        check: raises what a picture cannot be worked on for, and warns of what it can be but badly, before the work.
         work: gives an iterator of results for one of pictures, in their order; it may raise `Interrupted`.
         write: writes the result of a picture; it may return the lines that say so, for the path of the output.
     """
@@ -84,7 +103,8 @@ def work_through(
             break
         source, target, picture = run.begun.popleft()
         try:
-            lines = write(picture, result, target) or [str(target)]
+            with warnings_about(source):
+                lines = write(picture, result, target) or [str(target)]
         except FastsrError as error:
             run.complain(error, source)
         else:
@@ -120,7 +140,8 @@ class _Run:
             try:
                 picture = read(source, "IN", max_pixels=self._max_pixels)
                 check_output(target, picture)
-                self._check(picture, target)
+                with warnings_about(source):
+                    self._check(picture, target)
             except FastsrError as error:
                 self.complain(error, source)
                 continue

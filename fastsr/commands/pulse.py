@@ -29,7 +29,11 @@ LARGEST_FACE, LEAST_FACTOR = 32, 8
 @click.command(cls=Command)
 @images_argument
 @output_option
-@click.option("--weights", required=True, metavar="FILE|DIR|URL", help="A StyleGAN; a URL may end in #sha256=DIGITS.")
+@click.option(
+    "--weights",
+    metavar="FILE|DIR|URL|NAME",
+    help="A StyleGAN, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  [default: faces-64]",
+)
 @click.option(
     "--factor", type=float, help="How many times larger each side becomes.  [default: up to what the weights make]"
 )
@@ -102,8 +106,8 @@ def pulse(
     """Search for a face that IN may be the reduced picture of.
 
     The face is invented: a plausible one, out of very many that look the same when they are made small. It identifies
-    nobody. The weights are a StyleGAN by `fastsr train stylegan` or lernapparat, or the folder with synthesis.pt and
-    mapping.pt of PULSE. No code in the file is run.
+    nobody. The weights that come with fastsr make 64x64 pixels. Others are a StyleGAN by `fastsr train stylegan` or
+    lernapparat, or the folder with synthesis.pt and mapping.pt of PULSE. No code in the file is run.
 
     IN is a small picture of an aligned face, a folder of them or a pattern such as 'faces/*.png'; with --align it is
     an ordinary photo. The result of face.png is face_pulse_1024x1024.png; with --duplicates 2 the results are
@@ -112,16 +116,17 @@ def pulse(
     they were made of is there too.
 
     \b
-      fastsr pulse face.png --weights stylegan.safetensors --restarts 4
-      fastsr pulse party.jpg --weights stylegan.safetensors --align --paste 4
+      fastsr pulse face.png --restarts 4
+      fastsr pulse party.jpg --align --paste 4 --weights stylegan.safetensors
     """
     from ..align.detector import yunet
     from ..codecs import check_size
     from ..device import resolve_seed
+    from ..domain import warn
     from ..files import plan_outputs
     from ..images import save
     from ..pulse.arguments import check_options
-    from ..pulse.arguments import check_size as check_side
+    from ..pulse.doubts import doubts_of
     from ..pulse.placing import fitted
     from .pulse_jobs import Searches
 
@@ -146,7 +151,7 @@ def pulse(
     def check(picture: Picture, target: Path) -> None:
         height, width = picture.pixels.shape[-2:]
         if not align:
-            check_side(picture.pixels, options, "IN")
+            warn(doubts_of(picture, "IN", options))
         elif paste is not None:
             check_size(target, math.ceil(paste * width), math.ceil(paste * height))
         check_size(target, resolution, resolution)
@@ -165,6 +170,8 @@ def pulse(
     def write(picture: Picture, job: Job, target: Path) -> list[str]:
         lines = []
         for which, results in enumerate(job.results):
+            if align:
+                warn(doubts_of(job.inputs[which], f"face {which + 1}", options))
             for number, result in enumerate(results):
                 path = names.result(target, which, number)
                 save(result.found.result, path)

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @images_argument
 @output_option
-@click.option("--weights", required=True, metavar="FILE|URL", help="A checkpoint; a URL may end in #sha256=DIGITS.")
+@click.option(
+    "--weights",
+    metavar="FILE|URL|NAME",
+    help="A checkpoint, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  [default: sr3-faces-x8]",
+)
 @click.option(
     "--factor", type=float, help="How many times larger each side becomes.  [default: what the weights are for]"
 )
@@ -67,25 +71,27 @@ def sr3(
     """Upscale pictures with a diffusion model.
 
     The result is drawn at random: one of many pictures that IN may have been. Its detail is invented. Another seed
-    gives another result. The weights are a checkpoint by fastsr, or I..._E..._gen.pth by the best-known implementation
-    of SR3. No code in the file is run.
+    gives another result. The weights that come with fastsr are for aligned faces. Others are a checkpoint by fastsr,
+    or I..._E..._gen.pth by the best-known implementation of SR3. No code in the file is run.
 
     IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. The result of photo.png is
     photo_sr3_x8.png; with --samples 2 the results are photo_sr3_x8_1.png and photo_sr3_x8_2.png. In folders and
     patterns the results of earlier runs are left out where the picture that they were made of is there too.
 
     \b
-      fastsr sr3 face.png --weights sr3.safetensors
-      fastsr sr3 face.png --weights sr3.safetensors --samples 8 --mean --spread
+      fastsr sr3 face.png
+      fastsr sr3 face.png --samples 8 --mean --spread --weights sr3.safetensors
     """
     from ..codecs import check_size
     from ..compare import sheet_size, side_by_side
+    from ..domain import warn
     from ..files import plan_outputs
     from ..images import save
     from ..progress import print_beside_bars
     from ..resize import resize
     from ..sr3 import sr3 as run
     from ..sr3.arguments import check_options, target_size
+    from ..sr3.doubts import doubts_of
     from ..sr3.process import Process
 
     if (mean or spread) and (samples or 1) < 2:
@@ -93,7 +99,8 @@ def sr3(
     options = check_options(samples=samples, **arguments)
     check_kernels(options.device)
     check_kernels("cpu")  # where results are resized
-    arguments |= {"weights": options.checkpoint, "samples": samples}
+    silent = replace(options.checkpoint, domain=None)  # warnings are to name the file
+    arguments |= {"weights": silent, "samples": samples}
     shown = Process() if process else None
 
     def beside(target: Path) -> list[Path]:
@@ -115,6 +122,7 @@ def sr3(
             check_size(path, width, height)
         if compare:
             check_size(files.comparison, *sheet_size([(title, (width, height)) for title in titles]))
+        warn(doubts_of(picture, "IN", options))
 
     def collect(step: int, image: Tensor, state: State) -> None:
         assert shown is not None

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @images_argument
 @output_option
 @click.option(
-    "--weights", required=True, metavar="FILE|URL|NAME", help="A checkpoint; a URL may end in #sha256=DIGITS."
+    "--weights",
+    metavar="FILE|URL|NAME",
+    help="A checkpoint, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  "
+    "[default: srgan-x4; up to --factor 2 srresnet-x2]",
 )
 @click.option("--factor", type=float, default=4, show_default=True, help="How many times larger each side becomes.")
 @click.option("--ensemble", is_flag=True, help="Average the results of the 8 flips and rotations.")
@@ -38,8 +41,8 @@ def srgan(images: tuple[str, ...], output: str | None, max_pixels: int | None, *
     """Upscale pictures with a trained network.
 
     The weights are a checkpoint of SRGAN or SRResNet by fastsr, leftthomas, Lornatang, sgrvinod or eriklindernoren, or
-    of ESRGAN, Real-ESRGAN or MSRResNet. No code in the file is run. Names are leftthomas-srgan-x4, realesrgan-x4plus,
-    realesrgan-x2plus and realesrgan-anime-x4: what their authors published, downloaded once.
+    of ESRGAN, Real-ESRGAN or MSRResNet. No code in the file is run. `fastsr weights` lists those that have a name: what
+    comes with fastsr, and what others published, downloaded once.
 
     IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. The result of photo.png is
     photo_srgan_x4.png. In folders and patterns the results of earlier runs are left out where the picture that they

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..archives import unpack
+from ..cache import file_name
 from ..checksums import digest_of
-from ..downloads import fetch, file_name
+from ..downloads import fetch
 from ..errors import InputError, OutputError
 from ..files import atomic_write, prepare_folder
 from ..locks import sole_use

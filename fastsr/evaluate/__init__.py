@@ -72,6 +72,7 @@ def evaluate(
     """
     from ..data.benchmarks import find_benchmark, select
     from ..data.protocols import find_protocol
+    from ..domain import warned_once
     from ..methods import find
     from .arguments import check_factor, check_names, check_options
     from .folder import Folder, Machine, Settings
@@ -96,7 +97,8 @@ def evaluate(
     folder.open(settings, machine)
     run = Run(chosen, options, factor, here, scoring, samples, folder, machine, ranks, show or _discard)
     try:
-        rows, failures = run.work()
+        with warned_once():
+            rows, failures = run.work()
     except KeyboardInterrupt:
         run.write_table(run.rows())
         raise

@@ -6,7 +6,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from ..checkpoints.sources import cache_folder
+from ..cache import cache_folder
 from ..checksums import Checksum, difference
 from ..downloads import fetch
 from ..errors import InputError

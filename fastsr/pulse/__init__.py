@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..domain import Doubt, warn, warned_of
 from ..errors import InputTypeError
 from ..images import arranged, read, single
-from .arguments import LOSS, check_options, check_size
+from .arguments import LOSS, check_options
 from .call import search_pictures
 from .checkpoint import Checkpoint
+from .doubts import doubts_of
 from .generator import Generator
 from .losses import LossWeights
 from .search import State
@@ -45,7 +48,8 @@ def pulse(
     """Return a face whose downscale is the picture given, found by a search in what a generator can make.
 
     The face is invented: one of very many with this downscale. It is not that of the person in the picture, and
-    identifies nobody.
+    identifies nobody. Of anything else a face is found as well: weights that say what they were trained on, as those
+    that come with fastsr do, give a `fastsr.errors.DomainWarning` of it.
 
     Args:
         img: a square picture, such as an aligned face: a path, PIL image, NumPy array (H, H), (H, H, 3 or 4), or torch
@@ -53,8 +57,9 @@ def pulse(
             results in their order, which reads as many ahead as are searched for at once.
         factor: how much larger the result is; it must be the generator's resolution over H. None for that.
         weights: the path or URL (http or https, with "#sha256=..." at will) of a StyleGAN by `fastsr train stylegan`
-            or lernapparat; a folder with PULSE's synthesis.pt and mapping.pt; what `fastsr.pulse.formats.load` made of
-            one; or a generator of your own, see `fastsr.pulse.generator`. No code of a file is run.
+            or lernapparat; a name that `fastsr weights` lists; a folder with PULSE's synthesis.pt and mapping.pt; what
+            `fastsr.pulse.formats.load` made of one; or a generator of your own, see `fastsr.pulse.generator`. By
+            default "faces-64". No code of a file is run.
         steps: of the optimiser, at most.
         eps: a picture is found when the mean squared error between the downscale (MATLAB's bicubic) and the picture
             is at most this, for colours in [0, 1]. The search for it ends there.
@@ -122,12 +127,15 @@ def pulse(
         raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        return (found.result for found in search_pictures(named, options, callback, progress=progress))
+        watched = warned_of(named, partial(doubts_of, options=options))
+        return (found.result for found in search_pictures(watched, options, callback, progress=progress))
     images = single(img)
     count = 0
+    doubts: list[Doubt] = []
     for one, name in images:
-        pixels = read(one, name).pixels
-        check_size(pixels, options, name)
-        count += len(pixels)
+        picture = read(one, name)
+        doubts += doubts_of(picture, name, options)
+        count += len(picture.pixels)
+    warn(doubts)
     found = search_pictures(images, options, callback, total=count, progress=progress)
     return arranged(img, (one.result for one in found))

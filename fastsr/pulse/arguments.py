@@ -22,6 +22,8 @@ from .search import Settings
 from .spherical import OPTIMIZERS
 from .starts import NOISES
 
+WEIGHTS = "faces-64"
+"""Those that come with fastsr and are taken where none are given."""
 LOSS = "100*L2+0.05*GEOCROSS"
 """That of the paper."""
 MOST_STEPS, MOST_RESTARTS = 100_000, 10_000
@@ -102,12 +104,7 @@ def check_options(
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
     enlarges = None if factor is None else enlargement(factor, "a number above 1, such as 8, or None")
-    if weights is None:
-        raise InputError(
-            "weights=None: there are none that come with fastsr; give the file of a StyleGAN, such as one by "
-            "`fastsr train stylegan`, or a generator"
-        )
-    checkpoint = load(weights)
+    checkpoint = load(WEIGHTS if weights is None else weights)
     return Options(
         checkpoint,
         enlarges,

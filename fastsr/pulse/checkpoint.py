@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ..checkpoints.own import fingerprint
+from ..domain import Domain
 from ..errors import InputError
 from .gaussian_fit import GaussianFit
 from .generator import Generator
@@ -21,6 +22,7 @@ class Checkpoint:
         fit: what latents its mapping network gives; None where the file does not say.
         layout: the project whose layout of keys the file has; "custom" for a generator that came as an object.
         name: what errors call it.
+        domain: what the pictures look like that it was trained on; None where the file does not say.
 
     Raises:
         InputError: the fit is not of as many numbers as a latent row has.
@@ -30,6 +32,7 @@ class Checkpoint:
     fit: GaussianFit | None
     layout: str
     name: str
+    domain: Domain | None = None
 
     def __post_init__(self) -> None:
         if self.fit is None:

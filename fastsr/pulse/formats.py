@@ -13,6 +13,7 @@ from ..checkpoints.formats import Format, configured, fill, recognise
 from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
+from ..domain import Domain
 from ..errors import InputError
 from .checkpoint import Checkpoint
 from .gaussian_fit import GaussianFit
@@ -29,9 +30,9 @@ def load(weights: str | os.PathLike[str] | Checkpoint | Generator) -> Checkpoint
     """Return the generator in a file.
 
     Args:
-        weights: a path or URL, see `fastsr.checkpoints.sources.locate`, of a file by `save` or of lernapparat's; a
-            folder with PULSE's synthesis.pt and mapping.pt, or the path of one of the two; a generator, see
-            `fastsr.pulse.generator`; or what this function returned before.
+        weights: a path, a URL or a name of `fastsr.pretrained`, see `fastsr.checkpoints.sources.locate`, of a file by
+            `save` or of lernapparat's; a folder with PULSE's synthesis.pt and mapping.pt, or the path of one of the
+            two; a generator, see `fastsr.pulse.generator`; or what this function returned before.
 
     Raises:
         InputTypeError, InputError, MissingFileError, OutputError: see `locate`, `fastsr.checkpoints.reading.read` and
@@ -51,7 +52,7 @@ def load(weights: str | os.PathLike[str] | Checkpoint | Generator) -> Checkpoint
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Write a StyleGAN in fastsr's own layout, with its Gaussian fit where it has one.
+    """Write a StyleGAN in fastsr's own layout, with its Gaussian fit and its domain where it has them.
 
     Raises:
         InputError: the suffix is not .safetensors, or the generator is another network.
@@ -63,13 +64,15 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     tensors = network.state_dict()
     if fit is not None:
         tensors |= {"fit.mean": fit.mean, "fit.std": fit.std}
+    if checkpoint.domain is not None:
+        tensors |= checkpoint.domain.tensors()
     write_own(path, {"architecture": ARCHITECTURE, "config": asdict(network.architecture)}, tensors)
 
 
 def _read(weights: str | os.PathLike[str]) -> Contents:
     if Path(weights).is_dir():
         return read_pulse(Path(weights))
-    path = locate(weights)
+    path = locate(weights, "pulse")
     contents = read(path)
     return read_pulse(path.parent) if is_part(contents) else contents
 
@@ -82,12 +85,13 @@ def _own(contents: Contents) -> Checkpoint:
         values = tuples(facts["config"])
         architecture = configured(contents, lambda: Architecture(**values))
         fit = GaussianFit(tensors.pop("fit.mean"), tensors.pop("fit.std")) if "fit.mean" in tensors else None
+        domain = Domain.taken(tensors)
     except (KeyError, TypeError, AttributeError) as error:
         raise unknown(contents, error) from error
     with torch.device("meta"):
         network = StyleGAN(architecture)
     network = fill(network.to_empty(device="cpu"), tensors, contents, "fastsr")
-    return Checkpoint(network, fit, "fastsr", contents.name)
+    return Checkpoint(network, fit, "fastsr", contents.name, domain)
 
 
 FORMATS = (Format("fastsr", lambda contents: own_facts(contents) is not None, _own), *LAYOUTS)

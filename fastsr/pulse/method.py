@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..methods import register
 from ..trained import trained
 from . import pulse
-from .arguments import LOSS, check_options
+from .arguments import LOSS, WEIGHTS, check_options
 from .formats import load
 
 
@@ -15,7 +15,10 @@ from .formats import load
 class Options:
     """The arguments of `fastsr.pulse` that are its own."""
 
-    weights: str = field(metadata={"help": "Path or URL of a StyleGAN, or the folder of PULSE's."})
+    weights: str | None = field(
+        default=None,
+        metadata={"help": f"Path, URL or name of a StyleGAN, or the folder of PULSE's.  [default: {WEIGHTS}]"},
+    )
     steps: int = field(default=100, metadata={"help": "Optimiser steps, at most."})
     eps: float = field(default=2e-3, metadata={"help": "The mean squared error at which a picture is found."})
     seed: int = field(default=0, metadata={"help": "Names the random numbers."})
@@ -34,4 +37,14 @@ class Options:
     )
 
 
-register(trained("pulse", "PULSE, a search for a face in a generator.", Options, pulse, check_options, load))
+register(
+    trained(
+        "pulse",
+        "PULSE, a search for a face in a generator.",
+        Options,
+        pulse,
+        check_options,
+        load,
+        lambda factor: WEIGHTS,
+    )
+)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..consistency import remade_to_agree
+from ..domain import warn, warned_of
 from ..errors import InputTypeError
 from ..images import Picture, arranged, read, single
 from ..progress import progress_bar
 from .arguments import Options, check_options, target_size
 from .checkpoint import Checkpoint
+from .doubts import doubts_of
 from .inference import Diffuser
 from .samples import Samples
 from .sampling import State
@@ -25,7 +28,7 @@ def sr3(
     img: Any,
     factor: float | None = None,
     *,
-    weights: str | os.PathLike[str] | Checkpoint,
+    weights: str | os.PathLike[str] | Checkpoint | None = None,
     steps: int = 20,
     sampler: str = "dpm-solver++",
     spacing: str | None = None,
@@ -42,6 +45,8 @@ def sr3(
 
     A network trained on such pictures takes noise away step by step, told of the enlarged picture. What is more than
     twice as large as the pictures that it was trained on is done in overlapping tiles, put together at every step.
+    Weights that say what those look like, as the ones that come with fastsr do, give a `fastsr.errors.DomainWarning`
+    of such a picture, and of one that does not look like them.
 
     Args:
         img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in [0, 1]; a
@@ -49,8 +54,8 @@ def sr3(
             iterator of results in their order, which reads a picture when its result is asked for.
         factor: how much larger the result is, that which the weights were trained for; None for that.
         weights: the path or URL (http or https, with "#sha256=..." at will) of a checkpoint by `fastsr train sr3`, or
-            of I*_E*_gen.pth by the best-known implementation of SR3; or what `fastsr.sr3.formats.load` made of one. No
-            code of the file is run.
+            of I*_E*_gen.pth by the best-known implementation of SR3; a name that `fastsr weights` lists; or what
+            `fastsr.sr3.formats.load` made of one. By default "sr3-faces-x8", for faces. No code of the file is run.
         steps: how often the network is asked.
         sampler: "dpm-solver++", of second order, for few steps; "ddim"; or "ddpm", that of the paper, for many.
         spacing: where on the noise curve of the training the steps are: uniform in "log-snr" or in "time", or
@@ -101,10 +106,10 @@ def sr3(
     bar = progress_bar("sr3", "step", shown=progress)
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        return _results(named, options, several, callback, bar)
+        watched = warned_of(named, partial(doubts_of, options=options))
+        return _results(watched, options, several, callback, bar)
     images = single(img)
-    for one, name in images:
-        target_size(read(one, name).pixels, options, name)
+    warn([doubt for one, name in images for doubt in doubts_of(read(one, name), name, options)])
     bar.total = len(images) * options.plan.steps
     return arranged(img, _results(images, options, several, callback, bar))
 

@@ -20,6 +20,8 @@ from .plans import Plan, plan
 from .samplers import SAMPLERS
 from .spacings import SPACINGS
 
+WEIGHTS = "sr3-faces-x8"
+"""Those that come with fastsr and are taken where none are given."""
 TILE_OF_TRAINED = 2
 """The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
 MOST_STEPS, MOST_SAMPLES = 10_000, 1000
@@ -47,7 +49,7 @@ class Options:
 def check_options(
     factor: float | None = None,
     *,
-    weights: str | os.PathLike[str] | Checkpoint,
+    weights: str | os.PathLike[str] | Checkpoint | None = None,
     steps: int = 20,
     sampler: str = "dpm-solver++",
     spacing: str | None = None,
@@ -71,7 +73,7 @@ def check_options(
     resolve_seed(seed + count - 1)  # that of the last sample
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
-    checkpoint = load(weights)
+    checkpoint = load(WEIGHTS if weights is None else weights)
     return Options(
         checkpoint,
         _factor(factor, checkpoint),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..checkpoints.own import fingerprint
+from ..domain import Domain
 from .network import UNet
 
 
@@ -22,6 +23,7 @@ class Checkpoint:
         size: the side of the pictures that it was trained on, after enlarging; None likewise.
         layout: the project whose layout of keys the file has.
         name: what errors call it.
+        domain: what the pictures look like that it was trained on; None where the file does not say.
     """
 
     network: UNet
@@ -31,6 +33,7 @@ class Checkpoint:
     size: int | None
     layout: str
     name: str
+    domain: Domain | None = None
 
     def __str__(self) -> str:
         config = self.network.config

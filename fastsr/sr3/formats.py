@@ -15,6 +15,7 @@ from ..checkpoints.formats import Format, configured, fill, recognise, renamed
 from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
+from ..domain import Domain
 from .checkpoint import Checkpoint
 from .network import PUBLISHED, UNet, UNetConfig
 from .predictions import PREDICTIONS
@@ -66,8 +67,8 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """Return the network in a file.
 
     Args:
-        weights: a path or URL, see `fastsr.checkpoints.sources.locate`, of a file by `save` or of I*_E*_gen.pth; or
-            what this function returned before.
+        weights: a path, a URL or a name of `fastsr.pretrained`, see `fastsr.checkpoints.sources.locate`, of a file by
+            `save` or of I*_E*_gen.pth; or what this function returned before.
 
     Raises:
         InputTypeError, InputError, MissingFileError, OutputError: see `locate` and `fastsr.checkpoints.reading.read`;
@@ -75,7 +76,7 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """
     if isinstance(weights, Checkpoint):
         return weights
-    contents = read(locate(weights))
+    contents = read(locate(weights, "sr3"))
     return recognise(contents, FORMATS).load(contents)
 
 
@@ -95,7 +96,8 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     }
     # A view as bytes: what reads checkpoints makes all floats float32.
     curve = checkpoint.curve.contiguous().view(torch.uint8)
-    write_own(path, facts, {**checkpoint.network.state_dict(), CURVE: curve})
+    domain = {} if checkpoint.domain is None else checkpoint.domain.tensors()
+    write_own(path, facts, {**checkpoint.network.state_dict(), CURVE: curve, **domain})
 
 
 def _own(contents: Contents) -> Checkpoint:
@@ -106,6 +108,7 @@ def _own(contents: Contents) -> Checkpoint:
         prediction, factor, size = facts["prediction"], facts["factor"], facts["size"]
         values = tuples(facts["config"])
         config = configured(contents, lambda: UNetConfig(**values))
+        domain = Domain.taken(tensors)
         curve = tensors.pop(CURVE).clone().view(torch.float64)
         for fact, understood in (
             (prediction, prediction in PREDICTIONS),
@@ -117,9 +120,8 @@ def _own(contents: Contents) -> Checkpoint:
                 raise KeyError(fact)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise unknown(contents, error) from error
-    return Checkpoint(
-        _network(config, tensors, contents, "fastsr"), curve, prediction, factor, size, "fastsr", contents.name
-    )
+    network = _network(config, tensors, contents, "fastsr")
+    return Checkpoint(network, curve, prediction, factor, size, "fastsr", contents.name, domain)
 
 
 def _is_iterative_refinement(contents: Contents) -> bool:

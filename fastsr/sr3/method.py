@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..methods import register
 from ..trained import trained
 from . import sr3
-from .arguments import check_options
+from .arguments import WEIGHTS, check_options
 from .formats import load
 
 
@@ -15,7 +15,9 @@ from .formats import load
 class Options:
     """The arguments of `fastsr.sr3` that are its own."""
 
-    weights: str = field(metadata={"help": "Path or URL of a checkpoint."})
+    weights: str | None = field(
+        default=None, metadata={"help": f"Path, URL or name of a checkpoint.  [default: {WEIGHTS}]"}
+    )
     steps: int = field(default=20, metadata={"help": "How often the network is asked."})
     sampler: str = field(default="dpm-solver++", metadata={"help": "dpm-solver++, ddim or ddpm."})
     spacing: str | None = field(
@@ -34,4 +36,8 @@ class Options:
     )
 
 
-register(trained("sr3", "SR3, a diffusion model that draws a sample.", Options, sr3, check_options, load))
+register(
+    trained(
+        "sr3", "SR3, a diffusion model that draws a sample.", Options, sr3, check_options, load, lambda factor: WEIGHTS
+    )
+)

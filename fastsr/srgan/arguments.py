@@ -18,6 +18,9 @@ from ..tiling import LEAST_TILE
 from .checkpoint import Checkpoint
 from .formats import load
 
+WEIGHTS, WEIGHTS_X2 = "srgan-x4", "srresnet-x2"
+"""Those that come with fastsr and are taken where none are given; the second up to a factor of 2."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -35,7 +38,7 @@ class Options:
 def check_options(
     factor: float = 4,
     *,
-    weights: str | os.PathLike[str] | Checkpoint,
+    weights: str | os.PathLike[str] | Checkpoint | None = None,
     ensemble: bool = False,
     tile: int | None = None,
     device: str | torch.device | None = None,
@@ -49,7 +52,7 @@ def check_options(
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
     number = enlargement(factor, "a number above 1, such as 4")
-    checkpoint = load(weights)
+    checkpoint = load(default_weights(number) if weights is None else weights)
     scale = checkpoint.network.scale
     if number > scale:
         raise InputError(
@@ -57,6 +60,11 @@ def check_options(
             f"factor of up to {scale}, or other weights"
         )
     return Options(number, checkpoint, bool(ensemble), tile, resolved, precision, consistency)
+
+
+def default_weights(factor: float) -> str:
+    """Return the name of the weights that are taken where none are given."""
+    return WEIGHTS_X2 if factor <= 2 else WEIGHTS
 
 
 def _check_tile(tile: Any) -> int:

@@ -28,8 +28,8 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """Return the generator in a file.
 
     Args:
-        weights: a path, a URL or a name of `NAMED`, see `fastsr.checkpoints.sources.locate`; or what this function
-            returned before.
+        weights: a path, a URL or a name of `fastsr.pretrained` or `NAMED`, see `fastsr.checkpoints.sources.locate`; or
+            what this function returned before.
 
     Raises:
         InputTypeError, InputError, MissingFileError, OutputError: see `locate` and `fastsr.checkpoints.reading.read`;
@@ -37,7 +37,7 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """
     if isinstance(weights, Checkpoint):
         return weights
-    contents = read(locate(weights, {name: entry.url for name, entry in NAMED.items()}))
+    contents = read(locate(weights, "srgan", {name: entry.url for name, entry in NAMED.items()}))
     checkpoint = recognise(contents, FORMATS).load(contents)
     channels = checkpoint.network.channels
     if channels not in (1, 3):

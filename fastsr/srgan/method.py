@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..methods import register
 from ..trained import trained
 from . import srgan
-from .arguments import check_options
+from .arguments import check_options, default_weights
 from .formats import load
 
 
@@ -15,7 +15,10 @@ from .formats import load
 class Options:
     """The arguments of `fastsr.srgan` that are its own."""
 
-    weights: str = field(metadata={"help": "Path, URL or name of a checkpoint."})
+    weights: str | None = field(
+        default=None,
+        metadata={"help": "Path, URL or name of a checkpoint.  [default: srgan-x4; up to x2 srresnet-x2]"},
+    )
     ensemble: bool = field(default=False, metadata={"help": "Average the results of the 8 flips and rotations."})
     tile: int | None = field(
         default=None,
@@ -30,6 +33,12 @@ class Options:
 
 register(
     trained(
-        "srgan", "SRGAN, SRResNet, ESRGAN or MSRResNet, with anybody's weights.", Options, srgan, check_options, load
+        "srgan",
+        "SRGAN, SRResNet, ESRGAN or MSRResNet, with anybody's weights.",
+        Options,
+        srgan,
+        check_options,
+        load,
+        default_weights,
     )
 )

@@ -46,7 +46,7 @@ NAMED = {
     "realesrgan-x2plus": NamedWeights(
         f"{_REAL_ESRGAN}/v0.2.1/RealESRGAN_x2plus.pth",
         "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
-        "likewise, x2",
+        "the same, x2, for photos from the web",
         "BSD-3-Clause",
     ),
     "realesrgan-anime-x4": NamedWeights(

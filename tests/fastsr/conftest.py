@@ -1,3 +1,4 @@
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from fastsr import methods
+from fastsr import methods, pretrained
+from fastsr.domain import fit
 
 
 @pytest.fixture
@@ -139,6 +142,59 @@ class Runs:
 def runs() -> Runs:
     """What folders of training hold."""
     return Runs()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A function that puts weights, with a card, where those that come with fastsr are looked for; others are not."""
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+
+    def add(name: str, method: str, weights: bytes = b"", **facts: object) -> Path:
+        path = folder / f"{name}.safetensors"
+        path.write_bytes(weights)
+        facts = {
+            "name": name,
+            "method": method,
+            "summary": "A test.",
+            "factor": 4,
+            "parameters": 2,
+            "sha256": hashlib.sha256(weights).hexdigest(),
+            "data": ["T91", "BSDS500"],
+            "licence": "Free for research.",
+            "scores": {"Set5 x4": {"PSNR": 30.93, "SSIM": 0.87}},
+            **facts,
+        }
+        path.with_suffix(".md").write_text(f"---\n{json.dumps(facts, indent=1)}\n---\n\n# {name}\n\n---\nText.\n")
+        return path
+
+    return add
+
+
+class Kind:
+    """Pictures of 8x8 that are all alike, and others.
+
+    Attributes:
+        domain: what the former look like, by some that have numbers of 1000 and more.
+    """
+
+    def __init__(self) -> None:
+        self.domain = fit(self.known(number) for number in range(1000, 1150))
+
+    def known(self, number: int) -> Tensor:
+        """Return one of the kind, (3, 8, 8)."""
+        return 0.3 + 0.4 * self.other(-1) + 0.04 * (self.other(number) - 0.5)
+
+    def other(self, number: int) -> Tensor:
+        """Return one of none, (3, 8, 8)."""
+        return torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1 + number))
+
+
+@pytest.fixture(scope="session")
+def kind() -> Kind:
+    """Pictures that are all alike, and others."""
+    return Kind()
 
 
 @pytest.fixture

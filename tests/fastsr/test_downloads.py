@@ -11,7 +11,7 @@ import pytest
 
 from fastsr import downloads
 from fastsr.checksums import Checksum, split_hash
-from fastsr.downloads import fetch, file_name
+from fastsr.downloads import fetch
 from fastsr.errors import InputError, MissingFileError, OutputError
 
 BODY = bytes(range(256)) * 4000
@@ -258,11 +258,6 @@ def test_a_file_that_is_there_is_checked(get):
     get.path.write_bytes(b"changed")
     with pytest.raises(InputError, match=r"a\.zip' has sha256 .* instead of .*; delete it to download it anew"):
         get()
-
-
-def test_names_of_files():
-    assert file_name("https://a.org/b/c%20d.zip?e=f").endswith("-c_d.zip")
-    assert file_name("https://a.org/b/c.zip") != file_name("https://a.org/d/c.zip")
 
 
 def test_hashes_in_arguments():

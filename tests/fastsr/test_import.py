@@ -19,6 +19,11 @@ def test_import_loads_nothing_heavy():
         assert repr(package) not in loaded
 
 
+def test_the_list_of_weights_loads_no_torch():
+    out = run("from fastsr.cli import main; main(['weights'], standalone_mode=False); print('torch' in sys.modules)")
+    assert out.split()[-1] == "False"
+
+
 def test_calls_load_neither_skimage_nor_matplotlib_nor_a_gpu_driver():
     out = run(
         "import fastsr, torch\n"

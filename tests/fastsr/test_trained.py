@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Options:
-    weights: str
+    weights: str | None = None
     brighter: float = 0.0
 
 
@@ -38,7 +38,7 @@ def loaded():
 
 
 @pytest.fixture
-def method(loaded):
+def method(loaded, tmp_path):
     def run(picture, factor, *, weights, brighter, device, progress):
         assert (device, progress) == (CPU, False)
         return picture.like(torch.full((1, 3, 8 * factor, 8 * factor), weights.number + brighter))
@@ -51,7 +51,10 @@ def method(loaded):
         loaded.append(path)
         return Network(path)
 
-    return trained("constant", "Says one number.", Options, run, check_options, load)
+    def default(factor):
+        return str(tmp_path / f"x{factor}.txt")
+
+    return trained("constant", "Says one number.", Options, run, check_options, load, default)
 
 
 def test_the_file_is_read_when_options_are_checked_and_not_before_they_are_again(method, loaded, tmp_path):
@@ -70,3 +73,12 @@ def test_options_are_checked_with_the_weights(method, tmp_path):
     (tmp_path / "weights.txt").write_text("0.5")
     with pytest.raises(ValueError, match=r"brighter=0\.75 at 4 on cpu"):
         method.check(4, Options(str(tmp_path / "weights.txt"), 0.75), CPU)
+
+
+def test_without_weights_those_of_the_factor_are_taken(method, tmp_path):
+    for factor in (2, 4):
+        (tmp_path / f"x{factor}.txt").write_text(f"{1 / factor}")
+        method.check(factor, Options(), CPU)
+        assert method.details(factor, Options()) == f"a network, weights {1 / factor}"
+        picture = read(torch.rand(3, 8, 8))
+        assert (method.upscale(picture, factor, Options(), CPU, "bicubic") == 1 / factor).all()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastsr.checkpoints.sources import cache_folder, locate
+from fastsr.cache import cache_folder
+from fastsr.checkpoints.sources import locate
 from fastsr.errors import InputError, InputTypeError, MissingFileError, OutputError
 
 BODY = bytes(range(256)) * 40
@@ -54,13 +55,42 @@ def test_a_path_is_the_file(tmp_path):
 
 def test_paths_that_are_no_files_are_refused(tmp_path):
     with pytest.raises(
-        MissingFileError, match=r"weights='srgan-x4' is not there; give the path of a checkpoint .* URL"
+        MissingFileError, match=r"weights='nowhere' is not there; give the path of a checkpoint .* URL$"
     ):
-        locate("srgan-x4")
+        locate("nowhere")
     with pytest.raises(InputError, match="is a folder"):
         locate(tmp_path)
     with pytest.raises(InputTypeError, match="weights is a int; give a path or a URL"):
         locate(4)
+
+
+NAMED = {"published": "http://127.0.0.1:0/published.pth"}
+
+
+def test_a_name_is_that_of_the_file_that_comes_along(bundle, monkeypatch, tmp_path):
+    path = bundle("ours-x4", "srgan")
+    assert locate("ours-x4", "srgan", {"ours-x4": "https://example.org/other.pth"}) == path
+    assert locate("ours-x4") == path
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours-x4").touch()
+    assert locate("ours-x4", "sr3") == Path("ours-x4")
+
+
+def test_names_are_told_where_nothing_is_found(bundle):
+    bundle("ours-x4", "srgan")
+    bundle("ours-faces", "sr3")
+    message = r"'ours' is not there; .* a name that `fastsr weights` lists: ours-x4, published$"
+    with pytest.raises(MissingFileError, match=message):
+        locate("ours", "srgan", NAMED)
+
+
+@pytest.mark.parametrize(("own", "there"), [(["b", "a"], "a, b, published"), ([], "published")])
+def test_the_name_of_another_method_s_weights_says_whose_they_are(own, there, bundle):
+    bundle("faces", "pulse")
+    for name in own:
+        bundle(name, "srgan")
+    with pytest.raises(InputError, match=f"'faces' is for fastsr.pulse; for fastsr.srgan there are {there}$"):
+        locate("faces", "srgan", NAMED)
 
 
 def test_a_url_is_downloaded_once(server):
@@ -125,8 +155,3 @@ def test_a_cache_that_cannot_be_written_is_an_error(server, tmp_path, monkeypatc
     monkeypatch.setenv("FASTSR_CACHE", str(tmp_path / "file"))
     with pytest.raises(OutputError, match="is not writable"):
         locate(f"{server.address}/x.pth")
-
-
-def test_the_cache_is_in_the_home_folder(monkeypatch):
-    monkeypatch.delenv("FASTSR_CACHE", raising=False)
-    assert cache_folder() == Path.home() / ".cache" / "fastsr"

@@ -11,7 +11,6 @@ from fastsr.pulse.arguments import check_options, check_size
     ("change", "message"),
     [
         ({"factor": 1}, "factor=1 does not enlarge"),
-        ({"weights": None}, "weights=None: there are none that come with fastsr"),
         ({"weights": "nowhere.safetensors"}, "weights='nowhere.safetensors' is not there"),
         ({"steps": 0}, "steps=0 is out of range; give a whole number from 1"),
         ({"steps": 2.5}, "steps=2.5 is a float"),

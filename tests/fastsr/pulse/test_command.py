@@ -13,6 +13,7 @@ from fastsr.align import Face, Landmarks, NoFaceError, align, paste
 from fastsr.cli import main
 from fastsr.files import plan_outputs
 from fastsr.pulse import call, pulse
+from fastsr.pulse.arguments import WEIGHTS
 from fastsr.pulse.search import NotFiniteError
 
 QUICK = ["--steps", 3, "--device", "cpu", "--dtype", "float32"]
@@ -212,6 +213,16 @@ def test_options_that_cannot_be_used_are_one_line(options, message, photo, weigh
     assert (status, out) == (2, "")
     assert err.startswith(f"Error: {message}")
     assert len(err.splitlines()) == 1
+
+
+def test_without_weights_those_that_come_along_are_taken(face, weights, bundle):
+    bundle(WEIGHTS, "pulse", weights.read_bytes())
+    status, out, _ = run("pulse", face, *QUICK)
+    expected = pulse(face, weights=weights, **SAME)
+    assert status == 0
+    assert np.array_equal(opened(out.split(":")[0]), expected)
+    assert np.array_equal(pulse(face, **SAME), expected)
+    assert WEIGHTS in run("pulse", "--help")[1]
 
 
 def test_the_bar_knows_all_pictures_of_a_folder(tmp_path, draw, weights, monkeypatch):

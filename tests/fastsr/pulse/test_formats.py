@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fastsr.errors import InputError, MissingFileError
@@ -42,6 +43,25 @@ def test_the_fit_is_part_of_the_fingerprint(small):
 def test_a_fit_of_another_mapping_network_is_refused(small):
     with pytest.raises(InputError, match=r"mean of the Gaussian fit of weights='small' is of shape \(512,\).* 8 num"):
         dataclasses.replace(small(), fit=GaussianFit(torch.zeros(512), torch.ones(512)))
+
+
+def test_half_precision_becomes_float32(small, weights, published, tmp_path):
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    save_file({key: value.half() for key, value in load_file(weights).items()}, weights, metadata)
+    own, expected = load(weights), small()
+    assert torch.equal(own.fit.std, expected.fit.std.half().float())
+    found = own.network.state_dict()
+    for key, value in expected.network.half().float().state_dict().items():
+        assert torch.equal(found[key], value)
+        assert found[key].dtype == value.dtype
+
+    theirs = published()
+    tensors = {key: value.half() for key, value in theirs.single(theirs.weights()).items()}
+    torch.save(tensors, tmp_path / "g_all.pt")
+    loaded = load(tmp_path / "g_all.pt")
+    assert loaded.layout == "lernapparat"
+    assert {parameter.dtype for parameter in loaded.network.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize(

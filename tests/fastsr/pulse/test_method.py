@@ -37,7 +37,7 @@ def test_pictures_of_an_evaluation_say_that_they_are_invented(weights, tmp_path)
 
 def test_its_defaults_are_the_function_s():
     defaults = {name: parameter.default for name, parameter in inspect.signature(pulse).parameters.items()}
-    for field in fields(Options)[1:]:
+    for field in fields(Options):
         assert field.default == defaults[field.name]
 
 

@@ -11,6 +11,7 @@ import fastsr
 from fastsr.cli import main
 from fastsr.errors import OutputError
 from fastsr.sr3 import sr3
+from fastsr.sr3.arguments import WEIGHTS
 from fastsr.sr3.formats import save
 from fastsr.sr3.process import Process
 
@@ -253,10 +254,16 @@ def test_options_that_cannot_be_used_are_one_line(options, message, photo, weigh
     assert len(err.splitlines()) == 1
 
 
-def test_weights_must_be_given(photo):
-    status, _, err = run("sr3", photo)
-    assert status == 2
-    assert "Missing option '--weights'" in err
+def test_without_weights_those_that_come_along_are_taken(photo, weights, bundle, tmp_path):
+    bundle(WEIGHTS, "sr3", weights.read_bytes())
+    status, out, _ = run("sr3", photo, *QUICK)
+    expected = sr3(photo, weights=weights, **SAME)
+    assert status == 0
+    assert np.array_equal(opened(out.strip()), expected)
+    assert np.array_equal(sr3(photo, **SAME), expected)
+    assert WEIGHTS in run("sr3", "--help")[1]
+    status, _, err = run("sr3", photo, "--factor", 2)
+    assert (status, err.startswith(f"Error: factor=2.0 is not what weights='{WEIGHTS}' was trained for")) == (2, True)
 
 
 def test_a_benchmark_is_evaluated_at_the_factor_of_the_weights(small, tmp_path, save_noise):

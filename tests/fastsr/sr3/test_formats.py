@@ -91,6 +91,25 @@ def changed(path, change):
     save_file(tensors, path, {"fastsr": json.dumps(facts)})
 
 
+def halved(tensors):
+    return {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def test_half_precision_becomes_float32(weights, small, published, tmp_path):
+    changed(weights, lambda _, tensors: tensors.update(halved(tensors)))
+    checkpoint, network = small(), load(weights).network
+    assert torch.equal(load(weights).curve, checkpoint.curve)
+    assert torch.equal(network(*GIVEN, LEVEL), checkpoint.network.half().float()(*GIVEN, LEVEL))
+
+    theirs = published(32, (1, 2), (8,), 1, 16)
+    full = written(tmp_path / "gen.pth", theirs)
+    torch.save(halved(torch.load(tmp_path / "gen.pth")), tmp_path / "half.pth")
+    half = load(tmp_path / "half.pth")
+    expected = theirs.says({key: value.half().float() for key, value in full.items()}, *GIVEN, LEVEL)
+    assert (half.network(*GIVEN, LEVEL) - expected).abs().max() < 2e-5
+    assert (half.curve - load(tmp_path / "gen.pth").curve).abs().max() < 1e-3
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

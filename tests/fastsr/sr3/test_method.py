@@ -23,7 +23,7 @@ def test_the_method_is_the_function(weights):
 
 def test_its_defaults_are_the_function_s():
     defaults = {name: parameter.default for name, parameter in inspect.signature(sr3).parameters.items()}
-    for field in fields(Options)[1:]:
+    for field in fields(Options):
         assert field.default == defaults[field.name]
 
 

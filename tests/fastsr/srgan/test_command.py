@@ -1,5 +1,6 @@
 """fastsr srgan, and fastsr evaluate srgan, as a user types them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 
 import fastsr
 from fastsr.cli import main
+from fastsr.srgan.arguments import WEIGHTS, WEIGHTS_X2
+from fastsr.srgan.formats import save
 
 
 def run(*arguments):
@@ -85,10 +88,20 @@ def test_options_that_cannot_be_used_are_one_line(options, message, photo, weigh
     assert len(err.splitlines()) == 1
 
 
-def test_weights_must_be_given(photo):
-    status, _, err = run("srgan", photo)
-    assert status == 2
-    assert "Missing option '--weights'" in err
+def test_without_weights_those_of_the_factor_are_taken(photo, bundle, small, weights):
+    save(small(scale=2), weights.with_name("x2.safetensors"))
+    paths = {4: weights, 2: weights.with_name("x2.safetensors")}
+    bundle("srgan-x4", "srgan", paths[4].read_bytes())
+    bundle("srresnet-x2", "srgan", paths[2].read_bytes())
+    for factor, file in ((1.5, 2), (2, 2), (2.5, 4)):
+        status, out, _ = run("srgan", photo, "--factor", factor, "--device", "cpu")
+        assert status == 0
+        expected = fastsr.srgan(photo, factor, weights=paths[file], device="cpu", progress=False)
+        assert np.array_equal(opened(out.strip()), expected)
+        assert np.array_equal(fastsr.srgan(photo, factor, device="cpu", progress=False), expected)
+    status, _, err = run("srgan", photo, "--factor", 8)
+    assert (status, err.startswith("Error: factor=8.0 is more than weights='srgan-x4' can do")) == (2, True)
+    assert {WEIGHTS, WEIGHTS_X2} <= set(re.findall(r"[\w-]+", run("srgan", "--help")[1]))
 
 
 def test_a_pickled_network_is_refused(photo, tmp_path):
@@ -111,10 +124,15 @@ def test_a_benchmark_is_evaluated(photo, weights, tmp_path):
     assert np.array_equal(opened(tmp_path / "out" / "pictures" / "a.png"), expected)
 
 
-def test_an_evaluation_without_weights_is_refused(photo):
-    status, _, err = run("evaluate", "srgan", "--data", photo.parent)
-    assert status == 2
-    assert "--weights" in err
+def test_an_evaluation_without_weights_takes_those_of_the_factor(photo, bundle, small, weights, tmp_path):
+    save(small(scale=2), weights)
+    bundle("srresnet-x2", "srgan", weights.read_bytes())
+    save_noise(photo, 32, 40)
+    for folder, given in (("bundled", []), ("given", ["--weights", weights])):
+        options = ["--data", photo.parent, "--factor", 2, "--device", "cpu", "-o", tmp_path / "out" / folder]
+        assert run("evaluate", "srgan", *options, *given)[0] == 0
+    results = [opened(tmp_path / "out" / folder / "pictures" / "photo.png") for folder in ("bundled", "given")]
+    assert np.array_equal(*results)
 
 
 # The whole of Set5 is what is published of these weights; for consistency, two of its pictures tell as much.

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import fastsr
@@ -21,6 +22,15 @@ def test_a_saved_generator_is_loaded_as_it_was(small, tmp_path):
     x = torch.rand(1, 3, 9, 9)
     assert torch.equal(again.network(x), checkpoint.network(x))
     assert str(again) == "SRResNet x8, 2 blocks of 16 channels (fastsr)"
+
+
+def test_half_precision_becomes_float32(weights, small):
+    with safe_open(weights, "pt") as file:
+        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file({key: value.half() for key, value in tensors.items()}, weights, metadata)
+    expected = small().network.half().float().state_dict()
+    found = load(weights).network.state_dict()
+    assert all(torch.equal(found[key], value) and found[key].dtype == value.dtype for key, value in expected.items())
 
 
 def test_what_was_loaded_is_passed_on(small):
@@ -65,8 +75,8 @@ def test_what_a_later_version_wrote_is_refused(change, small, tmp_path):
 
 
 def test_weights_that_cannot_be_used_are_refused(tmp_path):
-    with pytest.raises(MissingFileError, match="weights='srgan-x4' is not there"):
-        load("srgan-x4")
+    with pytest.raises(MissingFileError, match="weights='nowhere' is not there"):
+        load("nowhere")
     torch.save({"encoder.weight": torch.zeros(1), "decoder.weight": torch.zeros(1)}, tmp_path / "vae.pth")
     message = (
         r"unknown network, with the keys encoder\.weight, decoder\.weight; known are fastsr, leftthomas, Lornatang"

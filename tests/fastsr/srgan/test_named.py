@@ -36,8 +36,8 @@ def test_a_file_comes_before_a_name(weights, tmp_path, monkeypatch):
 
 
 def test_names_are_told_where_nothing_is_found():
-    with pytest.raises(MissingFileError, match=r"'srgan-x4' is not there.* leftthomas-srgan-x4, realesrgan-x4plus, "):
-        formats.load("srgan-x4")
+    with pytest.raises(MissingFileError, match=r"'nowhere' is not there.* leftthomas-srgan-x4, realesrgan-x4plus, "):
+        formats.load("nowhere")
 
 
 def test_the_hash_is_that_of_the_file(data):
