@@ -69,6 +69,10 @@ def test_weights_without_a_card_are_an_error(bundle):
         names()
 
 
+def test_every_method_has_the_weights_that_it_takes_by_default():
+    assert names() == ("srgan-x4", "srresnet-x2", "srresnet-x4", "sr3-faces-x8", "faces-64")
+
+
 def test_every_file_has_a_card_and_every_card_a_file():
     files, cards = ({path.stem for path in pretrained.FOLDER.glob(f"*.{kind}")} for kind in ("safetensors", "md"))
     assert files == cards == set(names())
