@@ -76,8 +76,8 @@ RECIPES = {
             "srgan-x4",
             minutes=4,
             method="srgan",
-            settings=f"{PHOTOS} {COMMON} --mse-steps 0 --init srgan-x4/{START} --batch 32 --crop 96 --rate 1e-4 "
-            "--content vgg22 --vgg-weights data/vgg19-normalised-conv3_1.pth",
+            settings=f"{PHOTOS} {COMMON} --mse-steps 0 --init srgan-x4/{START} --batch 32 --crop 96 --rate 5e-5 "
+            "--pixel 1 --content vgg22 --vgg-weights data/vgg19-normalised-conv3_1.pth",
             steps="--gan-steps",
             stage="srgan",
             looks=4,

@@ -213,13 +213,6 @@ def fold_batch_norm(network: SRResNet) -> SRResNet:
     return folded
 
 
-def fix_norms(network: nn.Module) -> None:
-    """Let the batch norms of `network` use the statistics that they have, in training too; they still learn."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-
-
 def _fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
     if not isinstance(norm, nn.BatchNorm2d):
         return convolution, norm

@@ -35,9 +35,6 @@ class TrainSettings(CropSettings):
     )
     pixel: float = setting(0.0, "Weight of the mean squared error beside a content loss of features.")
     adversarial: float = setting(1e-3, "Weight of the adversarial loss.")
-    fixed_norms: bool = setting(
-        False, "Whether the generator's batch norms keep the statistics of the first stage in the second one."
-    )
 
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
@@ -83,5 +80,5 @@ class TrainSettings(CropSettings):
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""
         end = dict.fromkeys(("mse_steps", "cooldown"), self.mse_steps - self.cooldown)
-        second = dict.fromkeys(("content", "vgg_weights", "pixel", "adversarial", "fixed_norms"), self.mse_steps)
+        second = dict.fromkeys(("content", "vgg_weights", "pixel", "adversarial"), self.mse_steps)
         return {**end, **second, "gan_steps": self.mse_steps + self.gan_steps // 2}

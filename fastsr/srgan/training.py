@@ -19,7 +19,7 @@ from .adversary import Adversary
 from .checkpoint import Checkpoint
 from .formats import save
 from .inference import Enlarger
-from .network import SRResNet, fix_norms
+from .network import SRResNet
 from .train_parts import SRGAN_STAGE, SRRESNET_STAGE, first_generator, stage_losses
 from .train_settings import TrainSettings
 
@@ -61,8 +61,6 @@ class SRGANTraining(CropTraining):
         if self.stage(step) == SRGAN_STAGE and self._adversary is None:
             self._generator.network.load_state_dict(self._generator.result())
             self._generator.optimizer.state.clear()
-            if self._settings.fixed_norms:
-                fix_norms(self._generator.network)
             self._adversary = Adversary(self._settings.crop, self._settings.beta1, self.accelerator)
 
     def modules(self) -> Mapping[str, nn.Module]:
