@@ -46,7 +46,7 @@ def sr3(
     A network trained on such pictures takes noise away step by step, told of the enlarged picture. What is more than
     twice as large as the pictures that it was trained on is done in overlapping tiles, put together at every step.
     Weights that say what those look like, as the ones that come with fastsr do, give a `fastsr.errors.DomainWarning`
-    of such a picture, and of one that does not look like them.
+    of a picture of another size, and of one that does not look like them.
 
     Args:
         img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in [0, 1]; a

@@ -10,8 +10,8 @@ from .arguments import TILE_OF_TRAINED, Options, target_size
 def doubts_of(picture: Picture, name: str, options: Options) -> list[Doubt]:
     """Return what speaks against a picture, or nothing: also where the weights do not say what they were trained on.
 
-    Its result is much larger than the pictures of the training, so that a tile is a part of what they were whole; or it
-    does not look like them.
+    It is of another size than the pictures of the training, perhaps so much larger that a tile is a part of what they
+    were whole; or it does not look like them.
 
     Raises:
         InputError, NotEnoughMemoryError: see `target_size`.
@@ -20,13 +20,14 @@ def doubts_of(picture: Picture, name: str, options: Options) -> list[Doubt]:
     domain, trained, factor = checkpoint.domain, checkpoint.size, checkpoint.factor
     if domain is None:
         return []
-    if trained is not None and factor is not None and max(size) > TILE_OF_TRAINED * trained:
+    if trained is not None and factor is not None and size != (trained, trained):
         height, width = picture.pixels.shape[-2:]
         low = trained // factor
-        why = (
-            f"larger than what {checkpoint.name} was trained on, pictures of {low}x{low} pixels made "
-            f"{trained}x{trained}: the result is drawn in parts, with the texture of such pictures"
-        )
+        known = f"what {checkpoint.name} was trained on, pictures of {low}x{low} pixels made {trained}x{trained}"
+        if max(size) > TILE_OF_TRAINED * trained:
+            why = f"larger than {known}: the result is drawn in parts, with the texture of such pictures"
+        else:
+            why = f"of another size than {known}: the result may be worse"
         return [Doubt(f"{name} of {width}x{height} pixels", why)]
     if domain.outside(picture.premultiplied):
         why = f"unlike the pictures that {checkpoint.name} was trained on: the result has the texture of such pictures"

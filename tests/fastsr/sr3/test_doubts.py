@@ -18,15 +18,19 @@ from fastsr.sr3.formats import load, save
 QUICK = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = "unlike the pictures that weights='small' was trained on: the result has the texture of such pictures"
 LARGER = (
-    "larger than what weights='small' was trained on, pictures of 4x4 pixels made 16x16: the result is drawn in parts, "
+    "larger than what weights='small' was trained on, pictures of 8x8 pixels made 32x32: the result is drawn in parts, "
     "with the texture of such pictures"
+)
+OTHER = (
+    "of another size than what weights='small' was trained on, pictures of 8x8 pixels made 32x32: the result may be "
+    "worse"
 )
 
 
 @pytest.fixture
 def faces(small, kind):
-    """Weights for 4x4 to 16x16 that say what they were trained on."""
-    return replace(small(), domain=kind.domain)
+    """Weights for 8x8 to 32x32 that say what they were trained on."""
+    return replace(small(), size=32, domain=kind.domain)
 
 
 def said(pixels, checkpoint):
@@ -36,13 +40,14 @@ def said(pixels, checkpoint):
 
 def test_what_looks_as_it_should_and_is_of_the_size_of_the_training_raises_no_doubt(faces, kind):
     assert said(kind.known(1), faces) == []
-    assert said(torch.rand(3, 4, 4), faces) == []  # too small to judge
     assert said(torch.rand(3, 40, 40), replace(faces, domain=None)) == []
 
 
 def test_another_look_or_another_size_raises_one(faces, kind):
     assert said(kind.other(1), faces) == [("img", UNLIKE)]
-    assert said(torch.rand(3, 9, 8), faces) == [("img of 8x9 pixels", LARGER)]
+    assert said(kind.other(1)[:, :4, :4], faces) == [("img of 4x4 pixels", OTHER)]
+    assert said(torch.rand(3, 16, 16), faces) == [("img of 16x16 pixels", OTHER)]
+    assert said(torch.rand(3, 17, 8), faces) == [("img of 8x17 pixels", LARGER)]
     assert said(torch.rand(3, 9, 8), replace(faces, size=None)) == [("img", UNLIKE)]
     with pytest.raises(InputError, match="img is 1x1 pixels"):
         said(torch.rand(3, 1, 1), faces)
@@ -56,10 +61,12 @@ def test_what_is_invisible_does_not_count(faces, kind):
 
 
 def test_a_call_warns_once_and_an_iterator_of_each_picture(faces, kind):
-    images = [kind.other(1), kind.known(1), torch.rand(3, 9, 8), kind.other(2)]
+    images = [kind.other(1), kind.known(1), torch.rand(3, 17, 8), kind.other(2)]
     with pytest.warns(DomainWarning) as caught:
         fastsr.sr3(images, weights=faces, **QUICK)
-    assert [str(one.message) for one in caught] == [f"img[0] and img[3] are {UNLIKE}. img[2] of 8x9 pixels is {LARGER}"]
+    assert [str(one.message) for one in caught] == [
+        f"img[0] and img[3] are {UNLIKE}. img[2] of 8x17 pixels is {LARGER}"
+    ]
     assert caught[0].filename == __file__
     results = fastsr.sr3(iter(images[:2]), weights=faces, **QUICK)
     with pytest.warns(DomainWarning) as caught:
@@ -72,7 +79,7 @@ def test_it_is_kept_in_the_file_of_weights_and_does_not_change_what_they_are(fac
     save(faces, tmp_path / "faces.safetensors")
     again = load(tmp_path / "faces.safetensors")
     assert torch.equal(again.domain.limit, kind.domain.limit.float())
-    assert again.fingerprint() == small().fingerprint()
+    assert again.fingerprint() == replace(small(), size=32).fingerprint()
     broken = replace(kind.domain, mean=torch.zeros(3))
     save(replace(faces, domain=broken), tmp_path / "broken.safetensors")
     with pytest.raises(InputError, match=r"another version of fastsr: KeyError\('domain\.'\)"):
