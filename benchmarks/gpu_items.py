@@ -55,6 +55,14 @@ PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")
 # Of a training the recipe alone: other code would train other weights, and those that there are stay as good.
 RECIPES = ("benchmarks/gpu_train_recipes.py",)
 SET14 = (*DIP, *SCORING, *PROTOCOLS, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
+TRAINED = (
+    ("srresnet-x4", "SRResNet x4, of which SRGAN is made", 6.5),
+    ("srresnet-x2", "SRResNet x2", 4.0),
+    ("srgan-x4", "SRGAN x4 from SRResNet x4", 5.0),
+    ("sr3-faces-x8", "SR3 for faces from 16x16 to 128x128", 6.5),
+    ("faces-128", "StyleGAN for faces of 128x128", 8.0),
+)
+"""Recipes of `benchmarks.gpu_train_recipes`, in their order, what they train, and minutes with start and transfers."""
 ITEMS = (
     Item(
         "kernels-correct",
@@ -278,49 +286,16 @@ ITEMS = (
             "benchmarks/loader.py",
         ),
     ),
-    Item(
-        "train-srresnet-x4",
-        priority=22,
-        why="weights: SRResNet x4, of which SRGAN is made; the run goes on where it was stopped",
-        function="benchmarks.gpu_train:srresnet_x4",
-        minutes=6.5,
-        sources=RECIPES,
-        anywhere=True,
-    ),
-    Item(
-        "train-srresnet-x2",
-        priority=23,
-        why="weights: SRResNet x2, likewise",
-        function="benchmarks.gpu_train:srresnet_x2",
-        minutes=4,
-        sources=RECIPES,
-        anywhere=True,
-    ),
-    Item(
-        "train-srgan-x4",
-        priority=24,
-        why="weights: SRGAN x4 from SRResNet x4, likewise",
-        function="benchmarks.gpu_train:srgan_x4",
-        minutes=5,
-        sources=RECIPES,
-        anywhere=True,
-    ),
-    Item(
-        "train-sr3-faces-x8",
-        priority=25,
-        why="weights: SR3 for faces from 16x16 to 128x128, likewise",
-        function="benchmarks.gpu_train:sr3_faces_x8",
-        minutes=6.5,
-        sources=RECIPES,
-        anywhere=True,
-    ),
-    Item(
-        "train-faces-128",
-        priority=26,
-        why="weights: StyleGAN for faces of 128x128, likewise",
-        function="benchmarks.gpu_train:faces_128",
-        minutes=8,
-        sources=RECIPES,
-        anywhere=True,
+    *(
+        Item(
+            f"train-{name}",
+            priority=priority,
+            why=f"weights: {what}; the run goes on where it was stopped",
+            function=f"benchmarks.gpu_train:{name.replace('-', '_')}",
+            minutes=minutes,
+            sources=RECIPES,
+            anywhere=True,
+        )
+        for priority, (name, what, minutes) in enumerate(TRAINED, 22)
     ),
 )

@@ -110,8 +110,8 @@ def pulse(
     lernapparat, or the folder with synthesis.pt and mapping.pt of PULSE. No code in the file is run.
 
     IN is a small picture of an aligned face, a folder of them or a pattern such as 'faces/*.png'; with --align it is
-    an ordinary photo. The result of face.png is face_pulse_1024x1024.png; with --duplicates 2 the results are
-    face_pulse_1024x1024_1.png and face_pulse_1024x1024_2.png. Pictures of one size are searched for together, those of
+    an ordinary photo. The result of face.png is face_pulse_64x64.png; with --duplicates 2 the results are
+    face_pulse_64x64_1.png and face_pulse_64x64_2.png. Pictures of one size are searched for together, those of
     the smallest size first. In folders and patterns the results of earlier runs are left out where the picture that
     they were made of is there too.
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 def srgan(images: tuple[str, ...], output: str | None, max_pixels: int | None, **arguments: Any) -> None:
     """Upscale pictures with a trained network.
 
+    By default srgan-x4, which draws texture that was not seen; srresnet-x4 draws none, and is smoother.
+
     The weights are a checkpoint of SRGAN or SRResNet by fastsr, leftthomas, Lornatang, sgrvinod or eriklindernoren, or
     of ESRGAN, Real-ESRGAN or MSRResNet. No code in the file is run. `fastsr weights` lists those that have a name: what
     comes with fastsr, and what others published, downloaded once.

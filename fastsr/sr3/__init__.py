@@ -23,6 +23,9 @@ from .inference import Diffuser
 from .samples import Samples
 from .sampling import State
 
+NOTE = "Detail in this picture was invented by fastsr sr3 (SR3, a diffusion model). It identifies nobody."
+"""What a file with a result says of itself."""
+
 
 def sr3(
     img: Any,
@@ -141,7 +144,7 @@ def _results(
     with bar:
         for number, (image, name) in enumerate(images, 1):
             bar.total = max(bar.total or 0, number * options.plan.steps)  # an iterator does not say how many come
-            picture = read(image, name)
+            picture = replace(read(image, name), comment=NOTE)
             size = target_size(picture.pixels, options, name)
             drawn = diffuser(picture.premultiplied, size, report, tile_done)
             begun += drawn.shape[0] * drawn.shape[1]

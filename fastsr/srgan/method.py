@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..methods import register
 from ..trained import trained
 from . import srgan
-from .arguments import check_options, default_weights
+from .arguments import WEIGHTS, WEIGHTS_X2, check_options, default_weights
 from .formats import load
 
 
@@ -17,7 +17,7 @@ class Options:
 
     weights: str | None = field(
         default=None,
-        metadata={"help": "Path, URL or name of a checkpoint.  [default: srgan-x4; up to x2 srresnet-x2]"},
+        metadata={"help": f"Path, URL or name of a checkpoint.  [default: {WEIGHTS}; up to x2 {WEIGHTS_X2}]"},
     )
     ensemble: bool = field(default=False, metadata={"help": "Average the results of the 8 flips and rotations."})
     tile: int | None = field(

@@ -112,6 +112,15 @@ def test_a_path_gives_a_pil_image_with_its_profile(small, tmp_path):
         assert (result.size, result.mode, result.info["icc_profile"]) == ((24, 20), "RGB", b"profile")
 
 
+def test_files_say_that_detail_was_invented(small, tmp_path):
+    Image.new("RGB", (8, 8), "gray").save(tmp_path / "a.png")
+    samples = enlarge(tmp_path / "a.png", weights=small(), samples=2)
+    for image in (enlarge(tmp_path / "a.png", weights=small()), *samples, samples.mean):
+        fastsr.save(image, tmp_path / "b.png")
+        with Image.open(tmp_path / "b.png") as written:
+            assert written.info["Description"] == MODULE.NOTE
+
+
 def test_a_picture_comes_back_as_a_picture(small):
     assert type(enlarge(read(picture(3, 4, 4)), weights=small())) is Picture
 
