@@ -25,7 +25,7 @@ from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, s
 from fastsr.consistency import agree
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import Case, eight_bits, find_protocol
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 from fastsr.srgan.formats import load
 from fastsr.srgan.inference import Enlarger
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 
 from .report import RESULTS, environment, save
 from .timing import time_in_turns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -66,6 +67,13 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     if value not in known:
         raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(known)}")
     return value
+
+
+def meant(value: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'b'?)" for the one of `known` that `value` may be a slip for, or nothing."""
+    names = {name.lower(): name for name in known}
+    found = get_close_matches(value.lower(), names, n=1)
+    return f" (did you mean {names[found[0]]!r}?)" if found else ""
 
 
 def _wrong_type(name: str, value: Any, right: str) -> InputTypeError:

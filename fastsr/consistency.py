@@ -18,7 +18,7 @@ from fastsr_kernels.resample import AxisTable, axis_table, resample
 from .device import require_memory
 from .errors import InputError
 from .images import TOLERANCE, Picture, arranged, read, single
-from .resize import KERNELS, check_options, imresize
+from .imresize import KERNELS, check_options, imresize
 
 NEGLIGIBLE = 1e-14
 """Entries of the inverse of A A^T that are less than this part of the largest are left out."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from . import codecs
 from .errors import InputError, InputTypeError, OutputError
 from .files import atomic_write
+from .imresize import imresize
 
 KINDS = "a path, a PIL image, a NumPy array, a torch tensor or a Picture"
 LEVELS = {
@@ -125,8 +126,6 @@ class Picture:
         if alpha is None:
             alpha = self.alpha
             if alpha.shape[-2:] != premultiplied.shape[-2:]:
-                from .resize import imresize
-
                 alpha = imresize(alpha, size=tuple(premultiplied.shape[-2:])).clamp(0, 1)
         alpha = alpha.to(premultiplied.device)
         visible = alpha > TOLERANCE
@@ -158,7 +157,7 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
     if isinstance(img, Picture):
         return replace(img, origin=replace(img.origin, kind="picture"))
     if isinstance(img, (str, os.PathLike)):
-        return _from_raster(codecs.decode_file(Path(img), name, max_pixels))
+        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), f"{name}={str(img)!r}")
     if isinstance(img, Image.Image):
         return _from_raster(codecs.decode_pil(img, name), name)
     if isinstance(img, np.ndarray):
@@ -274,7 +273,7 @@ def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | 
     return kind
 
 
-def _from_raster(raster: codecs.Raster, name: str = "img") -> Picture:
+def _from_raster(raster: codecs.Raster, name: str) -> Picture:
     """`raster` holds float values only for the PIL mode F."""
     origin = Origin("pil" if raster.mode else "numpy", 3, raster.values.dtype, raster.mode)
     return replace(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images import read
-from ..resize import imresize
+from ..imresize import imresize
 from ..tiling import tiles
 from .detector import SIDE, yunet
 from .faces import Face, Landmarks, NoFaceError

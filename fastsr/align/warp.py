@@ -14,7 +14,7 @@ from ..checks import whole_number
 from ..device import require_memory
 from ..errors import InputError
 from ..images import Picture, read
-from ..resize import imresize
+from ..imresize import imresize
 from .faces import Face, Square
 
 FEATHER = 0.2

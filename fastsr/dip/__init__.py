@@ -10,12 +10,14 @@ from torch import Tensor
 
 from ..errors import InputTypeError, Interrupted
 from ..images import arranged
+from ..kinds import same_kind
 from .arguments import check_options
 from .call import Call
 from .fit import State
 from .recipes import Recipe
 
 
+@same_kind
 def dip(
     img: Any,
     factor: float | None = None,
@@ -74,8 +76,9 @@ def dip(
             (1, C, H, W) float32 tensor that later steps overwrite, and a `State` (`loss`, `psnr`, `picture`).
 
     Returns:
-        The picture at round(H * factor) x round(W * factor), of the kind and dtype that came in (a path gives a
-        PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour). No gradient flows through.
+        The picture at ceil(H * factor) x ceil(W * factor), the size that `fastsr.resize` gives, of the kind and dtype
+        that came in (a path gives a PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour). No
+        gradient flows through.
 
     Raises:
         InputError, InputTypeError: an argument that cannot be used, named in the message.

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..checks import enlargement, flag, number, whole_number
 from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError, InputTypeError
+from ..imresize import KERNELS, LARGEST_SIDE, scaled_size
 from ..operators import Operator
-from ..resize import KERNELS, LARGEST_SIDE
 from .recipes import TASKS, Recipe, choose
 
 SMALLEST_SIDE = 4
@@ -160,4 +160,4 @@ def target_size(pixels: Tensor, factor: float, name: str = "img") -> tuple[int, 
         )
     if max(height, width) * factor > LARGEST_SIDE:
         raise InputError(f"factor={factor:g} enlarges {name}, {width}x{height} pixels, beyond {LARGEST_SIDE} a side")
-    return round(height * factor), round(width * factor)
+    return scaled_size((height, width), (factor, factor))

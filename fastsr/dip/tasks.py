@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from ..consistency import Downscale
 from ..errors import InputError, InputTypeError
+from ..imresize import KERNELS
 from ..masks import reaches
 from ..operators import Compose, Identity, Mask, Operator
-from ..resize import KERNELS
 from .arguments import Options, target_size
 from .recipes import Recipe, choose
 from .stopping import NoiseLevel, RunningVariance, Stopping

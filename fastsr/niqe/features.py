@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..resize import imresize
+from ..imresize import imresize
 from .aggd import fit
 
 BLOCK = 96

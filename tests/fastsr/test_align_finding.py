@@ -11,6 +11,7 @@ import torch
 from scipy.ndimage import find_objects, label
 
 from fastsr.align import NoFaceError, detector, find_faces, finding
+from fastsr.cache import file_name
 from fastsr.checksums import Checksum
 from fastsr.errors import InputError, MissingFileError
 
@@ -116,7 +117,8 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
     with pytest.raises(InputError, match=r"the face detector .* has sha256"):
         detector.YuNet()
     web.files.clear()
-    with pytest.raises(MissingFileError, match=rf"whose place is '{tmp_path}/.*yunet.onnx', cannot be downloaded"):
+    message = rf"whose place is '{tmp_path}/.*yunet.onnx', cannot be downloaded: .* download it elsewhere, and copy it"
+    with pytest.raises(MissingFileError, match=message):
         detector.YuNet()
 
 
@@ -124,3 +126,8 @@ def test_without_opencv_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match=r'pip install "fastsr\[align\]"'):
         detector.YuNet()
+
+
+def test_the_documentation_says_where_the_detector_is_kept():
+    page = Path(__file__).parents[2] / "docs" / "weights.md"
+    assert f"`{file_name(detector.ADDRESS)}` in the cache folder" in page.read_text()

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastsr.checks import choice, enlargement, flag, number, whole_number
+from fastsr.checks import choice, enlargement, flag, meant, number, whole_number
 from fastsr.errors import InputError, InputTypeError
 
 
@@ -55,3 +55,8 @@ def test_choice_names_what_there_is(value):
     with pytest.raises(InputError) as failure:
         choice("channel", value, {"y": 1, "grey": 2})
     assert str(failure.value) == f"channel={value!r} is unknown; use one of y, grey"
+
+
+def test_a_slip_is_recognised():
+    assert meant("SRGAN4x", ["faces-64", "srgan-x4"]) == " (did you mean 'srgan-x4'?)"
+    assert meant("model.pth", ["faces-64", "srgan-x4"]) == ""

@@ -9,7 +9,7 @@ import fastsr
 from fastsr.consistency import CLOSE, Downscale, agree, project, remade_to_agree
 from fastsr.errors import InputError, NotEnoughMemoryError
 from fastsr.images import load, read
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 
 SIZES = [((32, 40), (8, 5)), ((37, 23), (11, 20)), ((12, 12), (8, 8))]
 LEVEL = 1 / 255

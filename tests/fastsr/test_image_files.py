@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 import fastsr
 from fastsr import codecs, images
 from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError, OutputError
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ORIENTED = {  # how a stored picture is shown, by its EXIF orientation

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 import fastsr
 from fastsr import images
 from fastsr.errors import InputError, InputTypeError
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FLOATS = st.floats(0, 1, width=16)

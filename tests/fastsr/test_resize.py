@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import fastsr
 from fastsr.errors import InputError, InputTypeError, NotEnoughMemoryError
-from fastsr.resize import BORDERS, KERNELS, imresize
+from fastsr.imresize import BORDERS, KERNELS, imresize
 
 
 def noise(*shape, dtype=np.uint8, seed=0):

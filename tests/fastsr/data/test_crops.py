@@ -11,7 +11,7 @@ from fastsr.data import crops as module
 from fastsr.data.crops import Crops, batches, make_lr
 from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 
 FACTOR, CROP = 4, 16
 IN_MEMORY, FROM_FILES = None, 0

@@ -17,8 +17,8 @@ from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import HOLE, REGION, TEXT, Recipe, choose, denoise
 from fastsr.dip.tasks import recipe_for
 from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
+from fastsr.imresize import KERNELS
 from fastsr.operators import Mask
-from fastsr.resize import KERNELS
 
 CALL = importlib.import_module("fastsr.dip.call")
 QUIET = {"device": "cpu", "progress": False}

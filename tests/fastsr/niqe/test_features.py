@@ -3,9 +3,9 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
+from fastsr.imresize import imresize
 from fastsr.niqe.aggd import fit
 from fastsr.niqe.features import count_blocks, measure, mscn
-from fastsr.resize import imresize
 
 
 def window():
