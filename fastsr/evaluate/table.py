@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from statistics import fmean
 
@@ -76,6 +77,13 @@ def line(values: Sequence[str], names: Sequence[str]) -> str:
     """Return `values` as one aligned line of a table whose pictures have these `names`."""
     width = max(map(len, (*names, MEAN, HEADER[0])))
     return values[0].ljust(width) + "".join(f"  {value:>{COLUMN_WIDTH}}" for value in values[1:])
+
+
+def html_table(rows: Sequence[Row], mean: Mean | None) -> str:
+    """Return the rows and their mean as an HTML table."""
+    lines = [list(HEADER), *map(cells, rows), *([] if mean is None else [mean_cells(mean)])]
+    cells_of = ("".join(f"<td>{escape(cell)}</td>" for cell in each) for each in lines)
+    return f"<table>{''.join(f'<tr>{each}</tr>' for each in cells_of)}</table>"
 
 
 def write_csv(rows: Sequence[Row], path: Path, name: str = MEAN) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from ..compare import PAPER, in_columns, opaque, side_by_side
+from ..codecs import Unnumbered
 from ..errors import InputError, OutputError
 from ..files import atomic_write
-from ..resize import imresize
+from ..imresize import imresize
+from ..sheets import PAPER, in_columns, opaque, side_by_side
 from .sampling import State
 
 LARGEST_SIDE = 512
@@ -98,7 +99,14 @@ class Process:
         pages = [_in_256_colours(sheet) for sheet in sheets]
         durations = [DURATION] * (len(pages) - 1) + [HELD]
         with atomic_write(Path(path)) as file:
-            pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=durations, loop=0)
+            pages[0].save(
+                Unnumbered(file),  # type: ignore[arg-type]
+                "GIF",
+                save_all=True,
+                append_images=pages[1:],
+                duration=durations,
+                loop=0,
+            )
 
     def _seen(self) -> list[Frame]:
         if not self.frames:

@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from ..errors import InputError, TrainingError
 from ..images import save
 from ..progress import progress_bar
+from ..run_log import SCORE
 from .meter import Meter
 from .method import Training
-from .run_folder import SCORE, RunFolder
+from .run_folder import RunFolder
 from .seeds import seed_of
 from .settings import Settings
 from .start import fast_arithmetic

@@ -21,13 +21,11 @@ import torch
 from ..errors import InputError, OutputError
 from ..files import atomic_write, prepare_folder
 from ..locks import sole_use_or_error
+from ..run_log import LOSSES, SCORE
 from .config import read_settings, write_settings
 from .settings import Settings, changes
 
 State = dict[str, Any]
-
-SCORE = "val_"
-"""What names of scores begin with in the log."""
 
 
 class RunFolder:
@@ -36,7 +34,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self._config = path / "config.yaml"
-        self._losses = path / "losses.jsonl"
+        self._losses = path / LOSSES
         self._last = path / "checkpoints" / "last.pt"
 
     @contextmanager
@@ -88,8 +86,6 @@ class RunFolder:
     def open(self, settings: Settings, done: int, *, scored: bool = True) -> None:
         """Begin, or go on after `done` steps: what came after them is taken from the log, and lines that are damaged.
 
-        What a killed process was about to write goes: half a checkpoint is large.
-
         Args:
             settings: of the run.
             done: how many steps were made.
@@ -100,8 +96,6 @@ class RunFolder:
         """
         for folder in (self.path, self._last.parent, self.path / "samples"):
             prepare_folder(folder)
-            for leftover in folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
         write_settings(settings, self._config)
         with atomic_write(self._losses) as file:
             file.writelines(line for line in self._lines() if _belongs(line, done, scored))
@@ -118,7 +112,12 @@ class RunFolder:
     def save(self, state: State) -> None:
         """Write the last checkpoint in place of the one before."""
         with atomic_write(self._last) as file:
-            torch.save(state, file)
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # what torch makes of a write that fails
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
             file.flush()
             os.fsync(file.fileno())  # a machine may stop as well as a process
 

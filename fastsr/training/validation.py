@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..compare import PAPER, side_by_side
 from ..data.benchmarks import Sample, find_benchmark
 from ..data.protocols import Case, eight_bits, find_protocol
 from ..errors import FastsrError, InputError
 from ..images import read
-from ..metrics import PEAK, WINDOW, lr_consistency, psnr, ssim
+from ..metrics import WINDOW, lr_consistency, psnr, ssim
+from ..planes import PEAK
+from ..sheets import in_rows, side_by_side
 
 SHOWN = 4
 """Pictures of a sheet."""
@@ -98,12 +99,7 @@ def sheet(upscale: Upscale, pictures: Sequence[tuple[Tensor, Tensor]]) -> Image.
         factor = hr.shape[-1] // lr.shape[-1]
         large = lr.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
         rows.append(side_by_side([("LR", large), ("result", _made(upscale, lr)), ("HR", hr)]))
-    whole = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), PAPER)
-    top = 0
-    for row in rows:
-        whole.paste(row, (0, top))
-        top += row.height
-    return whole
+    return in_rows(rows)
 
 
 def _made(upscale: Upscale, lr: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from PIL import Image
 
 import fastsr
 from benchmarks import gallery, gallery_sources
-from fastsr.compare import MARGIN, TOP
+from fastsr.sheets import MARGIN, TOP
 
 MOST_BYTES = 3_000_000
 
@@ -31,8 +31,16 @@ def test_photos_have_the_size_they_are_shown_in():
 
 
 def test_every_twelfth_face_is_shown(portraits):
-    assert [int(face[0, 0, 0]) for face in gallery_sources.faces(portraits, 4)] == [0, 192]
-    assert gallery_sources.small_faces(portraits, 1)[0].shape == (3, 64, 64)
+    assert [int(face[0, 0, 0]) for face in gallery_sources.faces(2)] == [0, 192]
+    assert gallery_sources.small_faces(1)[0].shape == (3, 64, 64)
+
+
+def test_faces_that_are_missing_are_told(portraits, monkeypatch):
+    with pytest.raises(SystemExit, match="val has 2 of the 3 faces that are needed"):
+        gallery_sources.faces(3)
+    monkeypatch.delenv("FASTSR_DATA")
+    with pytest.raises(SystemExit, match=r"^set FASTSR_DATA to the folder that holds faces/val$"):
+        gallery_sources.faces(1)
 
 
 def test_results_are_between_bicubic_and_the_original(portraits, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 
 import fastsr
 from benchmarks import nearest_faces
-from fastsr.compare import MARGIN, TOP
+from fastsr.sheets import MARGIN, TOP
 
 
 @pytest.fixture(scope="module")

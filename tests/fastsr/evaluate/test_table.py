@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from fastsr.evaluate import Evaluation
 from fastsr.evaluate.table import HEADER, Row, cells, line, mean_cells, mean_of, write_csv
 
 ROWS = [
@@ -32,6 +33,14 @@ def test_lines_are_aligned():
         text.index(value) + len(value) for text, value in zip(lines[1:], ("30.123", "20.000", "25.062"), strict=True)
     ]
     assert ends == [lines[0].index("PSNR Y") + len("PSNR Y")] * 3
+
+
+def test_a_notebook_shows_the_table(tmp_path):
+    shown = Evaluation([replace(ROWS[0], image="<a>"), ROWS[1]], mean_of(ROWS), {}, tmp_path)._repr_html_()
+    rows = [line.split("<td>")[1:] for line in shown.split("<tr>")[1:]]
+    assert [row[0].removesuffix("</td>") for row in rows] == ["image", "&lt;a&gt;", ROWS[1].image, "mean"]
+    assert {len(row) for row in rows} == {len(HEADER)}
+    assert Evaluation([], None, {}, tmp_path)._repr_html_().count("<tr>") == 1
 
 
 def test_csv_has_every_digit_and_the_mean_last(tmp_path):

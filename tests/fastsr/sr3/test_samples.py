@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from fastsr.compare import compare
 from fastsr.images import read
 from fastsr.sr3.samples import Samples
 
@@ -67,8 +69,27 @@ def test_one_sample_has_no_spread_and_is_its_mean():
     assert torch.equal(samples.mean, colours[0, 0])
 
 
+@pytest.mark.parametrize("image", [torch.rand(3, 4, 5), np.zeros((2, 4, 5, 4), np.uint8)], ids=["torch", "NumPy batch"])
+def test_a_notebook_shows_samples_mean_and_spread(image):
+    samples, colours = made(image)
+    deviation = colours[:, 0].var(0, correction=0).mean(0).sqrt()
+    title = f"spread, white is {255 * float(deviation.max()):.0f} of 255"
+    pictures = [*colours[:, 0], colours[:, 0].mean(0), deviation[None] / deviation.max()]
+    titles = ["sample 1", "sample 2", "sample 3", "mean", title]
+    with Image.open(BytesIO(samples._repr_png_())) as shown:
+        assert np.array_equal(shown, compare(*pictures, titles=titles))
+    one, colours = made(image, 1)
+    with Image.open(BytesIO(one._repr_png_())) as shown:
+        assert np.array_equal(shown, compare(colours[0, 0], titles=["sample"]))
+
+
 def test_the_mean_is_taken_before_colours_are_rounded():
     samples, colours = made(np.zeros((4, 5, 3), np.uint8), 16)
     expected = (colours.mean(0)[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
     assert np.array_equal(samples.mean, expected)
     assert not np.array_equal(samples.mean, np.mean(samples.images, 0).round().astype(np.uint8))
+
+
+def test_they_are_told_in_a_line():
+    assert repr(made(Image.new("RGB", (5, 4)))[0]) == "<3 samples, 10x8 pixels, kind 'pil'>"
+    assert repr(made(torch.rand(2, 3, 4, 5))[0]) == "<3 samples of a batch of 2, 10x8 pixels, kind 'torch'>"
