@@ -59,6 +59,7 @@ FLOORS: dict[str, tuple[Floor, ...]] = {
         Floor(FACES, "shift_lr", most=0.5),
     ),
     "faces-64": (Floor(FACES, "reached", least=90),),
+    "faces-128": (Floor(FACES, "reached", least=90),),
 }
 
 

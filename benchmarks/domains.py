@@ -2,7 +2,7 @@
 
     FASTSR_DATA=... python -m benchmarks.domains --weights FILE --faces DIR --others DIR...
 
-writes benchmarks/results/domains.json and the table of docs/sr3.md.
+writes benchmarks/results/domains.json and the table of docs/measured/sr3.md.
 
 FILE says what it was trained on, as one by `benchmarks.bundle --domain` does. DIR are folders in FASTSR_DATA. Faces are
 square. Of other pictures the
@@ -116,7 +116,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure; the table goes to docs/sr3.md too."""
+    """Measure; the table goes to docs/measured/sr3.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True, help="of SR3 or a StyleGAN, with a domain")
     parser.add_argument("--faces", required=True, metavar="DIR", help="pictures of faces that it was not trained on")
@@ -129,7 +129,7 @@ def main() -> None:
     rows = measure(domain, pictures_of(data_folder() / given.faces), others)
     print(table(rows))
     save(RESULTS / "domains.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
+    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":

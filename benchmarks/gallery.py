@@ -2,6 +2,8 @@
 
     FASTSR_DATA=... python -m benchmarks.gallery [NAME...]    # such as srgan; without a name, all
 
+FASTSR_DATA is the folder that holds faces/val; dip and dip_repairs need none.
+
 Small pictures are made by MATLAB's bicubic imresize. Titles give the mean PSNR of Y (protocol rgb8, nothing shaved) of
 a column.
 """
@@ -19,9 +21,9 @@ from torch import Tensor
 
 import fastsr
 from benchmarks.gallery_sources import ASTRONAUT, CAT, PHOTOS, SIDE, enlarged, faces, small_faces
-from benchmarks.report import ROOT, data_folder
+from benchmarks.report import ROOT
 from benchmarks.scores import psnr
-from fastsr.compare import in_columns
+from fastsr.sheets import in_columns
 from fastsr.sr3.process import Process
 
 FOLDER = ROOT / "docs" / "gallery"
@@ -46,7 +48,7 @@ def srresnet_x2() -> Image.Image:
 
 def sr3_faces() -> Image.Image:
     """Return three samples of faces, and the mean of eight."""
-    high = small_faces(data_folder() / "faces" / "val", FACES)
+    high = small_faces(FACES)
     low = [fastsr.resize(face, 1 / 8) for face in high]
     several = [fastsr.sr3(face, weights="sr3-faces-x8", samples=SAMPLES, progress=False) for face in low]
     made = {f"sample {index + 1}": [one[index] for one in several] for index in range(SEEDS)}
@@ -55,7 +57,7 @@ def sr3_faces() -> Image.Image:
 
 def sr3_process() -> Image.Image:
     """Return how a sample comes about; the animation is written beside it."""
-    (face,) = small_faces(data_folder() / "faces" / "val", 1)
+    (face,) = small_faces(1)
     process = Process()
     fastsr.sr3(fastsr.resize(face, 1 / 8), weights="sr3-faces-x8", callback=process, progress=False)
     process.animation(FOLDER / "sr3_process.gif")
@@ -66,7 +68,7 @@ def sr3_process() -> Image.Image:
 
 def pulse_faces() -> Image.Image:
     """Return what PULSE finds from three seeds."""
-    high = small_faces(data_folder() / "faces" / "val", FACES)
+    high = small_faces(FACES)
     low = [fastsr.resize(face, 1 / 8) for face in high]
     made = {f"seed {seed}": fastsr.pulse(low, weights="faces-64", seed=seed, progress=False) for seed in range(SEEDS)}
     return _beside_bicubic(high, low, made)
@@ -109,7 +111,7 @@ PICTURES: dict[str, tuple[str, Callable[[], Image.Image]]] = {
 
 def _enlarged_photos(factor: int, *names: str) -> Image.Image:
     """Return photos and a face beside what weights by name make of them."""
-    (face,) = faces(data_folder() / "faces" / "val", 1)
+    (face,) = faces(1)
     edge = (face.shape[-1] - SIDE) // 2
     high = [*(photo.read() for photo in PHOTOS), face[:, edge : edge + SIDE, edge : edge + SIDE]]
     low = [fastsr.resize(one, 1 / factor) for one in high]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 import fastsr
 from benchmarks.pulse_faces import colours
+from benchmarks.report import data_folder
 
 SIDE = 192
 FACE_SIDE = 64
@@ -47,9 +47,17 @@ EVERY = 12
 """Which faces of a folder are shown: none is chosen for how its results look."""
 
 
-def faces(folder: Path, count: int) -> list[Tensor]:
-    """Return every twelfth face of faces/val, official portraits in the public domain, uint8 (3, 256, 256)."""
-    return [colours(path) for path in sorted(folder.glob("*.jpg"))[::EVERY][:count]]
+def faces(count: int) -> list[Tensor]:
+    """Return every twelfth face of faces/val, official portraits in the public domain, uint8 (3, 256, 256).
+
+    Raises:
+        SystemExit: FASTSR_DATA names no folder that has as many.
+    """
+    folder = data_folder("faces/val") / "faces" / "val"
+    found = sorted(folder.glob("*.jpg"))[::EVERY][:count]
+    if len(found) < count:
+        raise SystemExit(f"{folder} has {len(found)} of the {count} faces that are needed")
+    return [colours(path) for path in found]
 
 
 def enlarged(picture: Tensor, times: int) -> Tensor:
@@ -57,6 +65,6 @@ def enlarged(picture: Tensor, times: int) -> Tensor:
     return picture.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
-def small_faces(folder: Path, count: int) -> list[Tensor]:
+def small_faces(count: int) -> list[Tensor]:
     """Return the same at 64x64 pixels."""
-    return [fastsr.resize(face, size=(FACE_SIDE, FACE_SIDE)) for face in faces(folder, count)]
+    return [fastsr.resize(face, size=(FACE_SIDE, FACE_SIDE)) for face in faces(count)]

@@ -21,14 +21,17 @@ FORMAT = 1
 """Version of the layout of a result file (see results/README.md)."""
 
 
-def data_folder() -> Path:
-    """Return the folder of test pictures, which FASTSR_DATA names.
+def data_folder(holds: str = "Set5, Set14 and dip") -> Path:
+    """Return the folder of pictures, which FASTSR_DATA names.
+
+    Args:
+        holds: what is needed of it, for the error.
 
     Raises:
         SystemExit: it is not set.
     """
     if "FASTSR_DATA" not in os.environ:
-        raise SystemExit("set FASTSR_DATA to the folder that holds Set5, Set14 and dip")
+        raise SystemExit(f"set FASTSR_DATA to the folder that holds {holds}")
     return Path(os.environ["FASTSR_DATA"])
 
 

@@ -11,11 +11,28 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["consistency", "dip", "load", "metrics", "pulse", "resize", "save", "sr3", "srgan"]
+__all__ = [
+    "DomainWarning",
+    "FastsrError",
+    "History",
+    "compare",
+    "consistency",
+    "dip",
+    "load",
+    "metrics",
+    "pulse",
+    "resize",
+    "save",
+    "sr3",
+    "srgan",
+]
 
 if TYPE_CHECKING:
     from . import consistency, metrics
+    from .compare import compare
     from .dip import dip
+    from .errors import DomainWarning, FastsrError
+    from .history import History
     from .images import load, save
     from .pulse import pulse
     from .resize import resize
@@ -23,6 +40,10 @@ if TYPE_CHECKING:
     from .srgan import srgan
 
 _HOMES = {
+    "DomainWarning": "errors",
+    "FastsrError": "errors",
+    "History": "history",
+    "compare": "compare",
     "consistency": "consistency",
     "dip": "dip",
     "load": "images",

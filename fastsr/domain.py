@@ -9,6 +9,8 @@ pages 341-349): T2, the squared standard deviations along the components, and Q,
 from __future__ import annotations
 
 import math
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -18,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import DomainWarning, InputError
+from .errors import DomainWarning, Doubt, InputError
 from .images import Picture, read
-from .resize import imresize
+from .imresize import imresize
 
 SIDE = 8
 NUMBERS = 3 * SIDE**2
@@ -34,6 +36,7 @@ LEVEL = 1 / 255
 """What colours of 8 bits are known to: a picture with less contrast shows nothing, nor does less than that vary."""
 KEY = "domain."
 """What the names of a domain's tensors begin with, beside those of a network."""
+PACKAGE = os.path.dirname(__file__) + os.sep
 NAMED = 3
 """Pictures that a warning names, at the most."""
 
@@ -131,27 +134,15 @@ def fit(pictures: Iterable[Tensor]) -> Domain:
     return Domain(found.mean, found.components, found.scales, torch.cat(held).quantile(1 - BEYOND, 0))
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """A picture that weights do not know.
-
-    Attributes:
-        name: what a message calls it.
-        reason: why; what follows upon "is" or "are".
-    """
-
-    name: str
-    reason: str
-
-
-def warn(doubts: Iterable[Doubt], stacklevel: int = 2) -> None:
-    """Warn of pictures, if there are any, in one `DomainWarning`; for `stacklevel` see `warnings.warn`."""
+def warn(doubts: Iterable[Doubt]) -> None:
+    """Warn of pictures, if there are any, in one `DomainWarning` of the line that called fastsr."""
+    found = tuple(doubts)
     named: dict[str, list[str]] = {}
-    for doubt in doubts:
+    for doubt in found:
         named.setdefault(doubt.reason, []).append(doubt.name)
     if named:
         message = ". ".join(f"{_listed(names)} {reason}" for reason, names in named.items())
-        warnings.warn(message, DomainWarning, stacklevel + 1)
+        warnings.warn(DomainWarning(message, found), stacklevel=_calls_within() + 1)
 
 
 def warned_of(
@@ -159,23 +150,37 @@ def warned_of(
 ) -> Iterator[tuple[Any, str]]:
     """Yield images with their names, and warn of each that there are doubts of."""
     for image, name in images:
-        warn(doubts_of(read(image, name), name), stacklevel=3)
+        warn(doubts_of(read(image, name), name))
         yield image, name
 
 
 @contextmanager
-def warned_once() -> Iterator[None]:
-    """Let only the first `DomainWarning` be seen."""
+def gathered() -> Iterator[list[Doubt]]:
+    """Keep the doubts that are warned of in a list, in place of showing them."""
+    found: list[Doubt] = []
     with warnings.catch_warnings():
         show = warnings.showwarning
+        warnings.simplefilter("always", DomainWarning)
 
-        def show_first(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            show(message, category, *where, **more)
-            if issubclass(category, DomainWarning):
-                warnings.simplefilter("ignore", DomainWarning)
+        def keep(message: Warning | str, *where: Any, **more: Any) -> None:
+            if isinstance(message, DomainWarning) and message.doubts:
+                found.extend(message.doubts)
+            else:
+                show(message, *where, **more)
 
-        warnings.showwarning = show_first
-        yield
+        warnings.showwarning = keep
+        yield found
+
+
+def _calls_within() -> int:
+    """Return how many calls of fastsr's own lie between the caller of this and the line that called fastsr.
+
+    A generator is called by whoever asks it for a value.
+    """
+    frame, count = sys._getframe(1), 0
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 def _fitted(looks: Tensor) -> Domain:

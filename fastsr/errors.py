@@ -4,6 +4,11 @@ Each names the argument, the value that came and what would be right. The comman
 `FastsrError` into one line on stderr and exit status 2.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class FastsrError(Exception):
     """Base of every error that fastsr raises on purpose."""
@@ -45,5 +50,26 @@ class Interrupted(KeyboardInterrupt):
         self.image = image
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """A picture that weights do not know.
+
+    Attributes:
+        name: what a message calls it.
+        reason: why; what follows upon "is" or "are".
+    """
+
+    name: str
+    reason: str
+
+
 class DomainWarning(UserWarning):
-    """A picture is of another kind or size than weights were trained for; there is a result all the same."""
+    """A picture is of another kind or size than weights were trained for; there is a result all the same.
+
+    Attributes:
+        doubts: which pictures, and why.
+    """
+
+    def __init__(self, message: str, doubts: Iterable[Doubt] = ()):
+        super().__init__(message)
+        self.doubts = tuple(doubts)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..errors import InputError
+from ..errors import FastsrError, InputError
 from .reading import IGNORED, Contents
 
 Loaded = TypeVar("Loaded")
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)
+
+UNFITTING = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What shapes that no network has may lead to where a network is made of them."""
+SPARE_PARAMETERS = 100
+"""So many more than the file has may be missing for the error to say which."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +40,26 @@ class Format(Generic[Loaded]):
     load: Callable[[Contents], Loaded]
 
 
-def recognise(contents: Contents, formats: Sequence[Format[Loaded]]) -> Format[Loaded]:
-    """Return the first of `formats` that the file has.
+def load_as(contents: Contents, formats: Sequence[Format[Loaded]]) -> Loaded:
+    """Return what the first of `formats` that the file has makes of it.
 
     Raises:
-        InputError: it has none; the message names some of its keys.
+        InputError: it has none, and the message names some of its keys; or its weights do not belong together.
     """
     for layout in formats:
         if layout.detect(contents):
-            return layout
-    raise InputError(
-        f"{contents.name} is of an unknown network, with the keys {contents.listing()}; known are "
-        f"{', '.join(layout.name for layout in formats)}"
-    )
+            break
+    else:
+        raise InputError(
+            f"{contents.name} is of an unknown network, with the keys {contents.listing()}; known are "
+            f"{', '.join(layout.name for layout in formats)}"
+        )
+    try:
+        return layout.load(contents)
+    except FastsrError:
+        raise
+    except UNFITTING as error:
+        raise InputError(f"{contents.name} looks like {layout.name}, but does not fit: {error}") from error
 
 
 def renamed(contents: Contents, modules: Mapping[str, str]) -> dict[str, Tensor]:
@@ -72,12 +88,22 @@ def configured(contents: Contents, make: Callable[[], Config]) -> Config:
         raise InputError(f"{contents.name} is of a network that is not supported: {error}") from error
 
 
-def fill(network: Network, tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> Network:
-    """Return `network` in inference mode with the weights `tensors`, by its own keys, made of those of `contents`.
+def fill(make: Callable[[], Network], tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> Network:
+    """Return the network of `make` in inference mode with the weights `tensors`, made of those of `contents`.
+
+    It gets memory once it is known to fit, for a small file may tell of a network of any size.
+
+    Args:
+        make: makes it.
+        tensors: by its own keys.
+        contents: of the file.
+        layout: what its layout is called.
 
     Raises:
         InputError: keys are missing or left over, or a shape differs; the file is not of the `layout` after all.
     """
+    with torch.device("meta"), _at_most(len(tensors), f"{contents.name} looks like {layout}, but does not fit"):
+        network = make()
     own = network.state_dict()
     wanted = {key: value.shape for key, value in own.items() if not key.endswith(IGNORED)}
     odd = [f"no {key}" for key in wanted if key not in tensors]
@@ -90,5 +116,30 @@ def fill(network: Network, tensors: Mapping[str, Tensor], contents: Contents, la
     if odd:
         more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
         raise InputError(f"{contents.name} looks like {layout}, but does not fit: {', '.join(odd[:3])}{more}")
-    network.load_state_dict(dict(tensors), strict=False)
+    values = {key: tensors[key].to(own[key].dtype, copy=True, memory_format=torch.contiguous_format) for key in wanted}
+    counts = {key: torch.zeros((), dtype=own[key].dtype) for key in own if key not in wanted}
+    network.load_state_dict({**values, **counts}, assign=True)
     return network.eval().requires_grad_(False)
+
+
+@contextmanager
+def _at_most(parameters: int, problem: str) -> Iterator[None]:
+    """Let networks that this thread makes have at most so many parameters and some more, whatever their numbers say.
+
+    Raises:
+        InputError: one has more.
+    """
+    thread, left = threading.get_ident(), parameters + SPARE_PARAMETERS
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal left
+        if threading.get_ident() == thread:
+            left -= 1
+            if left < 0:
+                raise InputError(f"{problem}: it tells of a network of more than {parameters} weights, and has no more")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -45,7 +45,7 @@ def own_facts(contents: Contents) -> dict[str, Any] | None:
         return None
     try:
         facts = json.loads(contents.metadata[METADATA])
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,19 @@ WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model", "net")
 PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "net.")
 """What is put before every key; keys without it belong to something else, such as a discriminator."""
 IGNORED = ".num_batches_tracked"
+MOST_PREFIXES = 8
+"""Before a key, one after the other."""
 KEYS_SHOWN = 6
+NUMBERS = frozenset(
+    getattr(torch, name)
+    for name in (
+        *("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+        *("uint8", "int8", "int16", "int32", "int64", "bool"),
+    )
+)
+"""The types of tensors that are read."""
+REPEATED_BYTES = 2**30
+"""The most that tensors may have beyond what is in the file: there each number can stand for many."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ def read(path: Path) -> Contents:
     tensors = _strip(_unwrap(found))
     if not tensors:
         raise InputError(f"{name} holds no weights of a network; {_seen(found)}")
+    _check_tensors(tensors, path.stat().st_size, name)
     contents = Contents({key: _plain(tensor) for key, tensor in tensors.items()}, metadata, name)
     broken = [key for key, tensor in contents.tensors.items() if not bool(tensor.isfinite().all())]
     if broken:
@@ -100,6 +114,8 @@ def _pickle(path: Path, name: str) -> Any:
         raise InputError(f"{name} cannot be read: {error.strerror}") from error
     with file:
         try:
+            if _states_more_than_it_has(path):
+                raise pickle.UnpicklingError
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes of the reader
             code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
@@ -113,7 +129,9 @@ def _pickle(path: Path, name: str) -> Any:
 
 def _unwrap(found: Any) -> dict[str, Tensor]:
     """Return the tensors of the innermost dictionary that `WRAPPERS` lead to."""
-    while isinstance(found, Mapping):
+    seen: set[int] = set()  # a dictionary may hold itself
+    while isinstance(found, Mapping) and id(found) not in seen:
+        seen.add(id(found))
         inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
         if inner is None:
             return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
@@ -123,10 +141,50 @@ def _unwrap(found: Any) -> dict[str, Tensor]:
 
 def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     tensors = {key: tensor for key, tensor in tensors.items() if not key.endswith(IGNORED)}
-    prefix = next((prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in tensors)), None)
-    if prefix is None:
-        return tensors
-    return _strip({key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)})
+    for _ in range(MOST_PREFIXES):
+        prefix = next((prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+    return tensors
+
+
+def _states_more_than_it_has(path: Path) -> bool:
+    """Whether a zip archive has parts that are larger than it is: `torch.save` compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return sum(info.file_size for info in archive.infolist()) > path.stat().st_size
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], stored: int, name: str) -> None:
+    """Check that tensors are plain ones, whose numbers are in the file: a few bytes can stand for any number of them.
+
+    Raises:
+        InputError: one is not.
+    """
+    storages: set[int] = set()
+    left = stored + REPEATED_BYTES
+    for key, tensor in tensors.items():
+        kind = _odd_kind(tensor)
+        if kind is not None:
+            raise InputError(f"{name} holds {key!r} as a tensor {kind}; give plain numbers on the CPU")
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in storages:
+            storages.add(storage.data_ptr())
+            stored -= storage.nbytes()
+        left -= tensor.numel() * tensor.element_size()
+        if stored < 0 or left < 0:
+            raise InputError(f"{name} states more numbers in {key!r} than it holds; it is damaged")
+
+
+def _odd_kind(tensor: Tensor) -> str | None:
+    """Return what keeps a tensor from being read as numbers, if something does."""
+    if tensor.is_nested or tensor.layout != torch.strided:
+        return f"of the layout {tensor.layout}"
+    if tensor.device.type != "cpu":
+        return f"on the device {tensor.device}"
+    return None if tensor.dtype in NUMBERS else f"of the type {tensor.dtype}"
 
 
 def _plain(tensor: Tensor) -> Tensor:

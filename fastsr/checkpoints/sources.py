@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import pretrained
 from ..cache import cache_folder, file_name
+from ..checks import meant
 from ..checksums import split_hash
 from ..downloads import fetch
 from ..errors import InputError, InputTypeError, MissingFileError
@@ -37,16 +38,19 @@ def locate(weights: str | os.PathLike[str], method: str | None = None, named: Ma
         if weights in pretrained.names():
             return _bundled(weights, method, named)
         if weights in named:
-            return _cached(named[weights])
+            return _cached(named[weights], method, weights)
         if weights.startswith(("http://", "https://")):
-            return _cached(weights)
+            return _cached(weights, method)
     if path.is_dir():
         raise InputError(f"weights={str(weights)!r} is a folder; give a file, such as model.pth")
     if not path.exists():
-        known = "" if method is None else f", or a name that `fastsr weights` lists: {_names(method, named)}"
+        slip = known = ""
+        if method is not None:
+            slip = meant(str(weights), [*pretrained.names(method), *named])
+            known = f", or a name that `fastsr weights` lists: {_names(method, named)}"
         raise MissingFileError(
-            f"weights={str(weights)!r} is not there; give the path of a checkpoint (.pth, .pt or .safetensors), a URL"
-            f"{known}"
+            f"weights={str(weights)!r} is not there{slip}; give the path of a checkpoint (.pth, .pt or .safetensors), "
+            f"a URL{known}"
         )
     return path
 
@@ -62,8 +66,16 @@ def _names(method: str | None, named: Mapping[str, str]) -> str:
     return ", ".join([*pretrained.names(method), *named]) or "none"
 
 
-def _cached(url: str) -> Path:
+def _cached(url: str, method: str | None, name: str | None = None) -> Path:
+    """Return the file of a URL, which errors call `name` where it has one."""
     address, checksum = split_hash(url, f"weights={url!r}")
     path = cache_folder() / file_name(address)
-    fetch(address, path, checksum=checksum, what=f"weights={address!r}", progress=True)
+    what = f"weights={address!r}" if name is None else f"weights={name!r}, the file {address},"
+    try:
+        fetch(address, path, checksum=checksum, what=what, progress=True)
+    except MissingFileError as error:
+        there = () if method is None else pretrained.names(method)
+        if not there:
+            raise
+        raise MissingFileError(f"{error}; without a connection there are {', '.join(there)}") from error
     return path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DomainWarning, FastsrError, InputError, Interrupted
+from .words import spoken
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Command(click.Command):
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from ..progress import print_beside_bars
 
-    print_beside_bars(f"Warning: {message}", err=True)
+    print_beside_bars(f"Warning: {spoken(str(message))}", err=True)
 
 
 @contextmanager
@@ -53,14 +54,14 @@ def warnings_about(source: Path) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("always", DomainWarning)
         warnings.showwarning = lambda message, *_, **__: print_beside_bars(
-            f"Warning: {str(source)!r}: {message}", err=True
+            f"Warning: {str(source)!r}: {spoken(str(message))}", err=True
         )
         yield
 
 
 def complain(error: FastsrError, source: Path | None = None) -> None:
     """Print an error as one line, which names the picture `source` that it is about."""
-    message = " ".join(str(error).splitlines())
+    message = spoken(" ".join(str(error).splitlines()))
     named = source is None or repr(str(source)) in message
     click.echo(f"Error: {message}" if named else f"Error: {str(source)!r}: {message}", err=True)
 

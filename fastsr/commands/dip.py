@@ -76,7 +76,6 @@ def dip(
       fastsr dip old.png --task inpaint --mask scratches.png
     """
     from ..codecs import check_size, is_folder
-    from ..compare import sheet_size, side_by_side
     from ..dip import dip as fit
     from ..dip.arguments import check_options, target_size
     from ..dip.jobs import demands
@@ -84,6 +83,7 @@ def dip(
     from ..images import save
     from ..masks import read_known
     from ..resize import resize
+    from ..sheets import sheet_size, side_by_side
 
     options = check_options(masked=mask is not None, **arguments)
     check_kernels(options.device)
@@ -113,11 +113,13 @@ def dip(
         used = None if mask is None else (asked_for.popleft() for _ in repeat(None))
         return fit(pictures, mask=used, **arguments)
 
-    def write(picture: Picture, result: Picture, target: Path) -> None:
+    def write(picture: Picture, result: Picture, target: Path) -> list[str]:
         save(result, target)
-        if compare:
-            before = picture if options.factor == 1 else resize(picture, size=tuple(result.pixels.shape[-2:]))
-            save(side_by_side(list(zip(titles, (before, result), strict=True))), comparison_of(target))
+        if not compare:
+            return [str(target)]
+        before = picture if options.factor == 1 else resize(picture, size=tuple(result.pixels.shape[-2:]))
+        save(side_by_side(list(zip(titles, (before, result), strict=True))), comparison_of(target))
+        return [str(target), str(comparison_of(target))]
 
     work_through(plan, max_pixels, check, work, write)
 

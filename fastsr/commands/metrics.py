@@ -12,6 +12,7 @@ import click
 
 from ..errors import FastsrError, InputError
 from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, max_pixels_option
+from .words import renamed
 
 if TYPE_CHECKING:
     from ..images import Picture
@@ -106,10 +107,12 @@ def _niqe(channel: Any, model: str | None, shave: int) -> _Score:
     from ..niqe.score import column, niqe
 
     check_kernels("cpu")
-    pristine = load(model)
+    with renamed(model="niqe_model"):
+        pristine = load(model)
 
     def of(picture: Picture, _: Picture | None) -> Any:
-        return niqe(picture, channel=channel, shave=shave, model=pristine)
+        with renamed(channel="niqe_channel"):
+            return niqe(picture, channel=channel, shave=shave, model=pristine)
 
     return _Score(column(pristine, channel), 4, "", of)
 

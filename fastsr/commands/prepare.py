@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from ..errors import InputError
 from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_argument
+from .words import renamed
 
 
 @click.command(cls=Command)
@@ -52,7 +53,8 @@ def prepare(images: tuple[str, ...], factors: tuple[int, ...], size: str | None,
 
     check_kernels("cpu")
     given = click.get_current_context().get_parameter_source("factors") is not ParameterSource.DEFAULT
-    done = run(images, factors=factors if given else None, sizes=None if size is None else _sides(size), **options)
+    with renamed(sizes="size"):
+        done = run(images, factors=factors if given else None, sizes=None if size is None else _sides(size), **options)
     for picture, error in done.failures.items():
         complain(error, picture)
     click.echo(f"{options['output']}: {done.made} prepared, {done.there} there already")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
+from ..pretrained import DEFAULTS
 from .common import Command, check_kernels, images_argument, max_pixels_option, output_option, work_through
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ LARGEST_FACE, LEAST_FACTOR = 32, 8
 @click.option(
     "--weights",
     metavar="FILE|DIR|URL|NAME",
-    help="A StyleGAN, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  [default: faces-64]",
+    help=f"A StyleGAN, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  [default: {DEFAULTS['pulse']}]",
 )
 @click.option(
     "--factor", type=float, help="How many times larger each side becomes.  [default: up to what the weights make]"
@@ -79,7 +80,12 @@ LARGEST_FACE, LEAST_FACTOR = 32, 8
     metavar="K",
     help="Also write the best face after every K steps, and the same made small, into the folder OUT_steps.",
 )
-@click.option("--align", is_flag=True, help="Find the faces in ordinary photos; the results are OUT_face1 and so on.")
+@click.option(
+    "--align",
+    is_flag=True,
+    help="Find the faces in ordinary photos; the results are OUT_face1 and so on. It needs OpenCV (fastsr[align]), and "
+    "the first time a connection, or the detector's file in its place, which the error names.",
+)
 @click.option(
     "--side", type=int, help="With --align: the side that a face is reduced to.  [default: 32, or an 8th of the result]"
 )
@@ -171,7 +177,7 @@ def pulse(
         lines = []
         for which, results in enumerate(job.results):
             if align:
-                warn(doubts_of(job.inputs[which], f"face {which + 1}", options))
+                warn(doubts_of(job.inputs[which], f"face {which + 1}", options, aligned=True))
             for number, result in enumerate(results):
                 path = names.result(target, which, number)
                 save(result.found.result, path)
@@ -278,8 +284,8 @@ def _save_step(image: Tensor, given: Picture, result: Path, step: int) -> None:
     """Write a face, (C, H, W), and the same made as small as the picture given, to the folder of a result."""
     from ..files import prepare_folder
     from ..images import read, save
+    from ..imresize import imresize
     from ..pulse.call import NOTE
-    from ..resize import imresize
 
     face = replace(read(image.cpu()), comment=NOTE)
     small = imresize(face.pixels, size=tuple(given.pixels.shape[-2:])).clamp(0, 1)

@@ -38,7 +38,7 @@ def resize(
     """
     from ..files import plan_outputs
     from ..images import save
-    from ..resize import check_options
+    from ..imresize import check_options
     from ..resize import resize as run
 
     check_options(scale, size, options["kernel"], options["border"])

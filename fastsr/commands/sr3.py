@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
+from ..pretrained import DEFAULTS
 from .common import Command, check_kernels, images_argument, max_pixels_option, output_option, work_through
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--weights",
     metavar="FILE|URL|NAME",
-    help="A checkpoint, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  [default: sr3-faces-x8]",
+    help=f"A checkpoint, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  [default: {DEFAULTS['sr3']}]",
 )
 @click.option(
     "--factor", type=float, help="How many times larger each side becomes.  [default: what the weights are for]"
@@ -83,19 +84,18 @@ def sr3(
       fastsr sr3 face.png --samples 8 --mean --spread --weights sr3.safetensors
     """
     from ..codecs import check_size
-    from ..compare import sheet_size, side_by_side
     from ..domain import warn
     from ..files import plan_outputs
     from ..images import save
-    from ..progress import print_beside_bars
     from ..resize import resize
+    from ..sheets import sheet_size, side_by_side
     from ..sr3 import sr3 as run
     from ..sr3.arguments import check_options, target_size
     from ..sr3.doubts import doubts_of
     from ..sr3.process import Process
 
     if (mean or spread) and (samples or 1) < 2:
-        raise InputError(f"samples={samples}: --mean and --spread are of several results; give --samples 2 or more")
+        raise InputError("--mean and --spread are of several results; give --samples 2 or more")
     options = check_options(samples=samples, **arguments)
     check_kernels(options.device)
     check_kernels("cpu")  # where results are resized
@@ -131,25 +131,27 @@ def sr3(
     def work(pictures: Iterator[Picture]) -> Iterator[Any]:
         return run(pictures, **arguments, callback=None if shown is None else collect)
 
-    def write(picture: Picture, result: Any, target: Path) -> None:
+    def write(picture: Picture, result: Any, target: Path) -> list[str]:
         files, made = _Files.of(target, samples), [result] if samples is None else list(result)
         for path, one in zip(files.results, made, strict=True):
             save(one, path)
+        lines = [str(path) for path in files.results]
         if mean:
             save(result.mean, files.mean)
-            print_beside_bars(str(files.mean))
+            lines.append(str(files.mean))
         if spread:
             white = float(result.spread.max()) or 1.0
             save(result.spread / white, files.spread)
-            print_beside_bars(f"{files.spread}: white is a standard deviation of {255 * white:.1f} of 255")
+            lines.append(f"{files.spread}: white is a standard deviation of {255 * white:.1f} of 255")
         if compare:
             bicubic = resize(picture, size=tuple(made[0].pixels.shape[-2:]))
             save(side_by_side(list(zip(titles, (bicubic, *made), strict=True))), files.comparison)
+            lines.append(str(files.comparison))
         if shown is not None:
             save(shown.strip(), files.strip)
             shown.animation(files.animation)
-        for path in files.results[:-1]:
-            print_beside_bars(str(path))
+            lines += [str(files.strip), str(files.animation)]
+        return lines
 
     work_through(plan, max_pixels, check, work, write)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..pretrained import DEFAULTS, SRGAN_UP_TO_2
 from .common import Command, check_kernels, images_argument, max_pixels_option, output_option, work_through
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     "--weights",
     metavar="FILE|URL|NAME",
     help="A checkpoint, or a name of `fastsr weights`; a URL may end in #sha256=DIGITS.  "
-    "[default: srgan-x4; up to --factor 2 srresnet-x2]",
+    f"[default: {DEFAULTS['srgan']}; up to --factor 2 {SRGAN_UP_TO_2}]",
 )
 @click.option("--factor", type=float, default=4, show_default=True, help="How many times larger each side becomes.")
 @click.option("--ensemble", is_flag=True, help="Average the results of the 8 flips and rotations.")

@@ -29,6 +29,12 @@ class Evaluation:
     failures: Mapping[str, str]
     folder: Path
 
+    def _repr_html_(self) -> str:
+        """Return the table, for a notebook."""
+        from .table import html_table
+
+        return html_table(self.rows, self.mean)
+
 
 def evaluate(
     method: str,
@@ -72,7 +78,6 @@ def evaluate(
     """
     from ..data.benchmarks import find_benchmark, select
     from ..data.protocols import find_protocol
-    from ..domain import warned_once
     from ..methods import find
     from .arguments import check_factor, check_names, check_options
     from .folder import Folder, Machine, Settings
@@ -97,8 +102,7 @@ def evaluate(
     folder.open(settings, machine)
     run = Run(chosen, options, factor, here, scoring, samples, folder, machine, ranks, show or _discard)
     try:
-        with warned_once():
-            rows, failures = run.work()
+        rows, failures = run.work()
     except KeyboardInterrupt:
         run.write_table(run.rows())
         raise

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..files import prepare_folder
 from ..settings_file import read_json, require_same, write_json
 from .table import Row
@@ -96,8 +96,17 @@ class Folder:
         write_json(self._row(row.image), {**values, **asdict(machine)})
 
     def row(self, name: str) -> Row | None:
-        """Return the row of a picture, or None where it is not done: its row or a picture is missing or damaged."""
-        if not all(path.exists() for path in (self._row(name), *map(partial(self.picture, name), KINDS))):
+        """Return the row of a picture, or None where it is not done: its row or a picture is missing or damaged.
+
+        Raises:
+            OutputError: a file that is to have its name cannot have it.
+        """
+        paths = [self._row(name), *map(partial(self.picture, name), KINDS)]
+        try:
+            there = [path.exists() for path in paths]
+        except OSError as error:
+            raise OutputError(f"{str(error.filename)!r} cannot be written: {error.strerror}") from error
+        if not all(there):
             return None
         try:
             found = read_json(self._row(name))

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..data.benchmarks import Sample
 from ..data.protocols import Protocol, eight_bits
-from ..errors import FastsrError, InputError
+from ..domain import gathered, warn
+from ..errors import Doubt, FastsrError, InputError
 from ..images import read, save
 from ..methods import Method
 from ..resize import resize
@@ -57,16 +58,18 @@ class Run:
 
         Returns:
             In all processes what all of them did: the rows, those of earlier runs among them, and what went wrong with
-            which picture.
+            which picture. Of pictures that weights do not know there is one warning, when all are done.
         """
         rows = {row.image: row for row in self.rows()}
         failures = {}
+        doubts: dict[str, list[Doubt]] = {}
         if self._alone:
             for values in (HEADER, *map(cells, rows.values())):
                 self._show(values)
         for sample in self.ranks.share([sample for sample in self.samples if sample.name not in rows]):
             try:
-                row = self._work_on(sample)
+                with gathered() as found:
+                    row = self._work_on(sample)
             except FastsrError as error:
                 failures[sample.name] = str(error)
             except Exception as error:  # of a method: memory of a GPU that ran out, a bug in somebody's own
@@ -74,14 +77,18 @@ class Run:
                 failures[sample.name] = f"{type(error).__name__}: {error}"
             else:
                 rows[sample.name] = row
+                doubts[sample.name] = [replace(doubt, name=sample.name) for doubt in found]
                 if self._alone:
                     self._show(cells(row))
                 else:
                     print(self._line(cells(row)), file=sys.stderr, flush=True)  # the table comes from rank 0, later
         # The rows themselves, for a shared file system may show what another machine wrote only later.
-        for more_rows, more_failures in self.ranks.gather((rows, failures)):
+        for more_rows, more_failures, more_doubts in self.ranks.gather((rows, failures, doubts)):
             rows.update(more_rows)
             failures.update(more_failures)
+            doubts.update(more_doubts)
+        if self.ranks.rank == 0:
+            warn(doubt for sample in self.samples for doubt in doubts.get(sample.name, ()))
         return [rows[sample.name] for sample in self.samples if sample.name in rows], failures
 
     def rows(self) -> list[Row]:

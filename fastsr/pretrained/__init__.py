@@ -12,11 +12,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..checks import meant
 from ..errors import InputError
 
 FOLDER = Path(__file__).parent
 METHODS = ("srgan", "sr3", "pulse")
 FENCE = "---\n"
+DEFAULTS = {"srgan": "srgan-x4", "sr3": "sr3-faces-x8", "pulse": "faces-64"}
+"""The weights that each method takes where none are given."""
+SRGAN_UP_TO_2 = "srresnet-x2"
+"""Those that SRGAN takes in place of its own, up to a factor of 2."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Card:
     Attributes:
         name: of the weights.
         method: the function of fastsr that they are for, one of `METHODS`.
-        summary: one line.
+        summary: what they are for, in one line.
+        pictures: what they were trained on, in a word or two that follow upon "the", such as "aligned faces".
         factor: how many times larger they make pictures; None where they make pictures of one size of any.
         parameters: how many numbers were learnt.
         sha256: of the file of weights, 64 hexadecimal digits.
@@ -39,6 +45,7 @@ class Card:
     name: str
     method: str
     summary: str
+    pictures: str
     factor: float | None
     parameters: int
     sha256: str
@@ -66,7 +73,10 @@ def path_of(name: str) -> Path:
     """
     path = FOLDER / f"{name}.safetensors"
     if path.stem != name or not path.is_file():
-        raise InputError(f"name={name!r} is not of weights that come with fastsr; these are {', '.join(names())}")
+        there = names()
+        raise InputError(
+            f"name={name!r} is not of weights that come with fastsr{meant(name, there)}; these are {', '.join(there)}"
+        )
     return path
 
 
@@ -85,6 +95,21 @@ def card_of(name: str) -> Card:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the model card {str(path)!r} cannot be used: {error!r}") from error
     return card
+
+
+def default_weights(method: str, factor: float | None = None) -> str:
+    """Return the name of the weights that a method takes where none are given."""
+    return SRGAN_UP_TO_2 if method == "srgan" and factor is not None and factor <= 2 else DEFAULTS[method]
+
+
+def pictures_of(path: Path) -> str | None:
+    """Return what a file of weights was trained on, as its card says; None where it has none, or is not fastsr's own.
+
+    Raises:
+        InputError: its card cannot be understood.
+    """
+    there = path.parent == FOLDER and path.with_suffix(".md").is_file()
+    return card_of(path.stem).pictures if there else None
 
 
 def called(path: Path) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..domain import Doubt, warn, warned_of
-from ..errors import InputTypeError
+from ..domain import warn, warned_of
+from ..errors import Doubt, InputTypeError
 from ..images import arranged, read, single
+from ..kinds import same_kind
 from .arguments import LOSS, check_options
 from .call import search_pictures
 from .checkpoint import Checkpoint
@@ -22,6 +23,7 @@ from .losses import LossWeights
 from .search import State
 
 
+@same_kind
 def pulse(
     img: Any,
     factor: float | None = None,
@@ -49,7 +51,7 @@ def pulse(
 
     The face is invented: one of very many with this downscale. It is not that of the person in the picture, and
     identifies nobody. Of anything else a face is found as well: weights that say what they were trained on, as those
-    that come with fastsr do, give a `fastsr.errors.DomainWarning` of it.
+    that come with fastsr do, give a `fastsr.DomainWarning` of it.
 
     Args:
         img: a square picture, such as an aligned face: a path, PIL image, NumPy array (H, H), (H, H, 3 or 4), or torch

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..checks import choice, enlargement, flag, number, whole_number
 from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError
+from ..pretrained import default_weights
 from .checkpoint import Checkpoint
 from .formats import load
 from .generator import Generator
@@ -22,11 +23,11 @@ from .search import Settings
 from .spherical import OPTIMIZERS
 from .starts import NOISES
 
-WEIGHTS = "faces-64"
-"""Those that come with fastsr and are taken where none are given."""
 LOSS = "100*L2+0.05*GEOCROSS"
 """That of the paper."""
 MOST_STEPS, MOST_RESTARTS = 100_000, 10_000
+USUAL_FACTOR = 8
+"""That of the smaller picture an error advises."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def check_options(
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
     enlarges = None if factor is None else enlargement(factor, "a number above 1, such as 8, or None")
-    checkpoint = load(WEIGHTS if weights is None else weights)
+    checkpoint = load(default_weights("pulse") if weights is None else weights)
     return Options(
         checkpoint,
         enlarges,
@@ -136,14 +137,16 @@ def check_size(pixels: Tensor, options: Options, name: str = "img") -> None:
             "face"
         )
     if height >= side:
+        low = max(side // USUAL_FACTOR, 1)
         raise InputError(
-            f"{what}, and {options.checkpoint.name} makes {side}x{side}; give a picture of less than {side} pixels a "
-            "side, or weights of a higher resolution"
+            f"{what}, and {options.checkpoint.name} makes {side}x{side}; give a smaller one: of an aligned face "
+            f"fastsr.resize(img, size=({low}, {low})) makes it, in photos `fastsr pulse --align` finds the faces; or "
+            "give weights of a higher resolution"
         )
     if options.factor is not None and round(height * options.factor) != side:
         raise InputError(
             f"factor={options.factor:g} makes {round(width * options.factor)} of {width} pixels a side, but "
-            f"{options.checkpoint.name} makes {side}; give factor={side / height:.15g} or None"
+            f"{options.checkpoint.name} makes {side}; give factor={side / height:.15g}, or leave it out"
         )
 
 

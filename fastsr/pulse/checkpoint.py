@@ -23,6 +23,7 @@ class Checkpoint:
         layout: the project whose layout of keys the file has; "custom" for a generator that came as an object.
         name: what errors call it.
         domain: what the pictures look like that it was trained on; None where the file does not say.
+        pictures: what they are called, such as "aligned faces"; None where nobody says so.
 
     Raises:
         InputError: the fit is not of as many numbers as a latent row has.
@@ -33,6 +34,7 @@ class Checkpoint:
     layout: str
     name: str
     domain: Domain | None = None
+    pictures: str | None = None
 
     def __post_init__(self) -> None:
         if self.fit is None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
-from ..checkpoints.formats import Format, configured, fill, recognise
+from ..checkpoints.formats import Format, configured, fill, load_as
 from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..domain import Domain
 from ..errors import InputError
+from ..pretrained import pictures_of
 from .checkpoint import Checkpoint
 from .gaussian_fit import GaussianFit
 from .generator import Generator, check_generator
@@ -42,13 +41,13 @@ def load(weights: str | os.PathLike[str] | Checkpoint | Generator) -> Checkpoint
         return weights
     if not isinstance(weights, (str, os.PathLike)):
         return Checkpoint(check_generator(weights), None, "custom", "weights")
-    contents = _read(weights)
+    contents, pictures = _read(weights)
     if any(STYLEGAN2.match(key) for key in contents.tensors):
         raise InputError(
             f"{contents.name} is of a StyleGAN 2 or 3, with the keys {contents.listing()}; load it by its own code, "
             "and give it as a generator, see docs/pulse.md"
         )
-    return recognise(contents, FORMATS).load(contents)
+    return replace(load_as(contents, FORMATS), pictures=pictures)
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
@@ -69,12 +68,13 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     write_own(path, {"architecture": ARCHITECTURE, "config": asdict(network.architecture)}, tensors)
 
 
-def _read(weights: str | os.PathLike[str]) -> Contents:
+def _read(weights: str | os.PathLike[str]) -> tuple[Contents, str | None]:
+    """Return what a file holds, and what the pictures are called that it was trained on."""
     if Path(weights).is_dir():
-        return read_pulse(Path(weights))
+        return read_pulse(Path(weights)), None
     path = locate(weights, "pulse")
     contents = read(path)
-    return read_pulse(path.parent) if is_part(contents) else contents
+    return read_pulse(path.parent) if is_part(contents) else contents, pictures_of(path)
 
 
 def _own(contents: Contents) -> Checkpoint:
@@ -88,9 +88,7 @@ def _own(contents: Contents) -> Checkpoint:
         domain = Domain.taken(tensors)
     except (KeyError, TypeError, AttributeError) as error:
         raise unknown(contents, error) from error
-    with torch.device("meta"):
-        network = StyleGAN(architecture)
-    network = fill(network.to_empty(device="cpu"), tensors, contents, "fastsr")
+    network = fill(lambda: StyleGAN(architecture), tensors, contents, "fastsr")
     return Checkpoint(network, fit, "fastsr", contents.name, domain)
 
 

@@ -91,9 +91,8 @@ def _checkpoint(contents: Contents, layout: str) -> Checkpoint:
             tensors[key] = tensors[key].flip(2, 3)
     for index, noise in enumerate(draw_noises(architecture.noise_sides, 1, torch.Generator().manual_seed(0))):
         tensors.setdefault(f"noise{index}", noise)
-    with torch.device("meta"):
-        network = StyleGAN(architecture)
-    return Checkpoint(fill(network.to_empty(device="cpu"), tensors, contents, layout), fit, layout, contents.name)
+    network = fill(lambda: StyleGAN(architecture), tensors, contents, layout)
+    return Checkpoint(network, fit, layout, contents.name)
 
 
 def _architecture(contents: Contents) -> Architecture:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..methods import register
+from ..pretrained import DEFAULTS, default_weights
 from ..trained import trained
 from . import pulse
-from .arguments import LOSS, WEIGHTS, check_options
+from .arguments import LOSS, check_options
 from .formats import load
 
 
@@ -17,7 +19,9 @@ class Options:
 
     weights: str | None = field(
         default=None,
-        metadata={"help": f"Path, URL or name of a StyleGAN, or the folder of PULSE's.  [default: {WEIGHTS}]"},
+        metadata={
+            "help": f"Path, URL or name of a StyleGAN, or the folder of PULSE's.  [default: {DEFAULTS['pulse']}]"
+        },
     )
     steps: int = field(default=100, metadata={"help": "Optimiser steps, at most."})
     eps: float = field(default=2e-3, metadata={"help": "The mean squared error at which a picture is found."})
@@ -45,6 +49,6 @@ register(
         pulse,
         check_options,
         load,
-        lambda factor: WEIGHTS,
+        partial(default_weights, "pulse"),
     )
 )

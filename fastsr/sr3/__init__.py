@@ -48,7 +48,7 @@ def sr3(
 
     A network trained on such pictures takes noise away step by step, told of the enlarged picture. What is more than
     twice as large as the pictures that it was trained on is done in overlapping tiles, put together at every step.
-    Weights that say what those look like, as the ones that come with fastsr do, give a `fastsr.errors.DomainWarning`
+    Weights that say what those look like, as the ones that come with fastsr do, give a `fastsr.DomainWarning`
     of a picture of another size, and of one that does not look like them.
 
     Args:
@@ -77,9 +77,10 @@ def sr3(
             steps overwrite, `first`). Rows are the samples of the picture, or of each picture of a batch in turn.
 
     Returns:
-        The picture at round(H * factor) x round(W * factor), of the kind and dtype that came in (a path gives a PIL
-        image, or a NumPy array where PIL has no mode for it: 16-bit colour); with `samples` a sequence of so many,
-        `fastsr.sr3.samples.Samples`, that has their `mean` and their `spread`. No gradient flows through.
+        The picture at ceil(H * factor) x ceil(W * factor), the size that `fastsr.resize` gives, of the kind and dtype
+        that came in (a path gives a PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour); with
+        `samples` a sequence of so many, `fastsr.sr3.samples.Samples`, that has their `mean` and their `spread`. No
+        gradient flows through.
 
     Raises:
         InputError, InputTypeError: an argument that cannot be used, named in the message: a factor that is not that of

@@ -13,15 +13,14 @@ from torch import Tensor
 from ..checks import choice, enlargement, flag, whole_number
 from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError
-from ..resize import LARGEST_SIDE
+from ..imresize import LARGEST_SIDE, scaled_size
+from ..pretrained import default_weights
 from .checkpoint import Checkpoint
 from .formats import load
 from .plans import Plan, plan
 from .samplers import SAMPLERS
 from .spacings import SPACINGS
 
-WEIGHTS = "sr3-faces-x8"
-"""Those that come with fastsr and are taken where none are given."""
 TILE_OF_TRAINED = 2
 """The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
 MOST_STEPS, MOST_SAMPLES = 10_000, 1000
@@ -73,7 +72,7 @@ def check_options(
     resolve_seed(seed + count - 1)  # that of the last sample
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
-    checkpoint = load(WEIGHTS if weights is None else weights)
+    checkpoint = load(default_weights("sr3") if weights is None else weights)
     return Options(
         checkpoint,
         _factor(factor, checkpoint),
@@ -95,7 +94,7 @@ def target_size(pixels: Tensor, options: Options, name: str = "img") -> tuple[in
         NotEnoughMemoryError: the result does not fit into memory.
     """
     height, width = pixels.shape[-2:]
-    size = round(height * options.factor), round(width * options.factor)
+    size = scaled_size((height, width), (options.factor, options.factor))
     if max(size) > LARGEST_SIDE:
         raise InputError(
             f"{name} of {width}x{height} pixels enlarged {options.factor:g} times is beyond {LARGEST_SIDE}"
@@ -120,13 +119,13 @@ def _factor(factor: Any, checkpoint: Checkpoint) -> float:
     trained = checkpoint.factor
     if factor is None:
         if trained is None:
-            raise InputError(f"factor=None, and {checkpoint.name} does not say which it was trained for; give {right}")
+            raise InputError(f"factor is not given, and {checkpoint.name} does not say its own; give {right}")
         return float(trained)
     value = enlargement(factor, right)
     if trained is not None and value != trained:
         raise InputError(
-            f"factor={factor!r} is not what {checkpoint.name} was trained for: {checkpoint} enlarges {trained} times; "
-            f"give factor={trained}, or other weights"
+            f"factor={value:g} is not the one that {checkpoint.name} was trained for; give factor={trained}, or leave "
+            "it out, or give other weights"
         )
     return value
 

@@ -24,6 +24,7 @@ class Checkpoint:
         layout: the project whose layout of keys the file has.
         name: what errors call it.
         domain: what the pictures look like that it was trained on; None where the file does not say.
+        pictures: what they are called, such as "aligned faces"; None where nobody says so.
     """
 
     network: UNet
@@ -34,6 +35,7 @@ class Checkpoint:
     layout: str
     name: str
     domain: Domain | None = None
+    pictures: str | None = None
 
     def __str__(self) -> str:
         config = self.network.config

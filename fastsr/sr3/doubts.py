@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ..domain import Doubt
+from ..errors import Doubt
 from ..images import Picture
 from .arguments import TILE_OF_TRAINED, Options, target_size
+
+FOR_PHOTOS = "fastsr.srgan enlarges photos"
 
 
 def doubts_of(picture: Picture, name: str, options: Options) -> list[Doubt]:
@@ -20,16 +22,17 @@ def doubts_of(picture: Picture, name: str, options: Options) -> list[Doubt]:
     domain, trained, factor = checkpoint.domain, checkpoint.size, checkpoint.factor
     if domain is None:
         return []
-    if trained is not None and factor is not None and size != (trained, trained):
-        height, width = picture.pixels.shape[-2:]
+    known = checkpoint.pictures or "pictures"
+    if trained is not None and factor is not None:
         low = trained // factor
-        known = f"what {checkpoint.name} was trained on, pictures of {low}x{low} pixels made {trained}x{trained}"
-        if max(size) > TILE_OF_TRAINED * trained:
-            why = f"larger than {known}: the result is drawn in parts, with the texture of such pictures"
-        else:
-            why = f"of another size than {known}: the result may be worse"
-        return [Doubt(f"{name} of {width}x{height} pixels", why)]
+        known += f" of {low}x{low} pixels"
+        if size != (trained, trained):
+            height, width = picture.pixels.shape[-2:]
+            parts = max(size) > TILE_OF_TRAINED * trained
+            why = "it is drawn in parts, with the texture of such pictures" if parts else "the result may be worse"
+            remedy = f"fastsr.resize(img, size=({low}, {low})) makes that size, and {FOR_PHOTOS}"
+            return [Doubt(name, f"{width}x{height} pixels, and {checkpoint.name} knows {known}: {why}; {remedy}")]
     if domain.outside(picture.premultiplied):
-        why = f"unlike the pictures that {checkpoint.name} was trained on: the result has the texture of such pictures"
-        return [Doubt(name, why)]
+        why = f"the {known} that {checkpoint.name} knows: the result has the texture of such pictures; {FOR_PHOTOS}"
+        return [Doubt(name, f"unlike {why}")]
     return []

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checkpoints.formats import Format, configured, fill, recognise, renamed
+from ..checkpoints.formats import Format, configured, fill, load_as, renamed
 from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..domain import Domain
+from ..pretrained import pictures_of
 from .checkpoint import Checkpoint
 from .network import PUBLISHED, UNet, UNetConfig
 from .predictions import PREDICTIONS
@@ -76,8 +77,9 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """
     if isinstance(weights, Checkpoint):
         return weights
-    contents = read(locate(weights, "sr3"))
-    return recognise(contents, FORMATS).load(contents)
+    path = locate(weights, "sr3")
+    contents = read(path)
+    return replace(load_as(contents, FORMATS), pictures=pictures_of(path))
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
@@ -194,9 +196,7 @@ def _curve(contents: Contents) -> Tensor:
 
 
 def _network(config: UNetConfig, tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> UNet:
-    with torch.device("meta"):
-        network = UNet(config)
-    return fill(network.to_empty(device="cpu"), tensors, contents, layout)
+    return fill(lambda: UNet(config), tensors, contents, layout)
 
 
 FORMATS = (

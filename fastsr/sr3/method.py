@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..methods import register
+from ..pretrained import DEFAULTS, default_weights
 from ..trained import trained
 from . import sr3
-from .arguments import WEIGHTS, check_options
+from .arguments import check_options
 from .formats import load
 
 
@@ -16,7 +18,7 @@ class Options:
     """The arguments of `fastsr.sr3` that are its own."""
 
     weights: str | None = field(
-        default=None, metadata={"help": f"Path, URL or name of a checkpoint.  [default: {WEIGHTS}]"}
+        default=None, metadata={"help": f"Path, URL or name of a checkpoint.  [default: {DEFAULTS['sr3']}]"}
     )
     steps: int = field(default=20, metadata={"help": "How often the network is asked."})
     sampler: str = field(default="dpm-solver++", metadata={"help": "dpm-solver++, ddim or ddpm."})
@@ -38,6 +40,12 @@ class Options:
 
 register(
     trained(
-        "sr3", "SR3, a diffusion model that draws a sample.", Options, sr3, check_options, load, lambda factor: WEIGHTS
+        "sr3",
+        "SR3, a diffusion model that draws a sample.",
+        Options,
+        sr3,
+        check_options,
+        load,
+        partial(default_weights, "sr3"),
     )
 )

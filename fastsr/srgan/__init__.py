@@ -9,12 +9,15 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..kinds import same_kind
+
 if TYPE_CHECKING:
     import torch
 
     from .checkpoint import Checkpoint
 
 
+@same_kind
 def srgan(
     img: Any,
     factor: float = 4,
@@ -54,8 +57,9 @@ def srgan(
         progress: show a bar, on a terminal and in notebooks.
 
     Returns:
-        The picture at round(H * factor) x round(W * factor), of the kind and dtype that came in (a path gives a
-        PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour). No gradient flows through.
+        The picture at ceil(H * factor) x ceil(W * factor), the size that `fastsr.resize` gives, of the kind and dtype
+        that came in (a path gives a PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour). No
+        gradient flows through.
 
     Raises:
         InputError, InputTypeError: an argument that cannot be used, named in the message: a factor above that of the

@@ -13,13 +13,11 @@ from ..checks import enlargement, flag, whole_number
 from ..consistency import COPIES
 from ..device import require_memory, resolve_device, resolve_dtype
 from ..errors import InputError
-from ..resize import LARGEST_SIDE
+from ..imresize import LARGEST_SIDE, scaled_size
+from ..pretrained import default_weights
 from ..tiling import LEAST_TILE
 from .checkpoint import Checkpoint
 from .formats import load
-
-WEIGHTS, WEIGHTS_X2 = "srgan-x4", "srresnet-x2"
-"""Those that come with fastsr and are taken where none are given; the second up to a factor of 2."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,14 @@ def check_options(
     resolved = resolve_device(device)
     precision = resolve_dtype(dtype, resolved)
     number = enlargement(factor, "a number above 1, such as 4")
-    checkpoint = load(default_weights(number) if weights is None else weights)
+    checkpoint = load(default_weights("srgan", number) if weights is None else weights)
     scale = checkpoint.network.scale
     if number > scale:
         raise InputError(
-            f"factor={factor!r} is more than {checkpoint.name} can do: {checkpoint} enlarges {scale} times; give a "
-            f"factor of up to {scale}, or other weights"
+            f"factor={number:g} is more than {checkpoint.name} can do; give at most {scale}, or other weights: these "
+            f"are of {checkpoint}"
         )
     return Options(number, checkpoint, bool(ensemble), tile, resolved, precision, consistency)
-
-
-def default_weights(factor: float) -> str:
-    """Return the name of the weights that are taken where none are given."""
-    return WEIGHTS_X2 if factor <= 2 else WEIGHTS
 
 
 def _check_tile(tile: Any) -> int:
@@ -93,4 +86,4 @@ def target_size(pixels: Tensor, options: Options, name: str = "img") -> tuple[in
     numbers = max(pixels.shape[1], network.channels) * height * width * network.scale**2
     copies = 1 + COPIES if options.consistency else 3 if options.ensemble else 2
     require_memory(copies * 4 * numbers, pixels.device, f"enlarging {name} {network.scale} times")
-    return round(height * options.factor), round(width * options.factor)
+    return scaled_size((height, width), (options.factor, options.factor))

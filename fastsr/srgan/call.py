@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..consistency import remade_to_agree
 from ..images import read
-from ..resize import imresize
+from ..imresize import imresize
 from .arguments import Options, target_size
 from .inference import Enlarger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 
-from ..checkpoints.formats import Format, configured, fill, recognise
+from ..checkpoints.formats import Format, configured, fill, load_as
 from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
@@ -38,7 +38,7 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     if isinstance(weights, Checkpoint):
         return weights
     contents = read(locate(weights, "srgan", {name: entry.url for name, entry in NAMED.items()}))
-    checkpoint = recognise(contents, FORMATS).load(contents)
+    checkpoint = load_as(contents, FORMATS)
     channels = checkpoint.network.channels
     if channels not in (1, 3):
         raise InputError(f"{contents.name} is for pictures of {channels} channels; give one for 3, or for 1")
@@ -73,7 +73,7 @@ def _own(contents: Contents) -> Checkpoint:
         shape = configured(contents, lambda: config(**values))
     except (KeyError, TypeError, AttributeError) as error:
         raise unknown(contents, error) from error
-    return Checkpoint(fill(kind(shape), contents.tensors, contents, "fastsr"), "fastsr", *ranges, contents.name)
+    return Checkpoint(fill(lambda: kind(shape), contents.tensors, contents, "fastsr"), "fastsr", *ranges, contents.name)
 
 
 FORMATS = (

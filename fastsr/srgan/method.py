@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..methods import register
+from ..pretrained import DEFAULTS, SRGAN_UP_TO_2, default_weights
 from ..trained import trained
 from . import srgan
-from .arguments import WEIGHTS, WEIGHTS_X2, check_options, default_weights
+from .arguments import check_options
 from .formats import load
 
 
@@ -17,7 +19,9 @@ class Options:
 
     weights: str | None = field(
         default=None,
-        metadata={"help": f"Path, URL or name of a checkpoint.  [default: {WEIGHTS}; up to x2 {WEIGHTS_X2}]"},
+        metadata={
+            "help": f"Path, URL or name of a checkpoint.  [default: {DEFAULTS['srgan']}; up to x2 {SRGAN_UP_TO_2}]"
+        },
     )
     ensemble: bool = field(default=False, metadata={"help": "Average the results of the 8 flips and rotations."})
     tile: int | None = field(
@@ -39,6 +43,6 @@ register(
         srgan,
         check_options,
         load,
-        default_weights,
+        partial(default_weights, "srgan"),
     )
 )

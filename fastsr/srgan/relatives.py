@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..resize import imresize
+from ..imresize import imresize
 from .network import Upscaler, reach_below
 
 RESIDUE = 0.2

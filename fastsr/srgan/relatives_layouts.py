@@ -25,7 +25,7 @@ def _msrresnet(contents: Contents) -> Checkpoint:
     scale = step**2 if contents.has("upconv2.weight") else step
     config = configured(contents, lambda: MSRResNetConfig(blocks, width, scale, channels))
     layout = "BasicSR MSRResNet"
-    network = fill(MSRResNet(config), renamed(contents, modules), contents, layout)
+    network = fill(lambda: MSRResNet(config), renamed(contents, modules), contents, layout)
     return Checkpoint(network, layout, "unit", "unit", contents.name)
 
 
@@ -82,7 +82,7 @@ def _rrdb(
     doublings = own.count(r"upsampling\.(\d+)\.")
     unshuffle = math.isqrt(inputs // channels)
     config = configured(contents, lambda: RRDBNetConfig(blocks, width, growth, doublings, channels, unshuffle))
-    return Checkpoint(fill(RRDBNet(config), tensors, contents, layout), layout, "unit", "unit", contents.name)
+    return Checkpoint(fill(lambda: RRDBNet(config), tensors, contents, layout), layout, "unit", "unit", contents.name)
 
 
 RELATIVES_LAYOUTS = (

@@ -144,7 +144,7 @@ def _checkpoint(
             final=final,
         ),
     )
-    network = fill(SRResNet(config), tensors, contents, layout)
+    network = fill(lambda: SRResNet(config), tensors, contents, layout)
     return Checkpoint(network, layout, input_range, output_range, contents.name)
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from torch import Tensor, nn
 
-from ..checkpoints.formats import fill, recognise
+from ..checkpoints.formats import fill, load_as
 from ..checkpoints.reading import read
 from ..checkpoints.sources import locate
 from ..errors import InputError
@@ -77,7 +77,7 @@ def load_features(layer: str, weights: str | os.PathLike[str] | None = None) -> 
     if layer not in LAYERS:
         raise InputError(f"layer={layer!r} is none of VGG19; give one of {', '.join(LAYERS)}")
     contents = read(locate(PUBLIC_WEIGHTS if weights is None else weights))
-    found = recognise(contents, VGG_LAYOUTS).load(contents)
+    found = load_as(contents, VGG_LAYOUTS)
     if layer not in found.layers:
         raise InputError(
             f"{contents.name} goes up to {found.layers[-1]}; for layer={layer!r} give a larger file, or None for "
@@ -85,5 +85,10 @@ def load_features(layer: str, weights: str | os.PathLike[str] | None = None) -> 
         )
     features = VGGFeatures(layer, reflect=found.reflect, ceil=found.ceil, scale=found.scale)
     own = features.layers.state_dict()
-    fill(features.layers, {key: value for key, value in found.tensors.items() if key in own}, contents, found.layout)
+    fill(
+        lambda: features.layers,
+        {key: value for key, value in found.tensors.items() if key in own},
+        contents,
+        found.layout,
+    )
     return features

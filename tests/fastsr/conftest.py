@@ -158,6 +158,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
             "name": name,
             "method": method,
             "summary": "A test.",
+            "pictures": "photographs",
             "factor": 4,
             "parameters": 2,
             "sha256": hashlib.sha256(weights).hexdigest(),

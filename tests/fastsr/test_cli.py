@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import fastsr
-from fastsr import compare
+from fastsr import sheets
 from fastsr.cli import main
 from fastsr.errors import Interrupted, NotEnoughMemoryError, OutputError
 
@@ -104,14 +104,14 @@ def test_compare_puts_bicubic_beside_the_result(photo):
 
 def test_the_size_of_a_comparison_is_known_before():
     pictures = [("bicubic", np.zeros((5, 300))), ("a title wider than its picture", np.zeros((9, 4, 3)))]
-    sheet = compare.side_by_side(pictures)
-    assert sheet.size == compare.sheet_size([(title, array.shape[1::-1]) for title, array in pictures])
+    sheet = sheets.side_by_side(pictures)
+    assert sheet.size == sheets.sheet_size([(title, array.shape[1::-1]) for title, array in pictures])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_pictures_on_a_gpu_are_compared():
     picture = torch.rand(4, 5, 6)
-    assert np.array_equal(compare.opaque(picture.cuda()), compare.opaque(picture))
+    assert np.array_equal(sheets.opaque(picture.cuda()), sheets.opaque(picture))
 
 
 def test_resize_is_the_function(photo):
@@ -161,15 +161,15 @@ def test_a_warning_is_one_line(tmp_path):
 BAD_INPUT = [
     (["dip", "missing.png"], "missing.png"),
     (["dip", "{photo}", "missing.png"], "missing.png"),
-    (["dip", "{photo}", "--factor", "1"], "factor=1"),
-    (["dip", "{photo}", "--factor", "0", "-o", "{folder}/new"], "factor=0"),
-    (["dip", "{photo}", "--factor", "nan"], "factor=nan"),
-    (["dip", "{photo}", "--steps", "0"], "steps=0"),
-    (["dip", "{photo}", "--seed", "-1"], "seed=-1"),
-    (["dip", "{photo}", "--preset", "best"], "preset='best' is unknown"),
-    (["dip", "{photo}", "--device", "gpu"], "device='gpu' is not a device"),
-    (["dip", "{photo}", "--dtype", "int8"], "dtype='int8'"),
-    (["dip", "{photo}", "--max-pixels", "5"], "max_pixels"),
+    (["dip", "{photo}", "--factor", "1"], "--factor 1"),
+    (["dip", "{photo}", "--factor", "0", "-o", "{folder}/new"], "--factor 0"),
+    (["dip", "{photo}", "--factor", "nan"], "--factor nan"),
+    (["dip", "{photo}", "--steps", "0"], "--steps 0"),
+    (["dip", "{photo}", "--seed", "-1"], "--seed -1"),
+    (["dip", "{photo}", "--preset", "best"], "--preset best is unknown"),
+    (["dip", "{photo}", "--device", "gpu"], "--device gpu is not a device"),
+    (["dip", "{photo}", "--dtype", "int8"], "--dtype int8"),
+    (["dip", "{photo}", "--max-pixels", "5"], "more than --max-pixels 5"),
     (["dip", "{photo}", "-o", "{photo}"], "overwrite"),
     (["dip", "{photo}", "-o", "{folder}/%s.png" % ("a" * 300)], "File name too long"),
     (["dip", "a" * 300], "File name too long"),
@@ -185,17 +185,17 @@ BAD_INPUT = [
         ["dip", "{photo}", "-o", "{folder}/a.webp", "--factor", "800", "--compare"],
         "a_compare.webp': WEBP cannot hold 19218x8034",
     ),
-    (["resize", "{photo}", "--scale", "0"], "scale=0"),
-    (["resize", "{photo}", "--scale", "nan"], "scale=nan"),
-    (["resize", "{photo}", "--scale", "0.0001"], "photo.png': scale=0.0001"),
-    (["resize", "{photo}", "--size", "5", "0"], "size=(5, 0)"),
-    (["resize", "{photo}"], "scale"),
-    (["resize", "{photo}", "--scale", "2", "--size", "5", "5"], "scale=2.0 and size=(5, 5)"),
-    (["resize", "{photo}", "--scale", "2", "--kernel", "best"], "kernel='best'"),
-    (["resize", "{photo}", "--scale", "2", "--kernel", "../best"], "kernel='../best'"),
-    (["resize", "{photo}", "--scale", "2", "--border", "best", "-o", "{folder}/new"], "border='best'"),
+    (["resize", "{photo}", "--scale", "0"], "--scale 0"),
+    (["resize", "{photo}", "--scale", "nan"], "--scale nan"),
+    (["resize", "{photo}", "--scale", "0.0001"], "photo.png': --scale 0.0001"),
+    (["resize", "{photo}", "--size", "5", "0"], "--size 5 0"),
+    (["resize", "{photo}"], "no --scale and no --size: give one of the two"),
+    (["resize", "{photo}", "--scale", "2", "--size", "5", "5"], "--scale 2.0 and --size 5 5"),
+    (["resize", "{photo}", "--scale", "2", "--kernel", "best"], "--kernel best"),
+    (["resize", "{photo}", "--scale", "2", "--kernel", "../best"], "--kernel ../best"),
+    (["resize", "{photo}", "--scale", "2", "--border", "best", "-o", "{folder}/new"], "--border best"),
     (["resize", "{photo}", "--size", "1", "70000", "-o", "{folder}/a.jpg"], "JPEG cannot hold 70000x1 pixels"),
-    (["metrics", "{photo}", "{photo}", "--channel", "red"], "channel='red'"),
+    (["metrics", "{photo}", "{photo}", "--channel", "red"], "--channel red"),
     (["metrics", "{photo}", "{photo}"], "SSIM needs at least 11 pixels"),
     (["metrics", "{photo}", "missing.png"], "B='missing.png' does not exist"),
 ]
@@ -256,7 +256,7 @@ def test_other_value_errors_are_bugs(photo, monkeypatch):
     def fail(*args: object, **kwargs: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(importlib.import_module("fastsr.resize"), "axis_table", fail)
+    monkeypatch.setattr(importlib.import_module("fastsr.imresize"), "axis_table", fail)
     assert isinstance(CliRunner().invoke(main, ["resize", str(photo), "--scale", "2"]).exception, ValueError)
 
 
@@ -279,7 +279,8 @@ def test_a_second_run_writes_the_same_files_anew(photo):
     first = run(*command)
     names = sorted(photo.parent.iterdir())
     photo.with_name("photo_dip_x2.png").write_bytes(b"")
-    assert run(*command) == first == (0, f"{photo.with_name('photo_dip_x2.png')}\n", "")
+    made = [photo.with_name(f"photo_dip_x2{what}.png") for what in ("", "_compare")]
+    assert run(*command) == first == (0, f"{made[0]}\n{made[1]}\n", "")
     assert sorted(photo.parent.iterdir()) == names
     assert opened(photo.with_name("photo_dip_x2.png")).size == (24, 20)
     for _ in range(2):
@@ -402,7 +403,8 @@ def test_dip_does_every_task(photo, tmp_path):
     assert np.array_equal(filled[mask == 0], before[mask == 0])
     assert not np.array_equal(filled[mask > 0], before[mask > 0])
     status, out, _ = run("dip", photo, "--task", "denoise", "--sigma", "25", "--factor", "2", "--compare", *QUICK)
-    assert (status, out.strip()) == (0, str(photo.with_name("photo_dip_denoise_x2.png")))
+    made = [str(photo.with_name(f"photo_dip_denoise_x2{what}.png")) for what in ("", "_compare")]
+    assert (status, out.split()) == (0, made)
     assert opened(photo.with_name("photo_dip_denoise_x2.png")).size == (24, 20)
     assert opened(photo.with_name("photo_dip_denoise_x2_compare.png")).width > 48
     status, out, _ = run("dip", photo.parent, "--task", "denoise", *QUICK)
@@ -426,7 +428,7 @@ def test_masks_of_a_folder_belong_to_the_pictures_of_their_names(photo, tmp_path
     (masks / "z.bmp").unlink()
     status, out, err = run("dip", photo, other, *options)
     assert (status, out) == (2, "")
-    assert f"mask={str(masks)!r} holds no picture named 'z', as the picture {str(other)!r} is" in err
+    assert f"--mask {masks} holds no picture named 'z', as the picture {str(other)!r} is" in err
 
 
 def test_a_picture_that_is_refused_leaves_the_masks_of_the_others(photo, tmp_path):
@@ -455,7 +457,7 @@ def test_a_mask_that_does_not_fit_one_picture_does_not_stop_the_others(photo, tm
     Image.fromarray(np.eye(10, 12, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
     status, out, err = run("dip", other, photo, "--task", "restore", "--mask", tmp_path / "mask.png", *QUICK)
     assert (status, out.split()) == (2, [str(photo.with_name("photo_dip_restore.png"))])
-    named = f"mask={str(tmp_path / 'mask.png')!r}"
+    named = f"--mask {tmp_path / 'mask.png'}"
     assert err == f"Error: {str(other)!r}: {named} is 12x10 pixels and IN is 9x9; a mask has the size of its picture\n"
 
 

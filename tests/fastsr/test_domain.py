@@ -5,9 +5,9 @@ import warnings
 import pytest
 import torch
 
-from fastsr.domain import Domain, Doubt, fit, warn, warned_of, warned_once
-from fastsr.errors import DomainWarning, InputError
-from fastsr.resize import imresize
+from fastsr.domain import Domain, fit, gathered, warn, warned_of
+from fastsr.errors import DomainWarning, Doubt, InputError
+from fastsr.imresize import imresize
 
 
 def test_pictures_of_the_kind_are_inside_and_others_are_not(kind):
@@ -129,18 +129,26 @@ def test_images_are_passed_on_as_they_came(kind):
     images = [(kind.known(0), "a"), (kind.other(0), "b")]
     watched = warned_of(images, lambda picture, name: [Doubt(name, "odd")] if name == "b" else [])
     assert next(watched)[0] is images[0][0]
-    with pytest.warns(DomainWarning, match="b is odd"):
+    with pytest.warns(DomainWarning, match="b is odd") as caught:
         assert next(watched)[0] is images[1][0]
+    assert caught[0].filename == __file__
 
 
-def test_of_many_warnings_the_first_is_seen_and_others_than_these_all():
+def test_doubts_are_gathered_and_other_warnings_are_seen():
     def work():
-        for number in range(3):
-            warn([Doubt(f"img[{number}]", "odd")])
+        for number in range(2):
+            warn([Doubt(f"img[{number}]", "odd"), Doubt("b", "large")])
             warnings.warn(f"{number}", RuntimeWarning, stacklevel=1)
+        warnings.warn("one's own", DomainWarning, stacklevel=1)
 
-    with pytest.warns() as caught, warned_once():
+    with pytest.warns() as caught, gathered() as found:
         work()
-    assert [str(one.message) for one in caught] == ["img[0] is odd", "0", "1", "2"]
+    assert [str(one.message) for one in caught] == ["0", "1", "one's own"]
+    assert [(doubt.name, doubt.reason) for doubt in found] == [
+        ("img[0]", "odd"),
+        ("b", "large"),
+        ("img[1]", "odd"),
+        ("b", "large"),
+    ]
     with pytest.warns(DomainWarning, match="again"):
         warn([Doubt("again", "odd")])

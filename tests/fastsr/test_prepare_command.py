@@ -80,11 +80,11 @@ def test_a_bad_picture_is_one_line_and_status_2(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{folder}", "--crop", "480"], "crop=480 and step=None: give both or none"),
-        (["{folder}", "--size", "4,16", "--factor", "4"], "sizes=(4, 16) and factors=(4,): give sizes alone"),
-        (["{folder}", "--size", "4,16", "--sr"], "sizes=(4, 16) and sr=True: give sizes alone"),
-        (["{folder}", "--size", "4x16"], "size='4x16' is not two sides in pixels; give those of LR and HR, such as"),
-        (["{folder}", "--size", "16,4"], "sizes=(16, 4) cannot be used"),
+        (["{folder}", "--crop", "480"], "--crop 480 and no --step: give both or none"),
+        (["{folder}", "--size", "4,16", "--factor", "4"], "--size 4,16 and --factor 4: give sizes alone"),
+        (["{folder}", "--size", "4,16", "--sr"], "--size 4,16 and --sr: give sizes alone"),
+        (["{folder}", "--size", "4x16"], "--size 4x16 is not two sides in pixels; give those of LR and HR, such as"),
+        (["{folder}", "--size", "16,4"], "--size 16,4 cannot be used"),
         (["{folder}/a.png", "{folder}/../other/a.png"], "have one name"),
         (["missing"], "'missing' does not exist"),
         (["{folder}/*.jpg"], "holds no image"),

@@ -13,7 +13,7 @@ import fastsr
 from fastsr import pretrained
 from fastsr.checksums import digest_of
 from fastsr.errors import DomainWarning, InputError
-from fastsr.pretrained import METHODS, called, card_of, names, path_of
+from fastsr.pretrained import DEFAULTS, METHODS, called, card_of, default_weights, names, path_of, pictures_of
 
 ROOT = Path(fastsr.__file__).parents[1]
 MEGABYTE = 10**6
@@ -43,6 +43,9 @@ def test_weights_are_called_by_name_and_other_files_by_path(bundle):
     path = bundle("a", "srgan")
     assert called(path) == "a"
     assert called(path.parents[1] / "a.safetensors") == str(path.parents[1] / "a.safetensors")
+    assert (pictures_of(path), pictures_of(path.parents[1] / "a.safetensors")) == ("photographs", None)
+    path.with_suffix(".md").unlink()  # weights are written before their card
+    assert pictures_of(path) is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,18 @@ def test_weights_without_a_card_are_an_error(bundle):
 
 def test_every_method_has_the_weights_that_it_takes_by_default():
     assert names() == ("srgan-x4", "srresnet-x2", "srresnet-x4", "sr3-faces-x8", "faces-64")
+    for method in METHODS:
+        assert card_of(DEFAULTS[method]).method == method
+        assert (
+            default_weights(method, None if method == "pulse" else card_of(DEFAULTS[method]).factor) == DEFAULTS[method]
+        )
+    assert [default_weights("srgan", factor) for factor in (1.5, 2, 2.1)] == ["srresnet-x2", "srresnet-x2", "srgan-x4"]
+
+
+@pytest.mark.parametrize("name", ["sr3-faces-x8", "faces-64"])
+def test_weights_for_faces_say_so(name):
+    checkpoint = import_module(f"fastsr.{card_of(name).method}.formats").load(name)
+    assert checkpoint.pictures == card_of(name).pictures == "aligned faces"
 
 
 def test_every_file_has_a_card_and_every_card_a_file():

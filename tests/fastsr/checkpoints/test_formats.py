@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastsr.checkpoints.formats import Format, configured, fill, recognise, renamed
+from fastsr.checkpoints.formats import Format, configured, fill, load_as, renamed
 from fastsr.checkpoints.reading import Contents
 from fastsr.errors import InputError
 
@@ -12,8 +12,8 @@ def contents(*keys):
 
 
 def test_the_first_format_that_has_the_keys_is_taken():
-    formats = [Format(name, lambda found, key=name: found.has(key), lambda found: None) for name in ("a", "b", "c")]
-    assert recognise(contents("c", "b"), formats) is formats[1]
+    formats = [Format(name, lambda found, key=name: found.has(key), lambda found, name=name: name) for name in "abc"]
+    assert load_as(contents("c", "b"), formats) == "b"
 
 
 def test_an_unknown_network_is_refused_with_its_keys():
@@ -22,7 +22,7 @@ def test_an_unknown_network_is_refused_with_its_keys():
         "weights='x.pth' is of an unknown network, with the keys k0, k1, k2, k3, k4, k5 and 2 more; known are one, two"
     )
     with pytest.raises(InputError, match=message):
-        recognise(contents(*(f"k{index}" for index in range(8))), formats)
+        load_as(contents(*(f"k{index}" for index in range(8))), formats)
 
 
 def test_blocks_are_counted():
@@ -47,7 +47,9 @@ def test_a_shape_that_a_network_refuses_is_an_error():
 
 
 def test_a_network_is_filled_and_does_not_train():
-    network = fill(nn.Conv2d(1, 2, 1), {"weight": torch.ones(2, 1, 1, 1), "bias": torch.ones(2)}, contents(), "mine")
+    network = fill(
+        lambda: nn.Conv2d(1, 2, 1), {"weight": torch.ones(2, 1, 1, 1), "bias": torch.ones(2)}, contents(), "mine"
+    )
     assert not network.training
     assert torch.equal(network(torch.ones(1, 1, 1, 1)).flatten(), torch.tensor([2.0, 2.0]))
     assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -59,4 +61,4 @@ def test_all_that_does_not_fit_is_told():
         r"looks like mine, but does not fit: no bias, unknown other, weight of shape \(3, 1, 1, 1\) instead of \(2,"
     )
     with pytest.raises(InputError, match=message):
-        fill(nn.Conv2d(1, 2, 1), tensors, contents(), "mine")
+        fill(lambda: nn.Conv2d(1, 2, 1), tensors, contents(), "mine")

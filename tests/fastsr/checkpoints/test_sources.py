@@ -79,9 +79,34 @@ def test_a_name_is_that_of_the_file_that_comes_along(bundle, monkeypatch, tmp_pa
 def test_names_are_told_where_nothing_is_found(bundle):
     bundle("ours-x4", "srgan")
     bundle("ours-faces", "sr3")
-    message = r"'ours' is not there; .* a name that `fastsr weights` lists: ours-x4, published$"
+    message = r"'a.pth' is not there; .* a name that `fastsr weights` lists: ours-x4, published$"
     with pytest.raises(MissingFileError, match=message):
-        locate("ours", "srgan", NAMED)
+        locate("a.pth", "srgan", NAMED)
+
+
+def test_a_slip_is_told_of_names_that_the_method_takes(bundle):
+    bundle("ours-x4", "srgan")
+    bundle("ours-faces", "sr3")
+    for given, meant in (("Ours4x", "ours-x4"), ("publishd", "published")):
+        with pytest.raises(
+            MissingFileError, match=rf"weights='{given}' is not there \(did you mean '{meant}'\?\); give"
+        ):
+            locate(given, "srgan", NAMED)
+    with pytest.raises(MissingFileError, match="'our-faces' is not there; give"):
+        locate("our-faces", "srgan", {})
+
+
+@pytest.mark.parametrize(("weights", "what"), [("published", "'published', the file {url},"), ("{url}", "'{url}'")])
+def test_what_cannot_be_downloaded_keeps_its_name_and_what_there_is_without_a_connection_is_told(
+    weights, what, server, bundle
+):
+    bundle("ours-x4", "srgan")
+    bundle("ours-faces", "sr3")
+    url = f"{server.address}/missing.pth"
+    with pytest.raises(MissingFileError) as caught:
+        locate(weights.format(url=url), "srgan", {"published": url})
+    assert str(caught.value).startswith(f"weights={what.format(url=url)} cannot be downloaded: ")
+    assert str(caught.value).endswith("; without a connection there are ours-x4")
 
 
 @pytest.mark.parametrize(("own", "there"), [(["b", "a"], "a, b, published"), ([], "published")])

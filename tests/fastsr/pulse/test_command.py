@@ -12,8 +12,8 @@ import fastsr
 from fastsr.align import Face, Landmarks, NoFaceError, align, paste
 from fastsr.cli import main
 from fastsr.files import plan_outputs
+from fastsr.pretrained import DEFAULTS
 from fastsr.pulse import call, pulse
-from fastsr.pulse.arguments import WEIGHTS
 from fastsr.pulse.search import NotFiniteError
 
 QUICK = ["--steps", 3, "--device", "cpu", "--dtype", "float32"]
@@ -198,14 +198,14 @@ def test_a_face_is_reduced_to_what_the_generator_enlarges_well(photo, weights):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--steps", 0], "steps=0 is out of range"),
-        (["--loss", "L3"], "loss='L3'"),
+        (["--steps", 0], "--steps 0 is out of range"),
+        (["--loss", "L3"], "--loss L3"),
         (["--side", 8], "--side 8 is for faces in photos; give --align too"),
         (["--paste", 2], "--paste 2 is for faces in photos; give --align too"),
         (["--align", "--paste", 0], "--paste 0 cannot be used"),
         (["--align", "--side", 16], "a face with --side 16 is 16x16 pixels"),
-        (["--weights", "nowhere.pth"], "weights='nowhere.pth' is not there"),
-        (["--seed", 2**63 - 1, "--duplicates", 2], f"seed={2**63}"),
+        (["--weights", "nowhere.pth"], "--weights nowhere.pth is not there"),
+        (["--seed", 2**63 - 1, "--duplicates", 2], f"--seed {2**63}"),
     ],
 )
 def test_options_that_cannot_be_used_are_one_line(options, message, photo, weights):
@@ -216,13 +216,13 @@ def test_options_that_cannot_be_used_are_one_line(options, message, photo, weigh
 
 
 def test_without_weights_those_that_come_along_are_taken(face, weights, bundle):
-    bundle(WEIGHTS, "pulse", weights.read_bytes())
+    bundle(DEFAULTS["pulse"], "pulse", weights.read_bytes())
     status, out, _ = run("pulse", face, *QUICK)
     expected = pulse(face, weights=weights, **SAME)
     assert status == 0
     assert np.array_equal(opened(out.split(":")[0]), expected)
     assert np.array_equal(pulse(face, **SAME), expected)
-    assert WEIGHTS in run("pulse", "--help")[1]
+    assert DEFAULTS["pulse"] in run("pulse", "--help")[1]
 
 
 def test_the_bar_knows_all_pictures_of_a_folder(tmp_path, draw, weights, monkeypatch):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from fastsr.imresize import imresize
 from fastsr.pulse.goals import Goal
-from fastsr.resize import imresize
 
 
 def picture(*shape, seed=0):

@@ -11,7 +11,7 @@ from fastsr.checkpoints.reading import Contents
 from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, OutputError
 from fastsr.sr3 import formats
 from fastsr.sr3.formats import load, save
-from fastsr.sr3.network import PUBLISHED, UNet, UNetConfig
+from fastsr.sr3.network import PUBLISHED, UNetConfig
 from fastsr.sr3.schedules import Schedule, curve_of
 from fastsr.srgan import formats as srgan_formats
 from fastsr.srgan.checkpoint import Checkpoint as Generator
@@ -166,13 +166,12 @@ def test_every_weight_of_the_best_known_implementation_finds_its_place(facts, co
     ("side", "facts"),
     [(128, (64, (1, 2, 4, 8, 8), (16,), 2, 128)), (512, (64, (1, 2, 4, 8, 16), (), 1, 512))],
 )
-def test_the_published_networks_are_known_by_their_shapes(side, facts, published, monkeypatch):
+def test_the_published_networks_are_known_by_their_shapes(side, facts, published):
     """The file of either has a gigabyte: here are its shapes alone, and a curve."""
     shapes = {key: torch.empty(shape, device="meta") for key, shape in published(*facts).shapes().items()}
     buffers = {key: value.float() for key, value in published.buffers(TRAINED).items()}
     contents = Contents({**buffers, **shapes}, {}, "weights='published'")
-    monkeypatch.setattr(UNet, "to_empty", lambda network, device: network)
-    loaded = formats.recognise(contents, formats.FORMATS).load(contents)
+    loaded = formats.load_as(contents, formats.FORMATS)
     assert loaded.network.config == PUBLISHED[side]
     assert (loaded.factor, loaded.size, loaded.prediction) == (8, side, "epsilon")
     channels = ", ".join(str(64 * multiple) for multiple in facts[1])

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from fastsr.resize import imresize
+from fastsr.imresize import imresize
 from fastsr.sr3 import inference
 from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import Diffuser, condition_of

@@ -382,7 +382,7 @@ def test_without_progress_nothing_is_printed(small, capfd):
     ("options", "error", "message"),
     [
         ({"callback": 3}, InputTypeError, "callback=3 cannot be called; give a function of step, image and info"),
-        ({"factor": 2}, InputError, "factor=2 is not what weights='small' was trained for"),
+        ({"factor": 2}, InputError, "factor=2 is not the one that weights='small' was trained for; give factor=4"),
         ({"weights": "nowhere.pth"}, MissingFileError, "weights='nowhere.pth' is not there"),
         ({"img": 3}, InputTypeError, "img is a int"),
         ({"img": []}, InputError, "img is an empty list"),

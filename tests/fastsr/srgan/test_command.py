@@ -11,7 +11,7 @@ from PIL import Image
 
 import fastsr
 from fastsr.cli import main
-from fastsr.srgan.arguments import WEIGHTS, WEIGHTS_X2
+from fastsr.pretrained import DEFAULTS, SRGAN_UP_TO_2
 from fastsr.srgan.formats import save
 
 
@@ -74,11 +74,11 @@ def test_a_picture_that_fails_does_not_keep_the_others(photo, weights):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--factor", 8], "factor=8.0 is more than weights="),
-        (["--tile", 2], "tile=2 is too small"),
-        (["--dtype", "int8"], "dtype='int8' is not supported"),
-        (["--device", "tpu"], "device='tpu'"),
-        (["--weights", "nowhere.pth"], "weights='nowhere.pth' is not there"),
+        (["--factor", 8], "--factor 8 is more than --weights "),
+        (["--tile", 2], "--tile 2 is too small"),
+        (["--dtype", "int8"], "--dtype int8 is not supported"),
+        (["--device", "tpu"], "--device tpu"),
+        (["--weights", "nowhere.pth"], "--weights nowhere.pth is not there"),
     ],
 )
 def test_options_that_cannot_be_used_are_one_line(options, message, photo, weights):
@@ -100,8 +100,8 @@ def test_without_weights_those_of_the_factor_are_taken(photo, bundle, small, wei
         assert np.array_equal(opened(out.strip()), expected)
         assert np.array_equal(fastsr.srgan(photo, factor, device="cpu", progress=False), expected)
     status, _, err = run("srgan", photo, "--factor", 8)
-    assert (status, err.startswith("Error: factor=8.0 is more than weights='srgan-x4' can do")) == (2, True)
-    assert {WEIGHTS, WEIGHTS_X2} <= set(re.findall(r"[\w-]+", run("srgan", "--help")[1]))
+    assert (status, err.startswith("Error: --factor 8 is more than --weights srgan-x4 can do; give")) == (2, True)
+    assert {DEFAULTS["srgan"], SRGAN_UP_TO_2} <= set(re.findall(r"[\w-]+", run("srgan", "--help")[1]))
 
 
 def test_a_pickled_network_is_refused(photo, tmp_path):
