@@ -1,4 +1,4 @@
-"""Draw the plots and write the tables of docs/dip.md from what was measured.
+"""Draw the plots and write the tables of docs/measured/dip.md from what was measured.
 
     python -m benchmarks.dip_record         # needs matplotlib: pip install '.[plots]'
 
@@ -102,8 +102,8 @@ def main() -> None:
             draw(rows, DOCS / f"dip_{name}.png")
             print(DOCS / f"dip_{name}.png")
     for name, text in tables().items():
-        write_between_marks(DOCS / "dip.md", (f"<!-- {name} -->", f"<!-- end of {name} -->"), text)
-        print(f"docs/dip.md: {name}")
+        write_between_marks(DOCS / "measured" / "dip.md", (f"<!-- {name} -->", f"<!-- end of {name} -->"), text)
+        print(f"docs/measured/dip.md: {name}")
 
 
 if __name__ == "__main__":

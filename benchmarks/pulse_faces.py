@@ -2,7 +2,7 @@
 
     python -m benchmarks.pulse_faces --weights FILE PICTURE...
 
-writes benchmarks/results/pulse_faces.json, the table of docs/pulse.md and docs/pulse_faces.png.
+writes benchmarks/results/pulse_faces.json, the table of docs/measured/pulse.md and docs/pulse_faces.png.
 
 Each picture is brought to the resolution of the generator, and from there made smaller by each factor: from that,
 `fastsr.pulse` searches with its default settings, from one start and from several. Error is the mean squared error
@@ -26,7 +26,6 @@ from torch import Tensor
 
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
-from fastsr.compare import in_columns
 from fastsr.images import load as load_picture
 from fastsr.images import single
 from fastsr.metrics import psnr
@@ -34,6 +33,7 @@ from fastsr.pulse.arguments import check_options
 from fastsr.pulse.call import Found, search_pictures
 from fastsr.pulse.checkpoint import Checkpoint
 from fastsr.pulse.formats import load
+from fastsr.sheets import in_columns
 
 FACTORS = (4, 8)
 RESTARTS = (1, 4)
@@ -110,7 +110,7 @@ def table(rows: Sequence[dict[str, Any]], eps: float) -> str:
 
 
 def main() -> None:
-    """Measure; the table goes to docs/pulse.md too."""
+    """Measure; the table goes to docs/measured/pulse.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True, help="of fastsr train stylegan")
     parser.add_argument("pictures", type=Path, nargs="+", help="square, of faces that the weights were not trained on")
@@ -130,7 +130,7 @@ def main() -> None:
     print(table(rows, eps))
     facts = {"weights": str(checkpoint), "eps": eps}
     save(RESULTS / "pulse_faces.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})
-    write_between_marks(ROOT / "docs" / "pulse.md", MARKS, table(rows, eps))
+    write_between_marks(ROOT / "docs" / "measured" / "pulse.md", MARKS, table(rows, eps))
     fastsr.save(shown(pictures[:SHOWN], kept), ROOT / "docs" / "pulse_faces.png")
 
 

@@ -1,6 +1,6 @@
 """A step of PULSE's search in StyleGANs of several sizes, against the straightforward module.
 
-    python -m benchmarks.pulse_speed    # writes benchmarks/results/pulse_speed.json and docs/pulse.md
+    python -m benchmarks.pulse_speed    # writes benchmarks/results/pulse_speed.json and docs/measured/pulse.md
 
 A step makes one picture, compares its downscale with a picture of 16x16, and moves latents and noise maps. At 1024x1024
 the network has the published shape; the smaller ones are that one without its last layers. Weights and picture are
@@ -88,13 +88,13 @@ def run() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure on the CPU; the table goes to docs/pulse.md too."""
+    """Measure on the CPU; the table goes to docs/measured/pulse.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     rows = measure(torch.device("cpu"), ROUNDS)
     print(table(rows))
     save(RESULTS / "pulse_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "pulse.md", MARKS, table(rows))
+    write_between_marks(ROOT / "docs" / "measured" / "pulse.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":

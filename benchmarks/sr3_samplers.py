@@ -2,7 +2,7 @@
 
     python -m benchmarks.sr3_samplers --weights FILE --data DIR
 
-writes benchmarks/results/sr3_samplers.json, the table of docs/sr3.md and docs/sr3_samples.png.
+writes benchmarks/results/sr3_samplers.json, the table of docs/measured/sr3.md and docs/sr3_samples.png.
 
 DIR holds HR pictures of one size, such as hr_64 and lr_8 of `fastsr prepare --size 8,64`, and FILE a network trained to
 make them. Of the first pictures in it each sampler draws one sample, all with the same seeds. PSNR and SSIM are those
@@ -28,11 +28,11 @@ from torch import Tensor
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from benchmarks.straightforward_sr3 import straightforward
-from fastsr.compare import in_columns
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.images import read
 from fastsr.metrics import lr_consistency, psnr, ssim
+from fastsr.sheets import in_columns
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.formats import load
 from fastsr.sr3.inference import condition_of
@@ -173,7 +173,7 @@ def pairs_of(folder: Path, factor: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def main() -> None:
-    """Measure; the table goes to docs/sr3.md too."""
+    """Measure; the table goes to docs/measured/sr3.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True, help="of fastsr train sr3")
     parser.add_argument("--data", required=True, type=Path, help="folder of HR pictures")
@@ -187,7 +187,7 @@ def main() -> None:
     print(table(rows))
     facts = {"weights": str(checkpoint), "pictures": PICTURES}
     save(RESULTS / "sr3_samplers.json", {"format": FORMAT, **environment(device), **facts, "rows": rows})
-    write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
+    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
     fastsr.save(picture(checkpoint, pairs[:SHOWN]), ROOT / "docs" / "sr3_samples.png")
 
 

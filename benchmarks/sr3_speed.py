@@ -1,6 +1,6 @@
 """A step of SR3's sampling, by the U-Nets of the two published models, against the straightforward module.
 
-    python -m benchmarks.sr3_speed    # writes benchmarks/results/sr3_speed.json and docs/sr3.md
+    python -m benchmarks.sr3_speed    # writes benchmarks/results/sr3_speed.json and docs/measured/sr3.md
 
 A step asks the network once, for one picture of 128x128 (of 16x16) or of 512x512 (of 64x64) pixels, and moves the
 picture on by DPM-Solver++(2M). Weights and picture are random: what they are changes no time. All rivals live in one
@@ -87,13 +87,13 @@ def run() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure on the CPU; the table goes to docs/sr3.md too."""
+    """Measure on the CPU; the table goes to docs/measured/sr3.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     rows = measure(torch.device("cpu"), ROUNDS)
     print(table(rows))
     save(RESULTS / "sr3_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
+    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What tiles change of a picture by SR3 that is larger than those the network was trained on.
 
-    python -m benchmarks.sr3_tiles --weights FILE PICTURE...    # writes benchmarks/results/sr3_tiles.json, docs/sr3.md
+    python -m benchmarks.sr3_tiles --weights FILE PICTURE...  # writes results/sr3_tiles.json, docs/measured/sr3.md
 
 Each picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
 together at every step, as `fastsr.sr3` does it, of twice the side that the network was trained on and of that side; and
@@ -21,9 +21,9 @@ from torch import Tensor
 
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
-from fastsr.compare import side_by_side
 from fastsr.images import load as load_picture
 from fastsr.metrics import lr_consistency, psnr
+from fastsr.sheets import side_by_side
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.formats import load
 from fastsr.sr3.tiles import Axis
@@ -120,7 +120,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure; the table goes to docs/sr3.md too."""
+    """Measure; the table goes to docs/measured/sr3.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True, help="of fastsr train sr3")
     parser.add_argument("pictures", type=Path, nargs="+")
@@ -133,7 +133,7 @@ def main() -> None:
     print(table(rows))
     facts = {"weights": str(checkpoint), "pictures": [path.name for path in arguments.pictures]}
     save(RESULTS / "sr3_tiles.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})
-    write_between_marks(ROOT / "docs" / "sr3.md", MARKS, table(rows))
+    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
     fastsr.save(side_by_side(list(found[0][1].items())), ROOT / "docs" / "sr3_tiles.png")
 
 

@@ -1,6 +1,6 @@
 """SRResNet x4 (16 blocks, the paper's) against the same module called in the straightforward way.
 
-    FASTSR_DATA=... python -m benchmarks.srgan_speed    # writes benchmarks/results/srgan_speed.json and docs/srgan.md
+    FASTSR_DATA=... python -m benchmarks.srgan_speed  # writes results/srgan_speed.json, docs/measured/srgan.md
 
 Seconds and the peak of memory for whole pictures of 256x256 and 1024x1024 pixels, and, of fastsr alone, of larger ones:
 its memory beside the picture and the result should not grow. Each rival lives in a process of its own, and they take
@@ -199,13 +199,13 @@ def run() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure on the CPU; the table goes to docs/srgan.md too."""
+    """Measure on the CPU; the table goes to docs/measured/srgan.md too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     rows = measure("cpu", data_folder() if "FASTSR_DATA" in os.environ else None, SIDES, LARGER)
     print(table(rows))
     save(RESULTS / "srgan_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "srgan.md", MARKS, table(rows))
+    write_between_marks(ROOT / "docs" / "measured" / "srgan.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":
