@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.diffusion_cases import COMPILED, EAGER
-from benchmarks.measure import Call, Case, Check, agrees_with, random
+from benchmarks.measure import COMPILED, EAGER, Call, Case, Check, agrees_with, random
 from fastsr_kernels.upsample_blur import blur_downsample, down_definition, up_definition, upsample_blur
 
 SHAPES = {

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Call, Case, Check, excess_of_moments, random, relative_error
+from benchmarks.measure import COMPILED, EAGER, Call, Case, Check, excess_of_moments, random, relative_error
 from fastsr_kernels.noise import diffuse, reverse_step
 from fastsr_kernels.philox import stream
 
-EAGER, COMPILED = "torch, one after the other", "torch.compile"
 STEP = 4
 COEFFICIENTS = (1.25, -0.75, 0.5, 0.25, -0.25, 0.5)
 """Of magnitudes as in a sampler: of the x0 of `random` numbers, about half are beyond the clamp."""

@@ -87,7 +87,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def run(preset: str, factor: int) -> dict[str, Any]:
     """Measure all of Set14 on the GPU, for the queue; what an interrupted run from the same sources did is kept."""
-    from benchmarks.gpu_queue import ITEMS, fingerprint
+    from benchmarks.gpu_items import ITEMS
+    from benchmarks.gpu_queue import fingerprint
 
     (item,) = (item for item in ITEMS if item.name == f"set14-{preset}-x{factor}")
     folder = FOLDER / folder_name(torch.cuda.get_device_name()) / fingerprint(item)[:12]

@@ -28,7 +28,9 @@ class Item:
 
 
 KERNELS = "kernels/fastsr_kernels/"
-NOISE = (f"{KERNELS}backend.py", f"{KERNELS}noise*.py", f"{KERNELS}philox.py")
+OPS = tuple(f"{KERNELS}{name}.py" for name in ("arguments", "backend", "definitions", "memory", "tiles"))
+"""What every op may use."""
+NOISE = (*OPS, f"{KERNELS}noise*.py", f"{KERNELS}philox.py")
 HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
 DIP = (
     "fastsr/dip/*.py",
@@ -38,18 +40,7 @@ DIP = (
 )
 SR3 = ("fastsr/sr3/*.py", "fastsr/graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
 PULSE = ("fastsr/pulse/*.py", "fastsr/consistency.py", "fastsr/graph.py", f"{KERNELS}*.py")
-STYLE = tuple(
-    f"{KERNELS}{name}.py"
-    for name in (
-        "backend",
-        "channel_statistics",
-        "group_norm*",
-        "norm_act_pad",
-        "reflect_pad",
-        "style*",
-        "upsample_blur*",
-    )
-)
+STYLE = (*OPS, *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "style*", "upsample_blur*")))
 SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
 PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")
 # Of a training the recipe alone: other code would train other weights, and those that there are stay as good.
@@ -103,7 +94,7 @@ ITEMS = (
         why="bandwidth against a copy (target 70 % at 16x3x1024x1024) and against pad + conv2d and interpolate",
         function="benchmarks.kernels:resample_op",
         minutes=2,
-        sources=(f"{KERNELS}backend.py", f"{KERNELS}resample.py", f"{KERNELS}axis_table.py", *HARNESS),
+        sources=(*OPS, f"{KERNELS}resample*.py", f"{KERNELS}axis_table.py", *HARNESS),
     ),
     Item(
         "norms",
@@ -112,7 +103,8 @@ ITEMS = (
         function="benchmarks.kernels:norms",
         minutes=1.5,
         sources=(
-            *(f"{KERNELS}{name}.py" for name in ("backend", "channel_statistics", "*_pad", "*_pad_kernels")),
+            *OPS,
+            *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "*_pad", "*_pad_*kernels")),
             *HARNESS,
         ),
     ),
@@ -133,11 +125,9 @@ ITEMS = (
         function="benchmarks.kernels:group_norms",
         minutes=2.5,
         sources=(
-            *(
-                f"{KERNELS}{name}.py"
-                for name in ("backend", "channel_statistics", "group_norm*", "norm_act_pad", "reflect_pad")
-            ),
-            *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "group_norm")),
+            *OPS,
+            *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "group_norm*")),
+            "benchmarks/group_norm_cases.py",
             *HARNESS,
         ),
     ),
@@ -148,7 +138,7 @@ ITEMS = (
         "eager and compiled",
         function="benchmarks.kernels:styles",
         minutes=3,
-        sources=(*STYLE, *(f"benchmarks/{name}_cases.py" for name in ("diffusion", "style")), *HARNESS),
+        sources=(*STYLE, "benchmarks/style_cases.py", *HARNESS),
     ),
     Item(
         "blur",
@@ -158,8 +148,9 @@ ITEMS = (
         function="benchmarks.kernels:blurs",
         minutes=2,
         sources=(
-            *(f"{KERNELS}{name}.py" for name in ("backend", "group_norm", "reflect_pad", "upsample_blur*")),
-            *(f"benchmarks/{name}_cases.py" for name in ("blur", "diffusion")),
+            *OPS,
+            f"{KERNELS}upsample_blur*.py",
+            "benchmarks/blur_cases.py",
             *HARNESS,
         ),
     ),
@@ -171,9 +162,9 @@ ITEMS = (
         function="benchmarks.kernels:convolutions",
         minutes=6,
         sources=(
-            f"{KERNELS}backend.py",
+            *OPS,
             f"{KERNELS}reflect_conv*.py",
-            f"{KERNELS}reflect_pad.py",
+            f"{KERNELS}reflect_pad*.py",
             "benchmarks/conv_cases.py",
             *HARNESS,
         ),

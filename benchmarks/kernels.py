@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import blur_cases, conv_cases, diffusion_cases, group_norm_cases, style_cases
-from benchmarks.measure import Call, Case, Check, agrees_with, excess_of_moments, measure, random, relative_error
+from benchmarks.measure import EAGER, Call, Case, Check, agrees_with, excess_of_moments, measure, random, relative_error
 from fastsr.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise
 from fastsr_kernels.philox import philox_normals, stream
-from fastsr_kernels.reflect_conv import RIVALS
+from fastsr_kernels.reflect_conv_choice import RIVALS
 from fastsr_kernels.resample import axis_table, resample
 
 SEED, STEP, SIGMA = 3, 4, 1.0
@@ -174,7 +174,7 @@ def _fused_cases(
     both_bytes = forward_bytes + 3 * read + y.nbytes + again
     for direction, use, count in (("", forward, forward_bytes), (" and backward", both, both_bytes)):
         check = agrees_with(use(theirs), 2e-2, device.type)
-        rivals = {name: (use(ours), check), "torch, one after the other": (use(theirs), check)}
+        rivals = {name: (use(ours), check), EAGER: (use(theirs), check)}
         yield Case(f"{name}{direction}, {channels}x{side}x{side}, bfloat16", count, inputs, rivals)
 
 

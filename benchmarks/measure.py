@@ -15,6 +15,9 @@ from benchmarks.timing import copy_bandwidth, matrix_rate, sets_needed, time_cal
 Call = Callable[..., Tensor]
 Check = Callable[..., float]
 
+EAGER, COMPILED = "torch, one after the other", "torch.compile"
+"""What torch's own functions are called among the rivals."""
+
 
 @dataclass(frozen=True)
 class Case:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.diffusion_cases import COMPILED, EAGER
-from benchmarks.measure import Call, Case, Check, agrees_with, random
+from benchmarks.measure import COMPILED, EAGER, Call, Case, Check, agrees_with, random
 from fastsr_kernels.style import definition, style_epilogue
 
 SHAPES = {  # and whether a program takes a whole plane, which is then read once

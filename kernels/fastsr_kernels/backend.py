@@ -119,10 +119,13 @@ def explain(device: torch.device, impl: str | None = None) -> tuple[str, str]:
 def choose(x: Tensor, impl: str | None = None) -> str:
     """Return "triton" or "torch": the implementation that an op uses for a tensor like `x`.
 
+    float64, in which the definitions are checked, is torch's alone.
+
     Raises:
         ValueError: `impl` is unknown, or "triton" was asked for where it cannot run.
     """
-    return _resolve(x.device, impl)
+    chosen = _resolve(x.device, impl)
+    return "torch" if x.dtype == torch.float64 else chosen
 
 
 @constant_result

@@ -41,6 +41,34 @@ def merge(
 
 
 @jit
+def store_parts(
+    partial: tl.tensor,
+    first: tl.tensor,
+    second: tl.tensor,
+    channel: tl.tensor,
+    here: tl.tensor,
+    channels: tl.tensor,
+) -> None:
+    """Store two numbers of each channel where a part of (parts, 2, channels) begins."""
+    tl.store(partial + channel, first, mask=here)
+    tl.store(partial + channels + channel, second, mask=here)
+
+
+@jit
+def store_sums(
+    partial: tl.tensor,
+    first: tl.tensor,
+    second: tl.tensor,
+    channel: tl.tensor,
+    here: tl.tensor,
+    channels: tl.tensor,
+) -> None:
+    """Store the sums of two tiles over their pixels, as `store_parts` does two numbers."""
+    tl.store(partial + channel, tl.sum(first, axis=0), mask=here)
+    tl.store(partial + channels + channel, tl.sum(second, axis=0), mask=here)
+
+
+@jit
 def combine_kernel(
     partial: tl.tensor,
     mean: tl.tensor,

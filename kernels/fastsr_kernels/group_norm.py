@@ -8,16 +8,17 @@ memory: the statistics of a group follow from those of its channels.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_beside, check_eps, check_picture
 from .backend import LIBRARY, better_plain, choose, no_autocast
+from .definitions import differentiate
 from .group_norm_kernels import launch_backward, launch_forward
-from .norm_act_pad import check_picture, differentiate
+from .memory import empty_in_order, memory_order
 
 __all__ = ["group_norm"]
 
@@ -59,7 +60,7 @@ def group_norm(
     """
     check_picture("x", x)
     _check(x, groups, weight, bias, eps, shift)
-    chosen = "torch" if x.dtype == torch.float64 else choose(x, impl)
+    chosen = choose(x, impl)
     if chosen == "torch" and not _slow_gradient(x, groups, weight, bias, shift):
         with no_autocast(x.device):
             y = definition(x, groups, weight, bias, eps, shift=shift, swish=swish)
@@ -109,48 +110,25 @@ def _shifted(x: Tensor, shift: Tensor | None) -> Tensor:
     return x if shift is None else x + shift.to(x.dtype)[:, :, None, None]
 
 
-def memory_order(x: Tensor) -> torch.memory_format:
-    """Return channels_last where the channels of `x` are next to each other, else contiguous."""
-    return torch.channels_last if x.stride(1) == 1 and not x.is_contiguous() else torch.contiguous_format
-
-
 def _check(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None) -> None:
     pictures, channels = x.shape[:2]
     if groups < 1 or channels % groups:
         raise ValueError(f"groups={groups} does not divide the {channels} channels of x")
     if x.numel() == pictures * groups:
         raise ValueError(f"a norm over a single number is always zero; x has the shape {tuple(x.shape)}")
-    if not 0 <= eps < math.inf:
-        raise ValueError(f"eps={eps} is not a variance; it must be finite and at least 0")
+    check_eps(eps)
     vectors = (("weight", weight, (channels,)), ("bias", bias, (channels,)), ("shift", shift, (pictures, channels)))
     for name, vector, shape in vectors:
-        if vector is None:
-            continue
-        if vector.dtype not in (torch.float32, x.dtype):
-            wanted = " or ".join(sorted({"torch.float32", str(x.dtype)}))
-            raise TypeError(f"{name} must be {wanted} for a picture of {x.dtype}, not {vector.dtype}")
-        if vector.shape != shape or vector.device != x.device:
-            raise ValueError(
-                f"{name} must have the shape {shape} on {x.device}, not {tuple(vector.shape)} on {vector.device}"
-            )
+        if vector is not None:
+            check_beside(name, vector, x, shape, (torch.float32, x.dtype))
 
 
 class _GroupNorm(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        shift: Tensor | None,
-        groups: int,
-        eps: float,
-        swish: bool,
-        impl: str,
-    ) -> Tensor:
-        y, *statistics = torch.ops.fastsr.group_norm(x, weight, bias, shift, groups, eps, swish, impl)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None, *arguments: Any) -> Tensor:
+        y, *statistics = torch.ops.fastsr.group_norm(x, weight, bias, shift, *arguments)
         ctx.save_for_backward(x, weight, bias, shift, *statistics)
-        ctx.arguments = groups, eps, swish, impl
+        ctx.arguments = arguments
         return y
 
     @staticmethod
@@ -185,10 +163,6 @@ LIBRARY.define(
 )
 
 
-def _empty(x: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=memory_order(x))
-
-
 @torch.library.register_fake("fastsr::group_norm", lib=LIBRARY)
 def _fake(
     x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None, groups: int, eps: float, swish: bool, impl: str
@@ -196,25 +170,15 @@ def _fake(
     dtype = torch.promote_types(x.dtype, torch.float32)
     center, rstd = (x.new_empty(x.shape[:2], dtype=dtype) for _ in range(2))
     average = x.new_empty(x.shape[:2] if impl == "triton" else (0,), dtype=dtype)
-    return _empty(x), center, rstd, average
+    return empty_in_order(x, *x.shape), center, rstd, average
 
 
 @torch.library.register_fake("fastsr::group_norm_backward", lib=LIBRARY)
 def _fake_backward(
-    g: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    shift: Tensor | None,
-    center: Tensor,
-    rstd: Tensor,
-    average: Tensor,
-    groups: int,
-    swish: bool,
-    impl: str,
+    g: Tensor, x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None, *arguments: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dshift = x.new_empty(0) if shift is None else shift.new_empty(shift.shape)
-    return _empty(x), weight.new_empty(weight.shape), bias.new_empty(bias.shape), dshift
+    return empty_in_order(x, *x.shape), weight.new_empty(weight.shape), bias.new_empty(bias.shape), dshift
 
 
 @torch.library.impl("fastsr::group_norm", "CompositeExplicitAutograd", lib=LIBRARY)
@@ -222,7 +186,8 @@ def _run(
     x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None, groups: int, eps: float, swish: bool, impl: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if impl == "triton":
-        return launch_forward(x, _empty(x), weight.contiguous(), bias.contiguous(), shift, groups, eps, swish)
+        vectors = weight.contiguous(), bias.contiguous(), shift
+        return launch_forward(x, empty_in_order(x, *x.shape), *vectors, groups, eps, swish)
     assert not swish
     pictures, channels, height, width = x.shape
     weight, bias = _accurate(weight, x).contiguous(), _accurate(bias, x).contiguous()
@@ -250,7 +215,7 @@ def _run_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if impl == "triton":
         vectors = weight.contiguous(), bias.contiguous(), center, rstd, average
-        dx, dweight, dbias, sums = launch_backward(g, x, _empty(x), *vectors, groups, swish)
+        dx, dweight, dbias, sums = launch_backward(g, x, empty_in_order(x, *x.shape), *vectors, groups, swish)
     else:
         assert not swish
         dx, dweight, dbias = _differentiate_in_nhwc(g, x, _accurate(weight, x).contiguous(), center, rstd, groups)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .backend import jit, tl
-from .channel_statistics import merge
-from .group_norm_tile_kernels import activate, before_swish, gradient_of_group, load_pixels, store_pixels
+from .channel_statistics import merge, store_parts, store_sums
+from .group_norm_tile_kernels import activate, before_swish, gradient_of_group
+from .tiles import load_pixels, store_pixels
 
 
 @jit
@@ -35,8 +36,7 @@ def statistics_kernel(
         value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
         count, mean, m2 = merge(count, mean, m2, value, mask, tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32))
     partial += (picture * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
-    tl.store(partial + channel, mean, mask=here)
-    tl.store(partial + channels + channel, m2, mask=here)
+    store_parts(partial, mean, m2, channel, here, channels)
 
 
 @jit
@@ -163,8 +163,7 @@ def sums_kernel(
         plain += gradient
         product += gradient * normal
     partial += (picture * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
-    tl.store(partial + channel, tl.sum(product, axis=0), mask=here)
-    tl.store(partial + channels + channel, tl.sum(plain, axis=0), mask=here)
+    store_sums(partial, product, plain, channel, here, channels)
 
 
 @jit

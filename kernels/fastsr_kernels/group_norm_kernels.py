@@ -29,7 +29,8 @@ from .group_norm_block_kernels import (
     total_kernel,
 )
 from .group_norm_whole_kernels import group_gradient_kernel, group_kernel
-from .reflect_pad import BLOCK, nhwc_blocks
+from .memory import rows
+from .tiles import BLOCK, nhwc_blocks
 
 FITTING = 8192
 """Numbers of a group up to which one program takes it whole."""
@@ -164,15 +165,6 @@ def launch_backward(
                 *tensors, means, out, channels, pixels, *steps, *out.stride(), SWISH=swish, **tile, **OPTIONS
             )
     return dx, product.sum(0), plain.sum(0), dshift
-
-
-def rows(x: Tensor, like: Tensor) -> Tensor:
-    """Return `x` (N, C, H, W) as (N, pixels, C), a copy unless the steps are those of a part of `like`, dense."""
-    order = torch.contiguous_format if like.is_contiguous() else torch.channels_last
-    adjacent = x.stride(1) == 1 if order == torch.channels_last else x.stride(3) == 1
-    if not adjacent or x.stride(2) != x.shape[3] * x.stride(3):
-        x = x.contiguous(memory_format=order)
-    return x.flatten(2).transpose(1, 2)
 
 
 def _fits(width: int, pixels: int) -> bool:

@@ -1,43 +1,8 @@
-"""What the kernels of `group_norm` do with a tile of pixels and channels, or with the channels of a group."""
+"""What the kernels of `group_norm` do with a tile of x, or with the channels of a group."""
 
 from __future__ import annotations
 
 from .backend import jit, tl
-
-
-@jit
-def load_pixels(
-    x: tl.tensor,
-    picture: tl.tensor,
-    pixel: tl.tensor,
-    channel: tl.tensor,
-    mask: tl.tensor,
-    stride_n: tl.tensor,
-    stride_p: tl.tensor,
-    stride_c: tl.tensor,
-) -> tl.tensor:
-    """Return a tile of pixels and channels of a picture, in float32."""
-    x += picture * stride_n
-    at = pixel.to(tl.int64)[:, None] * stride_p + channel.to(tl.int64)[None, :] * stride_c
-    return tl.load(x + at, mask=mask, other=0).to(tl.float32)
-
-
-@jit
-def store_pixels(
-    y: tl.tensor,
-    value: tl.tensor,
-    picture: tl.tensor,
-    pixel: tl.tensor,
-    channel: tl.tensor,
-    mask: tl.tensor,
-    stride_n: tl.tensor,
-    stride_p: tl.tensor,
-    stride_c: tl.tensor,
-) -> None:
-    """Store what `load_pixels` would load."""
-    y += picture * stride_n
-    at = pixel.to(tl.int64)[:, None] * stride_p + channel.to(tl.int64)[None, :] * stride_c
-    tl.store(y + at, value.to(y.dtype.element_ty), mask=mask)
 
 
 @jit

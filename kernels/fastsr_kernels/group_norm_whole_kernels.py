@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .backend import jit, tl
-from .group_norm_tile_kernels import activate, before_swish, gradient_of_group, load_pixels, store_pixels
+from .group_norm_tile_kernels import activate, before_swish, gradient_of_group
+from .tiles import load_pixels, store_pixels
 
 
 @jit

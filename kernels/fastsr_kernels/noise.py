@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import DTYPES, check_dtype
 from .backend import LIBRARY
 from .noise_kernels import launch_add_noise, launch_diffuse, launch_reverse_step, memory_format
 from .philox import generator_seed, implementation, philox_normals
 
 __all__ = ["DTYPES", "add_noise", "diffuse", "reverse_step"]
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 COEFFICIENTS = 6
 
 
@@ -54,7 +54,7 @@ def add_noise(z: Tensor, sigma: float, seed: int | Tensor, step: int | Tensor, i
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    _check_dtype("z", z)
+    check_dtype("z", z)
     sigma = float(sigma)
     if not 0 <= sigma < math.inf:
         raise ValueError(f"sigma={sigma} is not a standard deviation; it must be finite and at least 0")
@@ -140,7 +140,7 @@ def reverse_step(
             where gradients are recorded.
     """
     _check_batch(x)
-    _check_dtype("prediction", prediction)
+    check_dtype("prediction", prediction)
     _check_samples("prediction", prediction, x, prediction.dtype, (x.shape,))
     if previous is not None:
         _check_samples("previous", previous, x, x.dtype, (x.shape,))
@@ -164,13 +164,8 @@ def reverse_step(
 # What the arguments must be
 
 
-def _check_dtype(name: str, x: Tensor) -> None:
-    if x.dtype not in DTYPES:
-        raise TypeError(f"{name} has dtype {x.dtype}; use one of {', '.join(map(str, DTYPES))}")
-
-
 def _check_batch(x: Tensor) -> None:
-    _check_dtype("x", x)
+    check_dtype("x", x)
     if x.dim() == 0:
         raise ValueError("x has no dimensions; the first must count the samples")
 

@@ -7,8 +7,6 @@ next convolution takes as it is. In the backward direction the border's gradient
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .backend import LIBRARY, better_plain, choose, no_autocast
+from .arguments import check_beside, check_eps, check_pad, check_picture, check_slope
+from .backend import LIBRARY, better_plain, choose
+from .definitions import differentiate, plain
+from .memory import empty_nhwc
 from .norm_act_pad_kernels import apply_norm, differentiate_norm, statistics
-from .reflect_pad import check_pad, empty_nhwc, empty_padded, fill_border, fold_in_torch, interior
+from .reflect_pad import empty_padded, fill_border, fold_in_torch, interior
 
 __all__ = ["norm_act_pad"]
-
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def norm_act_pad(
@@ -51,9 +50,8 @@ def norm_act_pad(
     """
     check_picture("x", x)
     check_norm(x, x.shape[1], weight, bias, pad, eps)
-    if not slope >= 0:
-        raise ValueError(f"slope={slope} is negative; give 0 (ReLU) or more, 1 for no activation")
-    chosen = "torch" if x.dtype == torch.float64 else choose(x, impl)
+    check_slope(slope)
+    chosen = choose(x, impl)
     if better_plain(x, chosen):
         return plain(definition, x, weight, bias, slope=slope, pad=pad, eps=eps)
     result: Tensor = _NormActPad.apply(x, weight, bias, float(slope), pad, eps, chosen)
@@ -66,33 +64,12 @@ def definition(x: Tensor, weight: Tensor, bias: Tensor, slope: float, pad: int, 
     return F.pad(F.leaky_relu(normal, slope), (pad,) * 4, mode="reflect")
 
 
-def plain(definition: Callable[..., Tensor], *tensors: Tensor, **numbers: float) -> Tensor:
-    """Return what `definition` gives, untouched by autocast and in NHWC memory."""
-    with no_autocast(tensors[0].device):
-        return definition(*tensors, **numbers).contiguous(memory_format=torch.channels_last)
-
-
-def check_picture(name: str, x: Tensor) -> None:
-    """Raise unless `x` is (N, C, H, W), with pixels and channels, of a dtype that the norms take."""
-    if x.dtype not in DTYPES:
-        raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, not {x.dtype}")
-    if x.ndim != 4 or x.numel() == 0:
-        raise ValueError(f"{name} must have the shape (N, C, H, W), none of them 0, not {tuple(x.shape)}")
-
-
 def check_norm(like: Tensor, channels: int, weight: Tensor, bias: Tensor, pad: int, eps: float) -> None:
     """Raise unless a norm over pictures `like` this one, but of so many `channels`, can have the other arguments."""
     wanted = torch.float64 if like.dtype == torch.float64 else torch.float32
     for name, vector in (("weight", weight), ("bias", bias)):
-        if vector.dtype != wanted:
-            raise TypeError(f"{name} must be {wanted} for a picture of {like.dtype}, not {vector.dtype}")
-        if vector.shape != (channels,) or vector.device != like.device:
-            raise ValueError(
-                f"{name} must have the shape ({channels},) on {like.device}, "
-                f"not {tuple(vector.shape)} on {vector.device}"
-            )
-    if not 0 <= eps < math.inf:
-        raise ValueError(f"eps={eps} is not a variance; it must be finite and at least 0")
+        check_beside(name, vector, like, (channels,), (wanted,))
+    check_eps(eps)
     if like.numel() == like.shape[1]:
         raise ValueError(f"a norm over a single pixel is always zero; the picture has the shape {tuple(like.shape)}")
     check_pad((pad, pad), (like.shape[2], like.shape[3]))
@@ -121,19 +98,6 @@ class _NormActPad(torch.autograd.Function):
         return *found, None, None, None, None
 
 
-def differentiate(
-    function: Callable[..., Tensor], inputs: tuple[Tensor, ...], gradient: Tensor, wanted: tuple[bool, ...]
-) -> list[Tensor | None]:
-    """Return the gradients of `function` for those of `inputs` that are `wanted`, themselves differentiable."""
-    # Inputs may depend on each other, or be the same: differentiated is by views, which nothing else depends on.
-    views = [x.view_as(x) for x in inputs]
-    with no_autocast(gradient.device):
-        output = function(*views)
-        asked = [view for view, want in zip(views, wanted, strict=False) if want]
-        found = iter(torch.autograd.grad(output, asked, gradient, create_graph=True))
-    return [next(found) if want else None for _, want in zip(inputs, wanted, strict=False)]
-
-
 # The operators
 
 LIBRARY.define(
@@ -155,16 +119,7 @@ def _fake(
 
 @torch.library.register_fake("fastsr::norm_act_pad_backward", lib=LIBRARY)
 def _fake_backward(
-    g: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    y: Tensor | None,
-    slope: float,
-    pad: int,
-    impl: str,
+    g: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     return empty_nhwc(x, *x.shape), torch.empty_like(weight), torch.empty_like(bias)
 

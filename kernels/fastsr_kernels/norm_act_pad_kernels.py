@@ -18,25 +18,14 @@ from .channel_statistics import (
     combine_kernel,
     merge,
     split,
+    store_parts,
+    store_sums,
     total,
     total_kernel,
 )
-from .reflect_pad import aligned, empty_nhwc, load_folded, nhwc_blocks, reflect_index
-
-
-@jit
-def address(
-    pixel: tl.tensor,
-    height: tl.tensor,
-    width: tl.tensor,
-    stride_n: tl.tensor,
-    stride_h: tl.tensor,
-    stride_w: tl.tensor,
-) -> tl.tensor:
-    """Return the offset of pixels numbered through a batch of pictures."""
-    line = pixel // width
-    n, row, column = line // height, line % height, pixel % width
-    return n.to(tl.int64) * stride_n + row.to(tl.int64) * stride_h + column.to(tl.int64) * stride_w
+from .memory import channels_adjacent, empty_nhwc, strides
+from .reflect_pad_kernels import load_folded, reflect_index
+from .tiles import address, aligned, nhwc_blocks
 
 
 @jit
@@ -71,8 +60,7 @@ def _statistics_kernel(
         value = tl.load(x + offset[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
         count, mean, m2 = merge(count, mean, m2, value, mask, tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32))
     partial += tl.program_id(0) * 2 * channels
-    tl.store(partial + channel, mean, mask=here)
-    tl.store(partial + channels + channel, m2, mask=here)
+    store_parts(partial, mean, m2, channel, here, channels)
 
 
 @jit
@@ -219,8 +207,7 @@ def _sums_kernel(
         plain += gradient
         product += gradient * normal
     partial += tl.program_id(0) * 2 * channels
-    tl.store(partial + channel, tl.sum(product, axis=0), mask=channel < channels)
-    tl.store(partial + channels + channel, tl.sum(plain, axis=0), mask=channel < channels)
+    store_sums(partial, product, plain, channel, channel < channels, channels)
 
 
 @jit
@@ -342,16 +329,6 @@ def differentiate_norm(
             *tensors, dweight, dbias, dx, *sizes, PAD=pad, **blocks, **OPTIONS
         )
     return dx, dweight, dbias
-
-
-def channels_adjacent(x: Tensor) -> Tensor:
-    """Return `x` (N, C, H, W) itself where its channels are next to each other in memory, else an NHWC copy."""
-    return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
-
-
-def strides(x: Tensor) -> tuple[int, int, int]:
-    """Return the strides of N, H and W."""
-    return x.stride(0), x.stride(2), x.stride(3)
 
 
 def aot_cases() -> list[AotCase]:

@@ -40,9 +40,8 @@ def stream(x: Tensor, impl: str | None = None) -> str:
 def implementation(x: Tensor, impl: str | None) -> str:
     """Return "triton", "torch" or "generator" (torch's own): what draws the noise for a tensor like `x`."""
     chosen = choose(x, impl)
-    if x.device.type == "cpu" and impl in (None, "auto") and no_override():
-        return "generator"
-    return "torch" if x.dtype == torch.float64 else chosen
+    left_to_us = impl in (None, "auto") and no_override()
+    return "generator" if left_to_us and x.device.type == "cpu" else chosen
 
 
 # The definition, in plain torch

@@ -12,29 +12,22 @@ the one to nine places that see it), so that nothing is padded and nothing folde
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .backend import LIBRARY, better_plain, choose, no_autocast, no_override
-from .backend import explain as explain_choice
+from .arguments import check_dtype
+from .backend import LIBRARY, better_plain, no_autocast
+from .memory import empty_nhwc
+from .reflect_conv_choice import VENDOR, choose, describe, explain, look_up
 from .reflect_conv_kernels import Problem, launch_dgrad, launch_forward, launch_wgrad
-from .reflect_pad import empty_nhwc, reflect_pad
+from .reflect_pad import reflect_pad
 
 __all__ = ["describe", "explain", "reflect_conv2d"]
 
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LARGEST_KERNEL = 9
-RIVALS = ("torch", "padded", "gather", "descriptor")
-"""The implementations as the operators take them, beside "auto"."""
-CHOICES = ("auto", "triton", *RIVALS)
 
 
 def reflect_conv2d(
@@ -83,7 +76,7 @@ def reflect_conv2d(
     if pad is None:
         pad = w.shape[2] // 2, w.shape[3] // 2
     _check_pad(x, w, pad)
-    chosen = _choose(x, impl)
+    chosen = choose(x, impl)
     if any(pad) and _pads_first(x, w, stride, pad, chosen):
         # As a step of its own the padded copy is kept for the gradient of w, which would make it again.
         x = reflect_pad(x, pad, "triton" if chosen == "padded" else "torch")
@@ -109,8 +102,7 @@ def _autocast(x: Tensor, w: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor, T
 
 
 def _check(x: Tensor, w: Tensor, b: Tensor | None, stride: int) -> None:
-    if x.dtype not in DTYPES:
-        raise TypeError(f"x must be float16, bfloat16, float32 or float64, not {x.dtype}")
+    check_dtype("x", x)
     for name, tensor in (("w", w), ("b", b)):
         if tensor is None:
             continue
@@ -147,22 +139,10 @@ def _check_pad(x: Tensor, w: Tensor, pad: tuple[int, int]) -> None:
             )
 
 
-def _choose(x: Tensor, impl: str | None) -> str:
-    """The implementation as the operators take it. They look "auto" up themselves, each for its own shape."""
-    if impl is not None and impl not in CHOICES:
-        raise ValueError(f"impl={impl!r} is not an implementation; choose one of {', '.join(CHOICES)}")
-    chosen = choose(x, "triton" if impl in ("padded", "gather", "descriptor") else impl)
-    if x.dtype == torch.float64 or chosen == "torch":
-        return "torch"
-    if impl in (None, "auto"):
-        return "auto" if no_override() else "gather"
-    return "gather" if impl == "triton" else impl
-
-
 def _pads_first(x: Tensor, w: Tensor, stride: int, pad: tuple[int, int], chosen: str) -> bool:
     """Whether the convolution is to work on a padded copy of `x`."""
     if chosen == "auto" and not torch.compiler.is_compiling():  # a compiled call leaves the choice to the operator
-        chosen = _look_up(chosen, "forward", Problem.of(x.shape, w.shape, stride, pad), x)
+        chosen = look_up(chosen, "forward", Problem.of(x.shape, w.shape, stride, pad), x)
     return chosen in VENDOR and x.numel() > 0
 
 
@@ -264,7 +244,7 @@ def _forward(x: Tensor, w: Tensor, b: Tensor | None, stride: int, rows: int, col
     if x.numel() == 0 or w.numel() == 0:
         y = _forward_fake(x, w, b, stride, rows, columns).zero_()
         return y if b is None else y.add_(b[:, None, None])
-    chosen = _look_up(impl, "forward", problem, x)
+    chosen = look_up(impl, "forward", problem, x)
     if chosen not in VENDOR:
         return launch_forward(x, w, b, problem, chosen)
     with no_autocast(x.device):
@@ -276,7 +256,7 @@ def _dgrad(g: Tensor, w: Tensor, height: int, width: int, stride: int, rows: int
     problem = Problem.of((g.shape[0], w.shape[1], height, width), w.shape, stride, (rows, columns))
     if g.numel() == 0 or w.numel() == 0:
         return _dgrad_fake(g, w, height, width, stride, rows, columns).zero_()
-    chosen = _look_up(impl, "dgrad", problem, g)
+    chosen = look_up(impl, "dgrad", problem, g)
     if chosen not in VENDOR:
         return launch_dgrad(g, w, problem, chosen)
     with no_autocast(g.device):
@@ -289,7 +269,7 @@ def _wgrad(x: Tensor, g: Tensor, height: int, width: int, stride: int, rows: int
     problem = Problem.of(x.shape, (g.shape[1], x.shape[1], height, width), stride, (rows, columns))
     if x.numel() == 0 or g.numel() == 0:
         return _wgrad_fake(x, g, height, width, stride, rows, columns).zero_()
-    chosen = _look_up(impl, "wgrad", problem, x)
+    chosen = look_up(impl, "wgrad", problem, x)
     if chosen not in VENDOR:
         return launch_wgrad(x, g, problem)
     with no_autocast(x.device):
@@ -298,7 +278,6 @@ def _wgrad(x: Tensor, g: Tensor, height: int, width: int, stride: int, rows: int
 
 # The implementations by torch's libraries (cuDNN, oneDNN): a padded copy, and a convolution of it without padding.
 
-VENDOR = ("torch", "padded")
 X, W = 0, 1
 BAND_PIXELS = 2**14
 """Outputs of a band of the weight's gradient on a CPU: oneDNN is slower, by the pixel, on larger pictures."""
@@ -350,63 +329,3 @@ def _nhwc(x: Tensor) -> Tensor:
     if x.stride() == strides:
         return x
     return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, strides)
-
-
-# Which implementation
-
-
-def explain(device: torch.device) -> tuple[str, str]:
-    """Return the implementation that runs on `device`, and the reason in words."""
-    chosen, reason = explain_choice(device)
-    if chosen == "torch" or not no_override():
-        return "gather" if chosen == "triton" else chosen, reason
-    name = torch.cuda.get_device_name(device)
-    if name in _table():
-        return "table", f"for each shape what was measured to be fastest on {name}"
-    return "torch", f"nothing was measured on {name}"
-
-
-def _look_up(impl: str, pass_: str, problem: Problem, x: Tensor) -> str:
-    if impl == "auto":
-        impl = _measured(torch.cuda.get_device_name(x.device), pass_, problem, str(x.dtype).removeprefix("torch."))
-    if impl not in RIVALS:
-        raise ValueError(f"impl={impl!r} is not an implementation; choose one of {', '.join(RIVALS)}")
-    return impl
-
-
-TABLE = Path(__file__).with_name("reflect_conv_table.json")
-
-
-def describe(pass_: str, problem: Problem, dtype: str) -> dict[str, Any]:
-    """Return what the table says of a measurement, but for its outcome; "pixels" are the outputs of the whole batch."""
-    return {
-        "pass": pass_,
-        "kernel": list(problem.kernel),
-        "stride": problem.stride,
-        "pad": list(problem.pad),
-        "in": problem.inputs,
-        "out": problem.outputs,
-        "pixels": problem.batch * problem.out_height * problem.out_width,
-        "dtype": dtype,
-    }
-
-
-@cache
-def _measured(device_name: str, pass_: str, problem: Problem, dtype: str) -> str:
-    """The fastest implementation of a pass ("forward", "dgrad", "wgrad") at the nearest size that was measured.
-
-    What was not measured is left to torch.
-    """
-    wanted = describe(pass_, problem, dtype)
-    pixels = wanted.pop("pixels")
-    rows = [row for row in _table().get(device_name, []) if all(row[name] == wanted[name] for name in wanted)]
-    if not rows:
-        return "torch"
-    nearest = min(rows, key=lambda row: abs(math.log(row["pixels"] / pixels)))
-    return str(nearest["impl"])
-
-
-@cache
-def _table() -> Mapping[str, list[dict[str, Any]]]:
-    table: dict[str, list[dict[str, Any]]] = json.loads(TABLE.read_text(encoding="utf-8"))
-    return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .backend import jit, tl
 from .reflect_conv_tile_kernels import SIZES, load, product, store, tile_pixels
-from .reflect_pad import reflect_index
+from .reflect_pad_kernels import reflect_index
 
 
 @jit

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, float32_products, triton
+from .memory import empty_nhwc
 from .reflect_conv_dgrad_kernels import dgrad_kernel
 from .reflect_conv_forward_kernels import forward_kernel
 from .reflect_conv_tile_kernels import SIZES
 from .reflect_conv_wgrad_kernels import sum_kernel, wgrad_kernel
-from .reflect_pad import empty_nhwc
 
 if triton is not None:
     from triton.tools.tensor_descriptor import TensorDescriptor

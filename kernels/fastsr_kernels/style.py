@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_beside, check_eps, check_picture, check_slope
 from .backend import LIBRARY, choose, no_autocast
-from .group_norm import memory_order
-from .norm_act_pad import check_picture, differentiate
+from .definitions import differentiate
+from .memory import empty_in_order, memory_order
 from .style_kernels import launch_backward, launch_forward
 from .upsample_blur import blur as blurred
 from .upsample_blur import blur_downsample, upsample_blur
@@ -65,7 +66,7 @@ def style_epilogue(
     _check(x, noise, noise_weight, bias, style, slope, eps)
     if noise is None:
         noise_weight = None
-    chosen = "torch" if x.dtype == torch.float64 else choose(x, impl)
+    chosen = choose(x, impl)
     result: Tensor = _StyleEpilogue.apply(x, bias, style, noise, noise_weight, blur, float(slope), float(eps), chosen)
     return result
 
@@ -109,10 +110,8 @@ def _check(
     pictures, channels, *sides = x.shape
     if math.prod(sides) == 1:
         raise ValueError(f"a norm over a single pixel is always zero; x has the shape {tuple(x.shape)}")
-    if not 0 <= slope < math.inf:
-        raise ValueError(f"slope={slope} is negative; give 0 (ReLU) or more, 1 for no activation")
-    if not 0 <= eps < math.inf:
-        raise ValueError(f"eps={eps} is not a variance; it must be finite and at least 0")
+    check_slope(slope)
+    check_eps(eps)
     if noise is not None and noise_weight is None:
         raise ValueError("noise_weight is None, but there is noise; give the weight of each channel")
     noises = 1 if noise is not None and noise.shape[:1] == (1,) else pictures
@@ -123,15 +122,8 @@ def _check(
         ("style", style, (pictures, 2, channels)),
     )
     for name, tensor, shape in others:
-        if tensor is None:
-            continue
-        if tensor.dtype not in (torch.float32, x.dtype):
-            wanted = " or ".join(sorted({"torch.float32", str(x.dtype)}))
-            raise TypeError(f"{name} must be {wanted} for a picture of {x.dtype}, not {tensor.dtype}")
-        if tensor.shape != shape or tensor.device != x.device:
-            raise ValueError(
-                f"{name} must have the shape {shape} on {x.device}, not {tuple(tensor.shape)} on {tensor.device}"
-            )
+        if tensor is not None:
+            check_beside(name, tensor, x, shape, (torch.float32, x.dtype))
 
 
 class _StyleEpilogue(torch.autograd.Function):
@@ -143,15 +135,12 @@ class _StyleEpilogue(torch.autograd.Function):
         style: Tensor,
         noise: Tensor | None,
         noise_weight: Tensor | None,
-        blur: bool,
-        slope: float,
-        eps: float,
-        impl: str,
+        *arguments: Any,
     ) -> Tensor:
         inputs = x, bias, style, noise, noise_weight
-        y, mean, rstd = torch.ops.fastsr.style_epilogue(*inputs, blur, slope, eps, impl)
+        y, mean, rstd = torch.ops.fastsr.style_epilogue(*inputs, *arguments)
         ctx.save_for_backward(*inputs, mean, rstd)
-        ctx.arguments = blur, slope, eps, impl
+        ctx.arguments = arguments
         return y
 
     @staticmethod
@@ -188,24 +177,10 @@ LIBRARY.define(
 )
 
 
-def _empty(x: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=memory_order(x))
-
-
 @torch.library.register_fake("fastsr::style_epilogue", lib=LIBRARY)
-def _fake(
-    x: Tensor,
-    bias: Tensor,
-    style: Tensor,
-    noise: Tensor | None,
-    noise_weight: Tensor | None,
-    blur: bool,
-    slope: float,
-    eps: float,
-    impl: str,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _fake(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     mean, rstd = (x.new_empty(x.shape[:2], dtype=_accurate(x)) for _ in range(2))
-    return _empty(x), mean, rstd
+    return empty_in_order(x, *x.shape), mean, rstd
 
 
 @torch.library.register_fake("fastsr::style_epilogue_backward", lib=LIBRARY)
@@ -229,7 +204,7 @@ def _fake_backward(
     if noise is not None and noise_weight is not None:
         dnoise = noise.new_empty(noise.shape if noise_gradient else (0,))
         dweight = noise_weight.new_empty(noise_weight.shape if sums else (0,))
-    return _empty(x), dbias, style.new_empty(style.shape), dnoise, dweight
+    return empty_in_order(x, *x.shape), dbias, style.new_empty(style.shape), dnoise, dweight
 
 
 @torch.library.impl("fastsr::style_epilogue", "CompositeExplicitAutograd", lib=LIBRARY)
@@ -245,7 +220,7 @@ def _run(
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     if impl == "triton":
-        return launch_forward(x, _empty(x), bias, style, noise, noise_weight, blur, slope, eps)
+        return launch_forward(x, empty_in_order(x, *x.shape), bias, style, noise, noise_weight, blur, slope, eps)
     with no_autocast(x.device):
         a = _activated(x, bias, noise, noise_weight, blur, slope)
     mean = a.mean(PLANE, keepdim=True)
@@ -274,7 +249,7 @@ def _run_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     arguments = bias, style, noise, noise_weight, mean, rstd, blur, slope, sums, noise_gradient
     if impl == "triton":
-        dx, scales, shifts, biases, weights, noises = launch_backward(g, x, _empty(x), *arguments)
+        dx, scales, shifts, biases, weights, noises = launch_backward(g, x, empty_in_order(x, *x.shape), *arguments)
     else:
         with no_autocast(x.device):
             dx, scales, shifts, biases, weights, noises = _differentiate_in_torch(g, x, *arguments)

@@ -6,9 +6,9 @@ Programs that sum store their parts (programs, 2, planes), a plane being a chann
 from __future__ import annotations
 
 from .backend import jit, tl
-from .channel_statistics import merge
-from .group_norm_tile_kernels import load_pixels, store_pixels
+from .channel_statistics import merge, store_parts, store_sums
 from .style_tile_kernels import activate, load_blurred, load_noisy, load_style
+from .tiles import load_pixels, store_pixels
 
 
 @jit
@@ -67,8 +67,7 @@ def statistics_kernel(
         count, mean, m2 = merge(count, mean, m2, activate(value, slope), mask, more)
     planes = tl.num_programs(2).to(tl.int64) * channels
     partial += tl.program_id(0) * 2 * planes + picture * channels
-    tl.store(partial + channel, mean, mask=here)
-    tl.store(partial + planes + channel, m2, mask=here)
+    store_parts(partial, mean, m2, channel, here, planes)
 
 
 @jit
@@ -193,8 +192,7 @@ def sums_kernel(
         plain += gradient
     planes = tl.num_programs(2).to(tl.int64) * channels
     partial += tl.program_id(0) * 2 * planes + picture * channels
-    tl.store(partial + channel, tl.sum(product, axis=0), mask=here)
-    tl.store(partial + planes + channel, tl.sum(plain, axis=0), mask=here)
+    store_sums(partial, product, plain, channel, here, planes)
 
 
 @jit
@@ -279,8 +277,7 @@ def differentiate_kernel(
     if SUMS:
         planes = tl.num_programs(2).to(tl.int64) * channels
         partial += tl.program_id(0) * 2 * planes + picture * channels
-        tl.store(partial + channel, tl.sum(noisy, axis=0), mask=here)
-        tl.store(partial + planes + channel, tl.sum(plain, axis=0), mask=here)
+        store_sums(partial, noisy, plain, channel, here, planes)
 
 
 @jit

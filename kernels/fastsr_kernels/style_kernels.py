@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .backend import AotCase, device_guard, triton
 from .channel_statistics import OPTIONS, WARPS, combine, split, total
-from .group_norm_kernels import rows
+from .memory import rows
 from .style_block_kernels import (
     apply_kernel,
     blur_kernel,

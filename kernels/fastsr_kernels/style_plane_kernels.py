@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .backend import jit, tl
-from .group_norm_tile_kernels import load_pixels, store_pixels
 from .style_tile_kernels import activate, load_noisy, load_style
+from .tiles import load_pixels, store_pixels
 
 
 @jit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .backend import jit, tl
-from .group_norm_tile_kernels import load_pixels
+from .tiles import load_pixels
 
 
 @jit

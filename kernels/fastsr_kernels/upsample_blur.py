@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_picture
 from .backend import LIBRARY, choose, no_autocast
-from .group_norm import memory_order
+from .memory import empty_in_order, memory_order
 from .upsample_blur_kernels import launch_down, launch_up
 
 __all__ = ["blur", "blur_downsample", "down_definition", "up_definition", "upsample_blur"]
-
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def upsample_blur(x: Tensor, *, impl: str | None = None) -> Tensor:
@@ -42,8 +41,8 @@ def upsample_blur(x: Tensor, *, impl: str | None = None) -> Tensor:
         TypeError: the dtype is none of those above.
         ValueError: `x` has not four dimensions, or `impl` cannot run here.
     """
-    _check(x)
-    result: Tensor = _Up.apply(x, 1.0, _chosen(x, impl))
+    check_picture("x", x, empty=True)
+    result: Tensor = _Up.apply(x, 1.0, choose(x, impl))
     return result
 
 
@@ -55,23 +54,11 @@ def blur_downsample(x: Tensor, *, impl: str | None = None) -> Tensor:
     Raises:
         ValueError: a side of `x` is odd.
     """
-    _check(x)
+    check_picture("x", x, empty=True)
     if x.shape[-2] % 2 or x.shape[-1] % 2:
         raise ValueError(f"x must have even sides to be halved, not {x.shape[-2]}x{x.shape[-1]} (height x width)")
-    result: Tensor = _Down.apply(x, 1.0, _chosen(x, impl))
+    result: Tensor = _Down.apply(x, 1.0, choose(x, impl))
     return result
-
-
-def _check(x: Tensor) -> None:
-    if x.dtype not in DTYPES:
-        raise TypeError(f"x must be float16, bfloat16, float32 or float64, not {x.dtype}")
-    if x.ndim != 4:
-        raise ValueError(f"x must have the shape (N, C, H, W), not {tuple(x.shape)}")
-
-
-def _chosen(x: Tensor, impl: str | None) -> str:
-    chosen = choose(x, impl)
-    return "torch" if x.dtype == torch.float64 else chosen
 
 
 class _Up(torch.autograd.Function):
@@ -108,17 +95,12 @@ LIBRARY.define("blur_downsample(Tensor x, float gain, str impl) -> Tensor")
 
 @torch.library.register_fake("fastsr::upsample_blur", lib=LIBRARY)
 def _empty_up(x: Tensor, gain: float, impl: str) -> Tensor:
-    return _empty(x, 2 * x.shape[2], 2 * x.shape[3])
+    return empty_in_order(x, *x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
 
 
 @torch.library.register_fake("fastsr::blur_downsample", lib=LIBRARY)
 def _empty_down(x: Tensor, gain: float, impl: str) -> Tensor:
-    return _empty(x, x.shape[2] // 2, x.shape[3] // 2)
-
-
-def _empty(x: Tensor, height: int, width: int) -> Tensor:
-    size = *x.shape[:2], height, width
-    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_order(x))
+    return empty_in_order(x, *x.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
 
 
 @torch.library.impl("fastsr::upsample_blur", "CompositeExplicitAutograd", lib=LIBRARY)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, jit, tl, triton
-from .group_norm import memory_order
-from .reflect_pad import aligned, nhwc_blocks
+from .memory import memory_order
+from .tiles import aligned, nhwc_blocks
 
 __all__ = ["aot_cases", "launch_down", "launch_up"]
 

@@ -20,9 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_picture
 from .backend import LIBRARY, better_plain, choose, no_autocast
-from .norm_act_pad import check_norm, check_picture, differentiate, plain
-from .reflect_pad import empty_nhwc, fill_border, fold_in_torch, interior
+from .definitions import differentiate, plain
+from .memory import empty_nhwc
+from .norm_act_pad import check_norm
+from .reflect_pad import fill_border, fold_in_torch, interior
 from .upsample_norm_pad_kernels import launch_backward, launch_forward
 
 __all__ = ["upsample_norm_pad"]
@@ -64,7 +67,7 @@ def upsample_norm_pad(
     if (*skip.shape[:1], *skip.shape[2:]) != (deep.shape[0], 2 * deep.shape[2], 2 * deep.shape[3]):
         raise ValueError(f"deep must be half as large as skip, {tuple(skip.shape)}, not {tuple(deep.shape)}")
     check_norm(skip, skip.shape[1] + deep.shape[1], weight, bias, pad, eps)
-    chosen = "torch" if skip.dtype == torch.float64 else choose(skip, impl)
+    chosen = choose(skip, impl)
     if better_plain(deep, chosen):
         return plain(definition, skip, deep, weight, bias, pad=pad, eps=eps)
     result: Tensor = _UpsampleNormPad.apply(skip, deep, weight, bias, pad, eps, chosen)
@@ -123,15 +126,7 @@ def _fake(
 
 @torch.library.register_fake("fastsr::upsample_norm_pad_backward", lib=LIBRARY)
 def _fake_backward(
-    g: Tensor,
-    skip: Tensor,
-    deep: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    pad: int,
-    impl: str,
+    g: Tensor, skip: Tensor, deep: Tensor, weight: Tensor, bias: Tensor, *arguments: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         empty_nhwc(skip, *skip.shape),

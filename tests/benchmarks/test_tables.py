@@ -12,7 +12,10 @@ from fastsr.dip.network import HourglassConfig
 aot = pytest.importorskip("benchmarks.aot")  # where there is no Triton, nothing is compiled
 
 README = (ROOT / "kernels" / "README.md").read_text()
-SHARED = ("axis_table", "backend", "channel_statistics", "philox")
+SHARED = (
+    *("arguments", "axis_table", "backend", "channel_statistics", "definitions", "memory", "philox"),
+    *("reflect_conv_choice", "tiles"),
+)
 """What the ops are made of."""
 
 

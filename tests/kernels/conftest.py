@@ -8,7 +8,7 @@ The rule for a test that launches a Triton kernel:
   float64 reference.
 
 With a GPU such tests run like any other. Without one they are deselected, and `test_interpreter.py` runs
-``pytest -m triton`` on each file that has any, in a subprocess with ``TRITON_INTERPRET=1`` (interpreted and compiled
+``pytest -m triton`` on the files that have any, in subprocesses with ``TRITON_INTERPRET=1`` (interpreted and compiled
 kernels cannot share a process). There, a program costs about 33 us and each `tl` operation 0.2 ms: few, big blocks.
 To run them by hand: ``TRITON_INTERPRET=1 pytest -m triton tests/kernels``.
 
@@ -18,12 +18,11 @@ What compiles ahead of time is declared by each op file in ``aot_cases()`` (see 
 
 import pytest
 import torch
-from functorch.compile import make_boxed_func
-from torch._dynamo.backends.common import aot_autograd
 
 from fastsr_kernels import backend
 
-pytest.register_assert_rewrite("tests.kernels.diffusion_cases", "tests.kernels.reflect_conv_cases")
+CHECKING = ("checks", "diffusion_cases", "group_norm_cases", "reflect_conv_cases", "style_cases")
+pytest.register_assert_rewrite(*(f"tests.kernels.{name}" for name in CHECKING))
 
 
 def can_launch_kernels() -> bool:
@@ -136,6 +135,9 @@ def far_apart(kernel_device):
 @pytest.fixture
 def compile_and_trace():
     """A function that compiles without a break, and returns beside the result the operators of each graph."""
+    # Imported here: it takes longer than Triton's interpreter takes for many a file, which needs none of it.
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
 
     def compile_and_trace(function):
         graphs = []

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from fastsr_kernels import backend, noise
+from fastsr_kernels import noise
 from fastsr_kernels.noise import DTYPES, diffuse
 from fastsr_kernels.philox import generator_seed, philox4x32, philox_normals
+from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu
 from tests.kernels.diffusion_cases import (
     KERNEL_LAYOUTS,
     SEEDS,
@@ -113,7 +114,7 @@ ARGUMENTS = {"x": X, "signal": torch.ones(2), "noise": torch.ones(2), "seeds": t
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"x": X.int()}, TypeError, "x has dtype torch.int32"),
+        ({"x": X.int()}, TypeError, "x must be float16, .*, not torch.int32"),
         ({"x": torch.tensor(1.0)}, ValueError, "x has no dimensions; the first must count the samples"),
         ({"signal": torch.ones(3)}, ValueError, r"signal has shape \(3,\); .* it must be \(2,\)"),
         ({"noise": torch.ones(2).half()}, TypeError, "noise has dtype torch.float16; .* be torch.float32"),
@@ -202,11 +203,9 @@ def test_of_the_kernels(check, kernel_device):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 @pytest.mark.parametrize("name", ["contiguous", "channels_last"])
 def test_kernels_round_once(dtype, name, kernel_device):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     x = layouts()[name].to(kernel_device, dtype)
     signal, sigma, seeds = (t.to(kernel_device) for t in (SIGNAL, NOISE, SEEDS))
     out = diffuse(x, signal, sigma, seeds, STEP, impl="triton")
@@ -227,9 +226,6 @@ def test_float64_runs_in_torch(kernel_device):
     signal, sigma = (t.double().to(kernel_device) for t in (SIGNAL, NOISE))
     out = diffuse(x, signal, sigma, SEEDS.to(kernel_device), STEP, impl="triton")
     torch.testing.assert_close(out.cpu(), diffused(x.cpu(), normals(x.cpu())), rtol=0, atol=1e-12)
-
-
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.mark.triton
@@ -258,8 +254,7 @@ def test_graph_takes_what_its_tensors_hold_at_the_replay(name):
 def test_more_elements_than_an_int32_counts(memory_format, batch):
     shape = (batch, 2, 2**15, 2**15 // batch + 8)
     needed = 2 * 2 * math.prod(shape)
-    if torch.cuda.mem_get_info()[0] < needed + 2**32:
-        pytest.skip(f"needs {needed / 2**30:.0f} GiB of GPU memory")
+    need_gpu_memory(needed + 2**32)
     x = torch.zeros(shape, dtype=torch.bfloat16, device="cuda").contiguous(memory_format=memory_format)
     n = diffuse(x, torch.zeros(batch, device="cuda"), torch.ones(batch, device="cuda"), SEEDS[:batch].cuda(), STEP)
     last = four_normals(math.prod(shape[1:]) // 4 - 1, int(SEEDS[batch - 1]))

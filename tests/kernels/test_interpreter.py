@@ -14,9 +14,9 @@ from fastsr_kernels import backend
 HERE = Path(__file__).parent
 # How Triton 3.6's interpreter reads the bound of a loop; NumPy 2.4 has made an error of it.
 ALLOWED = "ignore:Conversion of an array with ndim:DeprecationWarning"
-FILES = sorted(
-    path.name for path in HERE.glob("test_*.py") if "mark.triton" in path.read_text() and path != Path(__file__)
-)
+FILES = sorted(path for path in HERE.glob("test_*.py") if "mark.triton" in path.read_text() and path != Path(__file__))
+PROCESSES = 4
+"""One for each file would take longer for their imports than for many a file's tests."""
 
 pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="the marked tests run on the GPU"),
@@ -25,10 +25,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_in_interpreter(name):
+@pytest.mark.parametrize("process", range(PROCESSES))
+def test_in_interpreter(process):
     options = ["-m", "triton", "-W", ALLOWED, "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *options, str(HERE / name)]
+    command = [sys.executable, "-m", "pytest", *options, *map(str, FILES[process::PROCESSES])]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -2,8 +2,21 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, channel_statistics, norm_act_pad
-from fastsr_kernels import reflect_pad as tiles
+from fastsr_kernels import channel_statistics, norm_act_pad, tiles
+from fastsr_kernels.arguments import DTYPES
+from tests.kernels.checks import (
+    LARGE_MEAN,
+    check_autocast,
+    check_compiled,
+    check_rounded_once,
+    check_same_bits,
+    check_second_gradients,
+    close,
+    exact,
+    half_precision,
+    on_gpu,
+    random,
+)
 
 CASES = {  # height, width, pad, slope
     "odd": ((9, 7), 2, 0.2),
@@ -16,12 +29,6 @@ CASES = {  # height, width, pad, slope
     "a line": ((1, 8), 0, 0.2),
 }
 CHANNELS = [1, 3, 4, 32, 128, 132]
-LARGE_MEAN = 16_000
-"""Roundings by eps, relative to deviations about 1, where the mean is 1000: 16 of its own."""
-
-
-def random(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 def parameters(channels, dtype=torch.float32, device="cpu"):
@@ -37,20 +44,12 @@ def definition(x, weight, bias, slope, pad, eps=1e-5):
 
 def expectation(inputs, g, *arguments):
     """Output and gradients of the definition in float64."""
-    inputs = [x.detach().double().cpu().requires_grad_() for x in inputs]
+    inputs = exact(inputs)
     y = definition(*inputs, *arguments)
     return y.detach(), *torch.autograd.grad(y, inputs, g.double().cpu())
 
 
-def close(actual, expected, dtype, eps=32):
-    """Equal up to so many eps of the dtype, relative to the largest number."""
-    if dtype in (torch.float16, torch.bfloat16):
-        eps = 4
-    atol = eps * torch.finfo(dtype).eps * max(1, expected.abs().max().item())
-    torch.testing.assert_close(actual.detach().double().cpu(), expected, rtol=0, atol=atol)
-
-
-def check(x, slope, pad, impl=None, arrange=lambda g: g, eps=32):
+def check(x, slope, pad, impl=None, arrange=lambda g: g, roundings=32):
     """Compare output and gradients with the definition; nothing that comes in may change."""
     inputs = [x.requires_grad_(), *parameters(x.shape[1], x.dtype, x.device)]
     y = norm_act_pad.norm_act_pad(*inputs, slope, pad, impl=impl)
@@ -60,14 +59,14 @@ def check(x, slope, pad, impl=None, arrange=lambda g: g, eps=32):
     assert y.dtype == x.dtype
     assert y.is_contiguous(memory_format=torch.channels_last)
     for actual, expected in zip((y, *found), expectation(inputs, g, slope, pad), strict=True):
-        close(actual, expected, x.dtype, eps)
+        close(actual, expected, x.dtype, roundings)
     assert [gradient.dtype for gradient in found] == [tensor.dtype for tensor in inputs]
     assert found[0].is_contiguous(memory_format=torch.channels_last)
     for tensor, copy in zip((*inputs, g), before, strict=True):
         assert torch.equal(tensor, copy)
 
 
-@pytest.mark.parametrize("dtype", norm_act_pad.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "pad", "slope"), CASES.values(), ids=CASES)
 def test_torch_is_the_definition(size, pad, slope, dtype, poisoned):
     check(random(2, 3, *size, dtype=dtype), slope, pad, "torch")
@@ -106,7 +105,7 @@ def check_eps(impl, device):
 
 
 def test_torch_keeps_small_variations_of_a_large_mean():
-    check(1000 + random(2, 3, 20, 30, dtype=torch.float32), 1.0, 1, "torch", eps=LARGE_MEAN)
+    check(1000 + random(2, 3, 20, 30, dtype=torch.float32), 1.0, 1, "torch", roundings=LARGE_MEAN)
 
 
 @pytest.mark.parametrize(("size", "pad", "slope"), [((3, 4), 1, 0.2), ((2, 3), 0, 1.0), ((3, 3), 2, 0.0)])
@@ -154,15 +153,10 @@ def test_autocast_changes_nothing(dtype, create_graph):
         y = norm_act_pad.norm_act_pad(*inputs, 0.2, 1)
         return y, *torch.autograd.grad(y, inputs, g, create_graph=create_graph)
 
-    expected = run()
-    with torch.autocast("cpu", torch.bfloat16):
-        found = run()
-    for actual, wanted in zip(found, expected, strict=True):
-        assert actual.dtype == wanted.dtype
-        assert torch.equal(actual, wanted)
+    check_autocast(run)
 
 
-@pytest.mark.parametrize("dtype", norm_act_pad.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_operators_are_registered_rightly(channels, dtype):
     check_operators(random(2, channels, 6, 5, dtype=dtype), "torch")
@@ -184,15 +178,9 @@ def test_compiles_without_a_break(compile_and_trace):
     def function(x, weight, bias):
         return (norm_act_pad.norm_act_pad(x * 2, weight, bias, 0.2, 1) ** 3).sum()
 
-    compiled, graphs = compile_and_trace(function)
     inputs = random(2, 3, 5, 4).requires_grad_(), *parameters(3, torch.float64)
-    torch.testing.assert_close(compiled(*inputs), function(*inputs))
-    torch.testing.assert_close(
-        torch.autograd.grad(compiled(*inputs), inputs), torch.autograd.grad(function(*inputs), inputs)
-    )
-    forward, backward = graphs
-    assert forward.count(torch.ops.fastsr.norm_act_pad.default) == 1
-    assert backward.count(torch.ops.fastsr.norm_act_pad_backward.default) == 1
+    operators = torch.ops.fastsr.norm_act_pad.default, torch.ops.fastsr.norm_act_pad_backward.default
+    check_compiled(compile_and_trace, function, inputs, operators)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +199,7 @@ def test_compiles_without_a_break(compile_and_trace):
         ({"weight": torch.ones(4)}, ValueError, r"weight must have the shape \(3,\) on cpu, not \(4,\) on cpu"),
         ({"bias": torch.ones(3, 1)}, ValueError, r"bias must have the shape \(3,\) on cpu, not \(3, 1\) on cpu"),
         ({"bias": torch.ones(3, device="meta")}, ValueError, r"bias .* \(3,\) on cpu, not \(3,\) on meta"),
-        ({"slope": -0.5}, ValueError, "slope=-0.5 is negative"),
+        ({"slope": -0.5}, ValueError, "slope=-0.5 is not a slope"),
         ({"slope": float("nan")}, ValueError, "slope=nan"),
         ({"pad": -1}, ValueError, r"pad=\(-1, -1\) is negative"),
         ({"pad": 4}, ValueError, "5x4 pixels .* 4 rows and 4 columns; each pad must be less than the side"),
@@ -275,18 +263,14 @@ def test_kernels_use_eps(kernel_device):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 def test_kernels_round_once(dtype, kernel_device, poisoned):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     x = random(2, 32, 9, 8, dtype=dtype).to(kernel_device).requires_grad_()
     inputs = [x, *parameters(32, device=kernel_device)]
     y = norm_act_pad.norm_act_pad(*inputs, 0.2, 2, impl="triton")
     g = random(*y.shape, seed=1, dtype=dtype).to(kernel_device)
     found = y, *torch.autograd.grad(y, inputs, g)
-    for actual, expected in zip(found, expectation(inputs, g, 0.2, 2), strict=True):
-        rounding = torch.finfo(actual.dtype).eps / 2 * expected.abs()
-        assert ((actual.detach().double().cpu() - expected).abs() <= rounding + 2e-5).all()
+    check_rounded_once(found, expectation(inputs, g, 0.2, 2), 2e-5)
 
 
 @pytest.mark.triton
@@ -311,23 +295,19 @@ def test_enough_pixels_for_several_programs(kernel_device, poisoned):
 def test_kernels_keep_small_variations_of_a_large_mean(programs, kernel_device, monkeypatch):
     monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     x = 1000 + random(2, 4, 40, 30, dtype=torch.float32).to(kernel_device)
-    check(x, 1.0, 1, "triton", eps=LARGE_MEAN)
+    check(x, 1.0, 1, "triton", roundings=LARGE_MEAN)
 
 
 @pytest.mark.triton
 def test_kernel_gradients_of_any_order(kernel_device):
-    inputs = [random(2, 3, 5, 4, dtype=torch.float32).to(kernel_device).requires_grad_(), *parameters(3)]
-    inputs[1:] = [parameter.detach().to(kernel_device).requires_grad_() for parameter in inputs[1:]]
+    x = random(2, 3, 5, 4, dtype=torch.float32).to(kernel_device).requires_grad_()
     g = random(2, 3, 7, 6, seed=1, dtype=torch.float32).to(kernel_device).requires_grad_()
-
-    def second(function, inputs, g):
-        first = torch.autograd.grad(function(*inputs, 0.2, 1), inputs, g, create_graph=True)
-        return torch.autograd.grad(sum((gradient**2).sum() for gradient in first), (*inputs, g))
-
-    found = second(lambda *a: norm_act_pad.norm_act_pad(*a, impl="triton"), inputs, g)
-    exact = [tensor.detach().double().cpu().requires_grad_() for tensor in (*inputs, g)]
-    for actual, expected in zip(found, second(definition, exact[:-1], exact[-1]), strict=True):
-        close(actual, expected, torch.float32)
+    check_second_gradients(
+        lambda *inputs: norm_act_pad.norm_act_pad(*inputs, 0.2, 1, impl="triton"),
+        lambda *inputs: definition(*inputs, 0.2, 1),
+        [x, *parameters(3, device=kernel_device)],
+        g,
+    )
 
 
 @pytest.mark.triton
@@ -341,17 +321,8 @@ def test_float64_runs_in_torch(kernel_device):
     check(random(2, 3, 5, 4).to(kernel_device), 0.2, 1, "triton")
 
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 @pytest.mark.triton
 @on_gpu
 def test_the_same_call_gives_the_same_bits():
     inputs = [torch.randn(2, 128, 200, 300, device="cuda", requires_grad=True), *parameters(128, device="cuda")]
-    y = norm_act_pad.norm_act_pad(*inputs, 0.2, 1)
-    g = torch.randn_like(y)
-    first = torch.autograd.grad(y, inputs, g, retain_graph=True)
-    for _ in range(3):
-        assert torch.equal(norm_act_pad.norm_act_pad(*inputs, 0.2, 1), y)
-        again = torch.autograd.grad(y, inputs, g, retain_graph=True)
-        assert all(torch.equal(a, b) for a, b in zip(again, first, strict=True))
+    check_same_bits(lambda *inputs: norm_act_pad.norm_act_pad(*inputs, 0.2, 1), inputs)

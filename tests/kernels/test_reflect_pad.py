@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, reflect_pad
+from fastsr_kernels import reflect_pad
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.reflect_pad import reflect_fold
+from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 
 SIZES = {  # height, width, pad
     "odd": ((9, 7), (2, 3)),
@@ -18,10 +20,6 @@ SIZES = {  # height, width, pad
     "square": ((8, 8), (1, 1)),
 }
 CHANNELS = [1, 3, 4, 32, 128, 132]
-
-
-def random(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 def definition(x, pad):
@@ -51,7 +49,7 @@ def check_folded(x, g, pad, roundings):
     assert ((x.detach().double().cpu() - fold_definition(g, pad)).abs() <= bound).all()
 
 
-@pytest.mark.parametrize("dtype", reflect_pad.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "pad"), SIZES.values(), ids=SIZES)
 def test_torch_is_the_definition(size, pad, dtype, poisoned):
     x = random(2, 3, *size, dtype=dtype).requires_grad_()
@@ -117,7 +115,7 @@ def check_empty(x, impl):
     assert torch.autograd.grad(y.sum(), x)[0].shape == x.shape
 
 
-@pytest.mark.parametrize("dtype", reflect_pad.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_operators_are_registered_rightly(channels, dtype):
     check_operators(random(2, channels, 7, 5, dtype=dtype), "torch")
@@ -212,10 +210,8 @@ def test_kernel_gradient_of_a_sum(kernel_device, poisoned):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 def test_kernels_round_once(dtype, kernel_device, poisoned):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     check_kernel(random(2, 32, 9, 8, dtype=dtype).to(kernel_device), (3, 2))
 
 
@@ -258,9 +254,6 @@ def test_float64_runs_in_torch(kernel_device):
     check_folded(reflect_fold(x, (1, 1), impl="triton"), x, (1, 1), roundings=8)
 
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 @pytest.mark.triton
 @on_gpu
 def test_the_same_call_gives_the_same_bits():
@@ -279,8 +272,7 @@ def test_the_same_call_gives_the_same_bits():
 @pytest.mark.parametrize("shape", [(3, 32, 4500, 5000), (1, 160, 3700, 3800)])
 def test_more_elements_than_an_int32_counts(shape, memory_format):
     needed = 3 * 2 * math.prod(shape) * 1.1
-    if torch.cuda.mem_get_info()[0] < needed + 2**30:
-        pytest.skip(f"needs {needed / 2**30:.0f} GiB of GPU memory")
+    need_gpu_memory(needed + 2**30)
     x = torch.zeros(shape, dtype=torch.bfloat16, device="cuda", memory_format=memory_format)
     x[-1, -2:, -64:, -64:] = 1
     y = reflect_pad.reflect_pad(x, (1, 1))

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, resample
+from fastsr_kernels import resample
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.resample import axis_table
+from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 
 TABLES = {  # rows, columns
     "x4 down": (axis_table(24, 6), axis_table(36, 9)),
@@ -19,10 +21,6 @@ TABLES = {  # rows, columns
     "several blocks": (axis_table(150, 75, kernel="box"), axis_table(70, 140, kernel="linear")),
 }
 SHAPES = {"a picture": (), "a batch": (2, 3), "three dimensions": (3,), "five dimensions": (2, 1, 2)}
-
-
-def random(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 def picture(name, leading=(), seed=0, dtype=torch.float64):
@@ -78,7 +76,7 @@ def test_blocks_and_one_matrix_agree(limit, sizes, poisoned, monkeypatch):
     axis_table.cache_clear()
 
 
-@pytest.mark.parametrize("dtype", resample.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", layouts(random(1, 1, 1, 1)))
 def test_torch_takes_any_strides_and_dtype(layout, dtype, poisoned):
     for name in ("x4 down", "odd"):
@@ -143,7 +141,7 @@ def test_downsampler_of_deep_image_prior_is_pad_and_convolution(factor):
 
 
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("dtype", resample.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_operator_is_registered_rightly(name, dtype):
     check_operator(picture(name, (2, 3), dtype=dtype), name, "torch")
 
@@ -210,10 +208,8 @@ def test_kernel_takes_any_strides(layout, kernel_device, poisoned):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 def test_kernel_rounds_once(dtype, kernel_device):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     for name in ("x8 down", "x3 up"):
         x = picture(name, (2, 3), dtype=dtype).to(kernel_device)
         y = resample.resample(x, *TABLES[name], impl="triton")
@@ -256,9 +252,6 @@ def test_float64_runs_in_torch(kernel_device):
     torch.testing.assert_close(y.cpu(), definition(x, "odd"), **tolerance(torch.float64))
 
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 @pytest.mark.triton
 @on_gpu
 def test_the_same_call_gives_the_same_bits():
@@ -277,8 +270,7 @@ def test_the_same_call_gives_the_same_bits():
 def test_more_elements_than_an_int32_counts():
     shape = (2, 2**15, 2**15 + 8)
     needed = 2 * math.prod(shape) * 1.1
-    if torch.cuda.mem_get_info()[0] < needed + 2**30:
-        pytest.skip(f"needs {needed / 2**30:.0f} GiB of GPU memory")
+    need_gpu_memory(needed + 2**30)
     x = torch.zeros(shape, dtype=torch.bfloat16, device="cuda")
     x[-1, -64:, -64:] = 1
     y = resample.resample(x, axis_table(shape[1], shape[1] // 8), axis_table(shape[2], shape[2] // 8))

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from fastsr_kernels import backend, noise
+from fastsr_kernels import noise
 from fastsr_kernels.noise import DTYPES, diffuse, reverse_step
 from fastsr_kernels.philox import generator_seed
+from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu
 from tests.kernels.diffusion_cases import (
     KERNEL_LAYOUTS,
     SEEDS,
@@ -185,7 +186,7 @@ ARGUMENTS["step"] = 0
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"prediction": X.long()}, TypeError, "prediction has dtype torch.int64"),
+        ({"prediction": X.long()}, TypeError, "prediction must be float16, .*, not torch.int64"),
         ({"prediction": X[:1]}, ValueError, r"prediction has shape \(1, 3, 4, 4\)"),
         ({"previous": X.half()}, TypeError, "previous has dtype torch.float16; .* be torch.float32"),
         ({"previous": X[:, :1]}, ValueError, r"previous has shape \(2, 1, 4, 4\)"),
@@ -264,11 +265,9 @@ def test_of_the_kernels(check, kernel_device):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 @pytest.mark.parametrize("name", ["contiguous", "channels_last"])
 def test_kernels_round_once(dtype, name, kernel_device):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     x = layouts()[name].to(kernel_device, dtype)
     prediction, previous = (tensor.to(dtype) for tensor in beside(x))
     seeds, coefficients = SEEDS.to(kernel_device), COEFFICIENTS.to(kernel_device)
@@ -317,9 +316,6 @@ def test_float64_runs_in_torch(kernel_device):
     torch.testing.assert_close(x_next.cpu(), expected, rtol=0, atol=1e-12)
 
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 @pytest.mark.triton
 @on_gpu
 @pytest.mark.parametrize("name", ["contiguous", "channels_last"])
@@ -348,8 +344,7 @@ def test_graph_takes_what_its_tensors_hold_at_the_replay(name):
 def test_more_elements_than_an_int32_counts(memory_format, batch):
     shape = (batch, 2, 2**15, 2**15 // batch + 8)
     needed = 2 * 4 * math.prod(shape)
-    if torch.cuda.mem_get_info()[0] < needed + 2**32:
-        pytest.skip(f"needs {needed / 2**30:.0f} GiB of GPU memory")
+    need_gpu_memory(needed + 2**32)
     x = torch.zeros(shape, dtype=torch.bfloat16, device="cuda").contiguous(memory_format=memory_format)
     seeds = SEEDS[:batch].cuda()
     n = diffuse(x, torch.zeros(batch, device="cuda"), torch.ones(batch, device="cuda"), seeds, STEP)

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, upsample_blur
+from fastsr_kernels import upsample_blur
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.upsample_blur import blur_downsample
+from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 
 SIZES = {  # (N, C, H, W) of the smaller picture
     "odd": (2, 3, 5, 7),
@@ -50,10 +52,6 @@ EXPECTED = {up: expected_up, down: expected_down}
 both = pytest.mark.parametrize("function", [up, down])
 
 
-def random(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
 def size_for(function, shape):
     return (*shape[:2], *(side * (1 + (function is down)) for side in shape[2:]))
 
@@ -82,7 +80,7 @@ def check_with_gradient(function, x, impl, arrange=lambda g: g):
 
 
 @both
-@pytest.mark.parametrize("dtype", upsample_blur.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SIZES.values(), ids=SIZES)
 def test_torch_is_the_definition(shape, dtype, function, poisoned):
     for memory_format in (torch.contiguous_format, torch.channels_last):
@@ -213,10 +211,8 @@ def test_kernels_take_any_strides(function, layout, kernel_device, poisoned):
 
 @pytest.mark.triton
 @both
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 def test_kernels_round_once(function, dtype, kernel_device, poisoned):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     x = random(2, 20, 8, 6, dtype=dtype).to(kernel_device)
     check_with_gradient(function, x, "triton")
     check_with_gradient(function, x.detach().contiguous(memory_format=torch.channels_last), "triton")
@@ -262,9 +258,6 @@ def test_float64_runs_in_torch(function, kernel_device):
     check_with_gradient(function, random(2, 3, 4, 6).to(kernel_device), "triton")
 
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 @pytest.mark.triton
 @on_gpu
 @both
@@ -284,8 +277,7 @@ def test_the_same_call_gives_the_same_bits(function):
 @pytest.mark.parametrize("shape", [(3, 32, 2250, 2500), (1, 160, 1850, 1900)])
 def test_more_elements_than_an_int32_counts(shape, memory_format):
     needed = 2 * 6 * math.prod(shape) * 1.1
-    if torch.cuda.mem_get_info()[0] < needed + 2**30:
-        pytest.skip(f"needs {needed / 2**30:.0f} GiB of GPU memory")
+    need_gpu_memory(needed + 2**30)
     x = torch.zeros(shape, dtype=torch.bfloat16, device="cuda", memory_format=memory_format)
     x[-1, -2:, -64:, -64:] = 1
     y = up(x)

@@ -2,8 +2,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fastsr_kernels import backend, channel_statistics, norm_act_pad, upsample_norm_pad
-from fastsr_kernels import reflect_pad as tiles
+from fastsr_kernels import channel_statistics, tiles, upsample_norm_pad
+from fastsr_kernels.arguments import DTYPES
+from tests.kernels.checks import (
+    LARGE_MEAN,
+    check_autocast,
+    check_compiled,
+    check_same_bits,
+    check_second_gradients,
+    close,
+    exact,
+    half_precision,
+    on_gpu,
+    random,
+)
 
 CASES = {  # height and width of deep, pad
     "odd": ((5, 3), 2),
@@ -22,12 +34,6 @@ CHANNELS = {  # of skip and deep
     "4 and 128": (4, 128),
     "4 and 132": (4, 132),
 }
-LARGE_MEAN = 16_000
-"""Roundings by eps, relative to deviations about 1, where the mean is 1000: 16 of its own."""
-
-
-def random(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 def pictures(size, channels=(2, 3), batch=2, dtype=torch.float64, device="cpu"):
@@ -57,20 +63,12 @@ def definition(skip, deep, weight, bias, pad, eps=1e-5):
 
 def expectation(inputs, g, pad):
     """Output and gradients of the definition in float64."""
-    inputs = [x.detach().double().cpu().requires_grad_() for x in inputs]
+    inputs = exact(inputs)
     y = definition(*inputs, pad)
     return y.detach(), *torch.autograd.grad(y, inputs, g.double().cpu())
 
 
-def close(actual, expected, dtype, eps=32):
-    """Equal up to so many eps of the dtype, relative to the largest number."""
-    if dtype in (torch.float16, torch.bfloat16):
-        eps = 4
-    atol = eps * torch.finfo(dtype).eps * max(1, expected.abs().max().item())
-    torch.testing.assert_close(actual.detach().double().cpu(), expected, rtol=0, atol=atol)
-
-
-def check(skip, deep, pad, impl=None, arrange=lambda g: g, eps=32):
+def check(skip, deep, pad, impl=None, arrange=lambda g: g, roundings=32):
     """Compare output and gradients with the definition; nothing that comes in may change."""
     inputs = with_parameters(skip, deep)
     y = upsample_norm_pad.upsample_norm_pad(*inputs, pad, impl=impl)
@@ -80,14 +78,14 @@ def check(skip, deep, pad, impl=None, arrange=lambda g: g, eps=32):
     assert y.dtype == skip.dtype
     assert y.is_contiguous(memory_format=torch.channels_last)
     for actual, expected in zip((y, *found), expectation(inputs, g, pad), strict=True):
-        close(actual, expected, skip.dtype, eps)
+        close(actual, expected, skip.dtype, roundings)
     assert [gradient.dtype for gradient in found] == [tensor.dtype for tensor in inputs]
     assert all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in found[:2])
     for tensor, copy in zip((*inputs, g), before, strict=True):
         assert torch.equal(tensor, copy)
 
 
-@pytest.mark.parametrize("dtype", norm_act_pad.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "pad"), CASES.values(), ids=CASES)
 def test_torch_is_the_definition(size, pad, dtype, poisoned):
     check(*pictures(size, batch=3, dtype=dtype), pad, "torch")
@@ -132,7 +130,7 @@ def check_eps(impl, device):
 
 def test_torch_keeps_small_variations_of_a_large_mean():
     skip, deep = pictures((11, 13), dtype=torch.float32)
-    check(1000 + skip, 1000 + deep, 1, "torch", eps=LARGE_MEAN)
+    check(1000 + skip, 1000 + deep, 1, "torch", roundings=LARGE_MEAN)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -187,15 +185,10 @@ def test_autocast_changes_nothing(dtype, create_graph):
         y = upsample_norm_pad.upsample_norm_pad(*inputs, 1)
         return y, *torch.autograd.grad(y, inputs, g, create_graph=create_graph)
 
-    expected = run()
-    with torch.autocast("cpu", torch.bfloat16):
-        found = run()
-    for actual, wanted in zip(found, expected, strict=True):
-        assert actual.dtype == wanted.dtype
-        assert torch.equal(actual, wanted)
+    check_autocast(run)
 
 
-@pytest.mark.parametrize("dtype", norm_act_pad.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [(1, 1), (3, 2)])
 def test_operators_are_registered_rightly(channels, dtype):
     check_operators(*pictures((3, 2), channels, dtype=dtype), 1, "torch")
@@ -215,15 +208,8 @@ def test_compiles_without_a_break(compile_and_trace):
     def function(skip, *others):
         return (upsample_norm_pad.upsample_norm_pad(skip * 2, *others, 1) ** 3).sum()
 
-    compiled, graphs = compile_and_trace(function)
-    inputs = with_parameters(*pictures((3, 2)))
-    torch.testing.assert_close(compiled(*inputs), function(*inputs))
-    torch.testing.assert_close(
-        torch.autograd.grad(compiled(*inputs), inputs), torch.autograd.grad(function(*inputs), inputs)
-    )
-    forward, backward = graphs
-    assert forward.count(torch.ops.fastsr.upsample_norm_pad.default) == 1
-    assert backward.count(torch.ops.fastsr.upsample_norm_pad_backward.default) == 1
+    operators = torch.ops.fastsr.upsample_norm_pad.default, torch.ops.fastsr.upsample_norm_pad_backward.default
+    check_compiled(compile_and_trace, function, with_parameters(*pictures((3, 2))), operators)
 
 
 @pytest.mark.parametrize(
@@ -309,10 +295,8 @@ def test_kernels_use_eps(kernel_device):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@half_precision
 def test_kernels_take_half_precision(dtype, kernel_device, poisoned):
-    if dtype == torch.bfloat16 and backend.interpreted():
-        pytest.skip("bfloat16 arithmetic is wrong in Triton's interpreter")
     check(*pictures((5, 4), (4, 32), dtype=dtype, device=kernel_device), 2, "triton")
 
 
@@ -346,7 +330,7 @@ def test_enough_pixels_for_several_programs(kernel_device, poisoned):
 @pytest.mark.triton
 def test_kernels_keep_small_variations_of_a_large_mean(kernel_device):
     skip, deep = pictures((11, 13), (4, 4), dtype=torch.float32, device=kernel_device)
-    check(1000 + skip, 1000 + deep, 1, "triton", eps=LARGE_MEAN)
+    check(1000 + skip, 1000 + deep, 1, "triton", roundings=LARGE_MEAN)
 
 
 @pytest.mark.triton
@@ -359,15 +343,12 @@ def test_kernels_take_channels_of_little_contrast(kernel_device):
 def test_kernel_gradients_of_any_order(kernel_device):
     inputs = with_parameters(*pictures((3, 2), dtype=torch.float32, device=kernel_device))
     g = random(2, 5, 8, 6, dtype=torch.float32).to(kernel_device).requires_grad_()
-
-    def second(function, inputs, g):
-        first = torch.autograd.grad(function(*inputs, 1), inputs, g, create_graph=True)
-        return torch.autograd.grad(sum((gradient**2).sum() for gradient in first), (*inputs, g))
-
-    found = second(lambda *a: upsample_norm_pad.upsample_norm_pad(*a, impl="triton"), inputs, g)
-    exact = [tensor.detach().double().cpu().requires_grad_() for tensor in (*inputs, g)]
-    for actual, expected in zip(found, second(definition, exact[:-1], exact[-1]), strict=True):
-        close(actual, expected, torch.float32)
+    check_second_gradients(
+        lambda *inputs: upsample_norm_pad.upsample_norm_pad(*inputs, 1, impl="triton"),
+        lambda *inputs: definition(*inputs, 1),
+        inputs,
+        g,
+    )
 
 
 @pytest.mark.triton
@@ -380,19 +361,10 @@ def test_float64_runs_in_torch(kernel_device):
     check(*pictures((3, 2), device=kernel_device), 1, "triton")
 
 
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 @pytest.mark.triton
 @on_gpu
 def test_the_same_call_gives_the_same_bits():
     skip = torch.randn(2, 4, 256, 384, device="cuda", requires_grad=True)
     deep = torch.randn(2, 128, 128, 192, device="cuda", requires_grad=True)
     inputs = [skip, deep, *parameters(132, device="cuda")]
-    y = upsample_norm_pad.upsample_norm_pad(*inputs, 1)
-    g = torch.randn_like(y)
-    first = torch.autograd.grad(y, inputs, g, retain_graph=True)
-    for _ in range(3):
-        assert torch.equal(upsample_norm_pad.upsample_norm_pad(*inputs, 1), y)
-        again = torch.autograd.grad(y, inputs, g, retain_graph=True)
-        assert all(torch.equal(a, b) for a, b in zip(again, first, strict=True))
+    check_same_bits(lambda *inputs: upsample_norm_pad.upsample_norm_pad(*inputs, 1), inputs)
