@@ -17,6 +17,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from .checks import whole_number
+from .device import require_memory
 from .errors import InputError, InputTypeError
 from .images import Picture, read, single
 from .metrics import psnr
@@ -30,6 +31,8 @@ CELL = 32
 """The grid on which that part is looked for, in pixels; it divides the side."""
 PER_ROW = 6
 """Pictures beside one another, at the most."""
+COPIES = 4
+"""Of every picture drawn: itself, as it is pasted, and the sheets of a row and of all; one is in float32 at a time."""
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
@@ -65,6 +68,7 @@ def compare(
     Raises:
         InputError, InputTypeError: a picture that cannot be used, pictures of different shapes, a crop that is not
             inside the largest one, or another number of titles than of arguments.
+        NotEnoughMemoryError: what is to be drawn does not fit into memory.
         MissingFileError: there is no such file.
     """
     shown = _titled(pictures, titles)
@@ -77,6 +81,7 @@ def compare(
     box = _with_detail(largest.image) if crop is None else _checked_box(crop, largest.image.size)
     width, height = box[2] - box[0], box[3] - box[1]
     times = max(SIDE // max(width, height), 1) if zoom is None else _checked_zoom(zoom)
+    require_memory(3 * width * height * times**2 * COPIES * (len(shown) + 2), torch.device("cpu"), "the comparison")
     columns = [(one.title, _part(one.image, box, largest.image.size, times)) for one in shown]
     per_row = math.ceil(len(columns) / math.ceil(len(columns) / PER_ROW))
     return in_rows([side_by_side(columns[first : first + per_row]) for first in range(0, len(columns), per_row)])
@@ -118,7 +123,7 @@ def _titled(arguments: Sequence[Any], titles: Sequence[str] | None) -> list[_Sho
 
 
 def _check_titles(titles: Sequence[str], count: int) -> None:
-    if isinstance(titles, str) or not all(isinstance(title, str) for title in titles):
+    if not isinstance(titles, (list, tuple)) or not all(isinstance(title, str) for title in titles):
         raise InputTypeError(f"titles={titles!r} are no titles; give a list of text, one for each picture")
     if len(titles) != count:
         raise InputError(f"titles has {len(titles)} for {count} pictures; give one for each argument")
@@ -140,14 +145,18 @@ def _each(image: Any, name: str) -> Iterator[Picture]:
 
 def _names(images: Sequence[Any]) -> list[str]:
     """Return the names of files, their paths where two have one name, and letters for what is no file."""
-    files = [
-        str(image) if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "") for image in images
-    ]
+    files = [_file_of(image) for image in images]
     stems = [Path(file).stem for file in files]
     return [
         (stem if stems.count(stem) == 1 else file) or (ascii_lowercase[index : index + 1] or str(index + 1))
         for index, (stem, file) in enumerate(zip(stems, files, strict=True))
     ]
+
+
+def _file_of(image: Any) -> str:
+    """Return the path of a file, or of the one that an image was opened from; nothing where there is none."""
+    path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", None)
+    return os.fsdecode(path or "")
 
 
 def _scored(shown: Sequence[_Shown], original: Any) -> list[_Shown]:

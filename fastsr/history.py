@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .images import Picture, read
 from .metrics import psnr
 from .run_log import read_log
 
@@ -32,6 +33,10 @@ class History:
             `fastsr.images.read` takes. Of each step the PSNR against it is kept, as `fastsr.metrics.psnr` gives it, of
             what the callback gets: not yet made consistent with the input.
 
+    Raises:
+        InputError, InputTypeError, MissingFileError: the original cannot be used; a call, that it is not as large as
+            the result.
+
     Attributes:
         rows: a dict for each step and picture, in the order in which they came: "step"; "picture", its number in a
             list or batch, of `fastsr.sr3` that of the sample; "psnr_fit" of `fastsr.dip`, the PSNR of the last output
@@ -44,7 +49,7 @@ class History:
     def __init__(self, original: Any = None):
         self.rows: list[dict[str, Any]] = []
         self.title = ""
-        self._original = original
+        self._original = None if original is None else read(original, "original")
 
     @classmethod
     def read(cls, run: str | os.PathLike[str]) -> History:
@@ -75,7 +80,7 @@ class History:
             if hasattr(info, "l2"):
                 row["l2"] = float(info.l2[index])
             if self._original is not None:
-                row["psnr_original"] = psnr(pixels, self._original)
+                row["psnr_original"] = _psnr(pixels, self._original)
             self.rows.append(row)
 
     def plot(self) -> Figure:
@@ -88,7 +93,7 @@ class History:
             InputError: there is nothing to draw, or no matplotlib.
         """
         if not self.rows:
-            raise InputError("the history has no numbers yet; give it to fastsr.dip, sr3 or pulse as callback")
+            raise InputError("the history has no numbers yet: no step is done")
         if find_spec("matplotlib") is None:
             raise InputError("plot() needs matplotlib: pip install 'fastsr[plots]'")
         from .curves import draw
@@ -106,3 +111,12 @@ class History:
         file = BytesIO()
         self.plot().savefig(file, format="png")
         return file.getvalue()
+
+
+def _psnr(pixels: Tensor, original: Picture) -> float | list[float]:
+    (height, width), (right_height, right_width) = pixels.shape[-2:], original.pixels.shape[-2:]
+    if (height, width) != (right_height, right_width):
+        raise InputError(
+            f"original has {right_width}x{right_height} pixels and the result {width}x{height}; give one of that size"
+        )
+    return psnr(pixels, original)

@@ -1,7 +1,7 @@
 """Any image in (path, PIL, NumPy, torch), one float tensor inside, the same kind out.
 
-`transform` gives the colours of every picture to a function and puts the result back into the kind and dtype that
-came. What works on several pictures at once, or on one at a time, takes it apart: `single`, `read`, `premultiplied`,
+`each` gives every picture to a function, and `Picture.map` puts colours back into the kind and dtype that came. What
+works on several pictures at once, or on one at a time, takes it apart: `single`, `read`, `premultiplied`,
 `remade`, `arranged`.
 """
 
@@ -167,22 +167,13 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
     raise InputTypeError(f"{name} is a {type(img).__name__}; give {KINDS}")
 
 
-def transform(img: Any, fn: Callable[[Tensor], Tensor], name: str = "img") -> Any:
-    """Return `img`, of the kind that came, with its colours replaced by `fn` of them: see `read` and `Picture.map`.
-
-    A list or tuple gives a list; its images may differ in kind and size.
-
-    Raises:
-        InputError: the list is empty, and what `read` raises; the element is named as img[i].
-    """
-    return each(img, lambda picture, _: picture.map(fn), name)
-
-
 def each(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
     """Return `fn` of `img` as a `Picture` and its name; of a list or tuple, the list of `fn` of each.
 
-    For what needs more of a picture than its colours: its integer levels, its alpha, what errors call it. Raises
-    what `transform` does.
+    The images of a list may differ in kind and size.
+
+    Raises:
+        InputError: the list is empty, and what `read` raises; the element is named as img[i].
     """
     return arranged(img, (fn(read(one, what), what) for one, what in single(img, name)))
 

@@ -44,4 +44,10 @@ def _values(line: bytes, what: str) -> dict[str, Any]:
         raise InputError(f"{what} is damaged: {error}") from error
     if not isinstance(values, dict) or not isinstance(values.get("step"), int):
         raise InputError(f"{what} is damaged: it holds no step")
-    return {name: math.inf if value == "inf" else value for name, value in values.items()}
+    if not isinstance(values.get("stage"), str):
+        raise InputError(f"{what} is damaged: it holds no stage")
+    values = {name: math.inf if value == "inf" else value for name, value in values.items()}
+    texts = [name for name, value in values.items() if name != "stage" and not isinstance(value, (int, float))]
+    if texts:
+        raise InputError(f"{what} is damaged: {texts[0]} is no number")
+    return values

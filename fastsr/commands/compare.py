@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
+from ..errors import OutputError
 from .common import Command
 
 
@@ -29,5 +31,8 @@ def compare(images: tuple[str, ...], output: str, titles: tuple[str, ...], **opt
     from ..compare import compare as run
     from ..images import save
 
+    inputs = [*images, options["original"]] if options["original"] else images
+    if os.path.realpath(output) in map(os.path.realpath, inputs):
+        raise OutputError(f"the comparison would overwrite the input {output!r}")
     save(run(*images, titles=titles or None, **options), output)
     click.echo(output)

@@ -11,11 +11,13 @@ import click
 from ..errors import FastsrError
 
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+PATH = rf"(?<!\w)(?:{QUOTED})(?!\w)"
+"""It may look like an argument."""
 PATTERN = re.compile(
-    rf"(?<!\w)(?:{QUOTED})(?!\w)"  # a path may look like an argument
-    r"|\bfastsr\.(?P<command>\w+)(?:\((?:img|IN), (?P<arguments>(?:[^()]|\([^()]*\))*)\))?(?!\w|\.\w|\()"
+    PATH + r"|\bfastsr\.(?P<command>\w+)(?:\((?:img|IN), (?P<arguments>(?:[^()]|\([^()]*\))*)\))?(?!\w|\.\w|\()"
     rf"|\b(?P<name>\w+)=(?P<value>{QUOTED}|\([^()]*\)|[\w+-]+(?:\.[\w+-]+)*)"
 )
+NAME = re.compile(rf"{PATH}|\b(?P<name>\w+)(?==)")
 NONE = re.compile(r",? or None(?=[;,.]|$)")
 """What leaves an argument out, as an option is left out by itself."""
 PLAIN = re.compile(r"'([\w./:@%+-]+)'")
@@ -40,7 +42,7 @@ def renamed(**names: str) -> Iterator[None]:
     try:
         yield
     except FastsrError as error:
-        message = re.sub(r"\b(\w+)=", lambda match: f"{names.get(match[1], match[1])}=", str(error))
+        message = NAME.sub(lambda match: names.get(match["name"], match[0]), str(error))
         raise type(error)(message) from error
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 import fastsr
 from fastsr import metrics
 from fastsr.cli import main
-from fastsr.errors import FastsrError, InputError, InputTypeError
+from fastsr.errors import FastsrError, InputError, InputTypeError, NotEnoughMemoryError
 from fastsr.sheets import MARGIN, TOP, in_rows, side_by_side
 
 
@@ -70,7 +70,7 @@ def test_files_give_their_names_and_their_paths_where_those_are_alike(tmp_path: 
     for path in paths:
         path.parent.mkdir(exist_ok=True)
         image.save(path)
-    with Image.open(paths[2]) as opened:
+    with Image.open(bytes(paths[2])) as opened:
         sheet = fastsr.compare(paths[0], str(paths[1]), opened, image)
     titles = [str(paths[0]), str(paths[1]), "b", "d"]
     assert same(sheet, side_by_side([(title, image) for title in titles]))
@@ -84,11 +84,13 @@ def test_files_give_their_names_and_their_paths_where_those_are_alike(tmp_path: 
         ((noise(8, 8), [3]), {}, InputTypeError, r"pictures\[1\]\[0\] is a int"),
         ((noise(8, 8),), {"titles": ["a", "b"]}, InputError, "titles has 2 for 1 pictures"),
         ((noise(8, 8),), {"titles": "a"}, InputTypeError, "titles='a'"),
+        ((noise(8, 8),), {"titles": 5}, InputTypeError, "titles=5 are no titles"),
         ((noise(8, 8),), {"crop": (0, 0, 9, 8)}, InputError, r"crop=\(0, 0, 9, 8\) is not inside .* 8x8"),
         ((noise(8, 8),), {"crop": (4, 0, 4, 8)}, InputError, "is empty"),
         ((noise(8, 8),), {"crop": 4}, InputTypeError, r"crop=4 is no box; give \(left, top, right, bottom\)"),
         ((noise(8, 8),), {"crop": (0, 0, 1.5, 2)}, InputTypeError, "crop=1.5 is a float"),
         ((noise(8, 8),), {"zoom": 0}, InputError, "zoom=0"),
+        ((noise(8, 8),), {"zoom": 10**6}, NotEnoughMemoryError, "the comparison needs about .* GiB"),
         ((noise(8, 8),), {"original": torch.zeros(2, 3, 8, 8)}, InputError, "original is a batch of 2"),
     ],
 )
@@ -107,6 +109,8 @@ def test_the_command_writes_what_the_function_draws(tmp_path: Path, monkeypatch:
     expected = fastsr.compare("a.png", "b.png", titles=["x", "y"], crop=(0, 2, 8, 6), zoom=2, original="a.png")
     with Image.open("c.png") as written:
         assert same(written, expected)
+    refused = CliRunner().invoke(main, ["compare", "a.png", "--original", "b.png", "-o", "./b.png"])
+    assert (refused.exit_code, refused.output) == (2, "Error: the comparison would overwrite the input './b.png'\n")
     failed = CliRunner().invoke(main, ["compare", "a.png", "none.png", "-o", "d.png"])
     assert failed.exit_code == 2
     assert "none.png" in failed.output

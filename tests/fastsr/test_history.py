@@ -1,5 +1,6 @@
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -75,6 +76,19 @@ def test_the_numbers_of_samples_and_of_a_search():
     assert all(row["psnr_original"] > 0 for row in search.rows)
 
 
+def test_an_original_is_read_once_and_is_as_large_as_the_result(tmp_path: Path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 6)).save(path)
+    history = fastsr.History(path)
+    path.unlink()
+    history(1, torch.zeros(1, 3, 6, 8), SimpleNamespace(picture=0))
+    assert history.rows == [{"step": 1, "picture": 0, "psnr_original": float("inf")}]
+    with pytest.raises(InputError, match="original has 8x6 pixels and the result 6x8"):
+        history(1, torch.zeros(1, 3, 8, 6), SimpleNamespace(picture=0))
+    with pytest.raises(MissingFileError, match="original="):
+        fastsr.History(path)
+
+
 def test_the_log_of_a_training_is_read_while_it_grows(run: Path):
     with open(run / LOSSES, "ab") as file:
         file.write(b'{"step": 40, "sta')
@@ -83,7 +97,13 @@ def test_the_log_of_a_training_is_read_while_it_grows(run: Path):
     assert history.title == "a run"
 
 
-@pytest.mark.parametrize("line", [b"{'step': 1}\n", b"[1]\n", b'{"pixel": 1.0}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"{'step': 1}\n", b"[1]\n", b'{"pixel": 1.0}\n', b"\xff\n"),
+        *(b'{"step": 1}\n', b'{"step": 1, "stage": "srgan", "pixel": "a"}\n'),
+    ],
+)
 def test_a_damaged_log_is_refused(run: Path, line: bytes):
     with open(run / LOSSES, "ab") as file:
         file.write(line)

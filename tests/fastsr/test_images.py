@@ -59,7 +59,7 @@ def numpy_images():
 @settings(deadline=None)
 @given(numpy_images())
 def test_numpy_comes_back_with_its_shape_dtype_and_values(array):
-    result = images.transform(array, same)
+    result = images.read(array).map(same)
     assert result.dtype == array.dtype
     np.testing.assert_array_equal(result, array)
 
@@ -67,7 +67,7 @@ def test_numpy_comes_back_with_its_shape_dtype_and_values(array):
 @settings(deadline=None)
 @given(numpy_images())
 def test_what_the_function_does_to_the_pixels_happens_to_the_array(array):
-    result = images.transform(array, double)
+    result = images.read(array).map(double)
     assert result.dtype == array.dtype
     np.testing.assert_array_equal(result, double_array(array, rows=1 if array.ndim == 4 else 0))
 
@@ -84,7 +84,7 @@ def test_torch_comes_back_with_its_shape_dtype_and_values(values, dtype, batch):
     if dtype in (torch.uint8, torch.uint16):
         tensor = torch.from_numpy(values % 256 if dtype == torch.uint8 else values)
     tensor = (tensor if batch else tensor[0]).to(dtype)
-    result = images.transform(tensor, same)
+    result = images.read(tensor).map(same)
     assert result.dtype == dtype
     assert torch.equal(result.double(), tensor.to(torch.float32).double())  # floats pass through float32
 
@@ -100,7 +100,7 @@ def test_pil_comes_back_with_its_mode_and_values(mode, data):
     if channels in (2, 4):
         array[..., -1] = np.maximum(array[..., -1], 1)  # what is under alpha 0 is not kept
     image = Image.fromarray(array.astype(np.int32) if mode == "I" else array)
-    result = images.transform(image, same)
+    result = images.read(image).map(same)
     assert result.mode == mode
     np.testing.assert_array_equal(np.asarray(result), array)
 
@@ -112,7 +112,7 @@ def test_every_level_is_kept(dtype, levels):
     assert picture.levels == levels
     np.testing.assert_array_equal((picture.pixels * levels).round()[0, 0], array)
     for image in (array, torch.from_numpy(array)[None], Image.fromarray(array)):
-        np.testing.assert_array_equal(np.asarray(images.transform(image, same)).reshape(array.shape), array)
+        np.testing.assert_array_equal(np.asarray(images.read(image).map(same)).reshape(array.shape), array)
 
 
 def test_pixels_are_channels_rows_columns_in_0_1():
@@ -157,7 +157,7 @@ def test_a_result_of_the_wrong_shape_is_refused():
 
 def test_gradients_flow_through_torch_images():
     tensor = torch.rand(2, 3, 4, 4, requires_grad=True)
-    images.transform(tensor, lambda pixels: pixels**2).sum().backward()
+    images.read(tensor).map(lambda pixels: pixels**2).sum().backward()
     torch.testing.assert_close(tensor.grad, 2 * tensor.detach())
 
 
@@ -165,18 +165,18 @@ def test_views_and_read_only_arrays_are_taken():
     read_only = noise(6, 8)
     read_only.flags.writeable = False
     for array in (noise(6, 8, 3)[::-1, ::2], noise(8, 6, 3).transpose(1, 0, 2), read_only):
-        np.testing.assert_array_equal(images.transform(array, same), array)
+        np.testing.assert_array_equal(images.read(array).map(same), array)
 
 
 @pytest.mark.parametrize("image", [np.full((2, 2), 0.5, np.float32), torch.full((2, 1, 2, 2), 0.5)])
 def test_an_image_is_not_changed_by_work_in_place(image):
-    images.transform(image, lambda pixels: pixels.mul_(0.5))
+    images.read(image).map(lambda pixels: pixels.mul_(0.5))
     assert (image == 0.5).all()
 
 
 def test_lists_give_lists_of_the_same_kinds():
     mixed = (noise(2, 3), Image.new("RGB", (4, 5)), torch.zeros(1, 2, 2))
-    result = images.transform(mixed, double)
+    result = images.each(mixed, lambda picture, _: picture.map(double))
     assert [type(one) for one in result] == [np.ndarray, Image.Image, torch.Tensor]
     assert [tuple(np.asarray(one).shape) for one in result] == [(4, 6), (10, 8, 3), (1, 4, 4)]
 
@@ -184,7 +184,7 @@ def test_lists_give_lists_of_the_same_kinds():
 def test_a_picture_is_an_image_too(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(noise(4, 5, 3)).save(path, icc_profile=ICC, dpi=(300, 200))
-    picture = images.transform(images.read(path), same)
+    picture = images.read(images.read(path)).map(same)
     assert isinstance(picture, images.Picture)
     assert picture.icc == ICC
     assert picture.dpi == pytest.approx((300, 200), abs=0.02)
@@ -203,7 +203,7 @@ def blur(pixels):
 def test_invisible_colours_do_not_bleed(fn):
     red, hidden_green = (255, 0, 0, 255), (0, 255, 0, 0)
     array = np.array([[red] * 4 + [hidden_green] * 4] * 8, np.uint8)
-    result = images.transform(array, fn)
+    result = images.read(array).map(fn)
     visible = result[..., 3] > 0
     assert visible.any()
     assert not visible.all()
@@ -212,13 +212,13 @@ def test_invisible_colours_do_not_bleed(fn):
 
 
 def test_colours_are_zero_where_nothing_is_visible():
-    assert images.transform(np.array([[[0.3, 0.0]]]), same).tolist() == [[[0, 0]]]
+    assert images.read(np.array([[[0.3, 0.0]]])).map(same).tolist() == [[[0, 0]]]
 
 
 def test_alpha_is_resized_by_the_bicubic_kernel():
     alpha = noise(6, 7)
     array = np.dstack([noise(6, 7, 3), alpha])
-    grown = images.transform(array, double)[..., 3]
+    grown = images.read(array).map(double)[..., 3]
     expected = fastsr.resize(alpha / 255, 2, kernel="bicubic").clip(0, 1)
     assert np.abs(grown - 255 * expected).max() <= 0.51
 
@@ -226,7 +226,7 @@ def test_alpha_is_resized_by_the_bicubic_kernel():
 def test_opaque_pictures_are_as_without_alpha():
     array = noise(5, 6, 3)
     opaque = np.dstack([array, np.full((5, 6), 255, np.uint8)])
-    np.testing.assert_array_equal(images.transform(opaque, double), double_array(opaque))
+    np.testing.assert_array_equal(images.read(opaque).map(double), double_array(opaque))
 
 
 # What cannot be used.
@@ -263,7 +263,7 @@ def test_opaque_pictures_are_as_without_alpha():
 )
 def test_what_is_not_an_image_is_refused(image, error, message):
     with pytest.raises(error, match=message):
-        images.transform(image, same)
+        images.each(image, lambda picture, _: picture.map(same))
 
 
 def test_rounding_outside_0_1_is_clipped():

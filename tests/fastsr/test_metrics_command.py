@@ -4,17 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from fastsr.cli import main
 from fastsr.metrics import niqe, psnr, ssim
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
-    return result.exit_code, result.stdout, result.stderr
+from tests.command_line import run
 
 
 def noise(path: Path, seed: int, side: int = 194) -> Path:

@@ -1,16 +1,13 @@
 """``fastsr prepare``, as a user types it."""
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from fastsr.cli import main
+from tests import command_line
 
 
 def run(*arguments):
-    result = CliRunner().invoke(main, ["prepare", *map(str, arguments), "--workers", "1"])
-    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
-    return result.exit_code, result.stdout, result.stderr
+    return command_line.run("prepare", *arguments, "--workers", 1)
 
 
 @pytest.fixture

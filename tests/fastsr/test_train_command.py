@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from dataclasses import fields
+from functools import partial
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from fastsr.sr3.train_settings import TrainSettings as SR3Settings
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.training import packages
 from fastsr.training.run_folder import RunFolder
+from tests import command_line
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -33,10 +35,7 @@ def options(pictures):
     return [*text.split(), "--gan-steps", "0", "--content", "mse", "--log-every", "1", "--save-every", "2"]
 
 
-def run(*arguments):
-    result = CliRunner().invoke(main, [str(argument) for argument in ("train", "srgan", *arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
-    return result.exit_code, result.stdout, result.stderr
+run = partial(command_line.run, "train", "srgan")
 
 
 def test_a_run_ends_with_its_folder(options, tmp_path, runs):

@@ -1,19 +1,18 @@
 """fastsr weights, as a user types it."""
 
+from functools import partial
+
 import pytest
-from click.testing import CliRunner
 
 from fastsr.cache import cache_folder, file_name
-from fastsr.cli import main
 from fastsr.commands.weights import without_links
 from fastsr.srgan.named import NAMED
+from tests import command_line
 
 LICENCE = "BSDS500: for research and education; T91: no licence is stated, and that is all that is known of it"
 
 
-def run(*arguments):
-    result = CliRunner().invoke(main, ["weights", *arguments])
-    return result.exit_code, result.stdout, result.stderr
+run = partial(command_line.run, "weights")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,8 @@ import click
 import pytest
 
 from fastsr.cli import main
-from fastsr.commands.words import spoken
+from fastsr.commands.words import renamed, spoken
+from fastsr.errors import InputError
 
 
 def said(message, *names):
@@ -41,3 +42,9 @@ def test_arguments_become_options_and_functions_commands(command, message, words
 
 def test_outside_a_command_a_message_stays():
     assert spoken("scale=2 for fastsr.resize") == "scale=2 for fastsr.resize"
+
+
+def test_arguments_are_renamed_but_not_in_paths():
+    expected = r"^niqe_model='model=1.json' is damaged; give submodel=2, or channel='y'$"
+    with pytest.raises(InputError, match=expected), renamed(model="niqe_model"):
+        raise InputError("model='model=1.json' is damaged; give submodel=2, or channel='y'")

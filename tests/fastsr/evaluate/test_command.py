@@ -2,19 +2,15 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
-from fastsr.cli import main
 from fastsr.evaluate import evaluate
 from fastsr.methods import Method, NoOptions, register
+from tests import command_line
 
-
-def run(*arguments):
-    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
+run = partial(command_line.run, "evaluate")
 
 
 def test_the_command_is_the_function(photos, tmp_path):

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 from tqdm.auto import tqdm
 
 import fastsr
 from fastsr.align import Face, Landmarks, NoFaceError, align, paste
-from fastsr.cli import main
 from fastsr.files import plan_outputs
 from fastsr.pretrained import DEFAULTS
 from fastsr.pulse import call, pulse
 from fastsr.pulse.search import NotFiniteError
+from tests.command_line import run
 
 QUICK = ["--steps", 3, "--device", "cpu", "--dtype", "float32"]
 SAME = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
@@ -22,12 +21,6 @@ FACES = [
     Face(Landmarks((10, 10), (16, 11), (10, 17), (15, 18))),
     Face(Landmarks((30, 12), (38, 11), (31, 20), (37, 20))),
 ]
-
-
-def run(*arguments):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture

@@ -4,26 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 import fastsr
-from fastsr.cli import main
 from fastsr.errors import OutputError
 from fastsr.pretrained import DEFAULTS
 from fastsr.sr3 import sr3
 from fastsr.sr3.formats import save
 from fastsr.sr3.process import Process
+from tests.command_line import run
 
 QUICK = ["--steps", 3, "--device", "cpu", "--dtype", "float32"]
 SAME = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
 EXTRAS = ["--mean", "--spread", "--compare", "--process"]
-
-
-def run(*arguments):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture

@@ -6,19 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 import fastsr
-from fastsr.cli import main
 from fastsr.pretrained import DEFAULTS, SRGAN_UP_TO_2
 from fastsr.srgan.formats import save
-
-
-def run(*arguments):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback"
-    return result.exit_code, result.stdout, result.stderr
+from tests.command_line import run
 
 
 def save_noise(path, height=10, width=12):
