@@ -90,6 +90,17 @@ FORMATS = {
 }
 
 
+class Unnumbered:
+    """A file for Pillow to write to, without the number that the system knows it by.
+
+    By that number Pillow's C code and libtiff write themselves. They take no notice where the system writes a part of
+    what it is given, as on a disk that becomes full, and the file would end there without an error.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.write, self.seek, self.tell, self.flush = file.write, file.seek, file.tell, file.flush
+
+
 def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -> Raster:
     """Read the first frame of an image file, upright.
 
@@ -161,7 +172,8 @@ def encode(
         return write(file, values, icc, dpi, comment)
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
     metadata = {"icc_profile": icc, "dpi": dpi, **(_commented(kind, comment) if comment else {})}
-    image.save(file, kind.name, **kind.options, **{key: value for key, value in metadata.items() if value})
+    known = {key: value for key, value in metadata.items() if value}
+    image.save(Unnumbered(file), kind.name, **kind.options, **known)  # type: ignore[arg-type]
 
 
 def _commented(kind: Format, comment: str) -> dict[str, Any]:

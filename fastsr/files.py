@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 from .codecs import FORMATS, is_folder
 from .errors import FastsrError, InputError, OutputError
+from .locks import new_and_held, remove_unless_held
 
 # What a result is called: its input, the method or kernel, the task, the factor or size; then which face it is of, and
 # the number of a sample, or what of it is beside it.
@@ -20,6 +22,8 @@ RESULT_STEM = re.compile(
     r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)"
     r"(_(face[0-9]+|pasted))?(_([0-9]+|compare|mean|spread|process))?"
 )
+TEMPORARY = f".{'[0-9a-f]' * 8}.tmp"
+"""What files are called, as a glob, until they are whole."""
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
 
@@ -171,11 +175,15 @@ def _result_name(source: Path, suffix: str, folder: Path) -> Path:
 def prepare_folder(folder: Path) -> None:
     """Make `folder` where it is missing, and check that files can be written in it: before the work, not after.
 
+    What killed processes were writing in it goes: half a checkpoint is large.
+
     Raises:
         OutputError: it cannot be made, or nothing can be written in it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(TEMPORARY):
+            remove_unless_held(left)
         _probe(_temporary(folder))
     except OSError as error:
         raise OutputError(f"output folder {str(folder)!r} is not writable: {error.strerror}") from error
@@ -193,7 +201,7 @@ def _check_name(target: Path) -> None:
 
 def _probe(path: Path) -> None:
     path.touch(exist_ok=False)
-    path.unlink()
+    path.unlink(missing_ok=True)  # a process that removes what others left may have been first
 
 
 @contextmanager
@@ -206,9 +214,12 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary = _temporary(path.parent)
     try:
-        with open(temporary, "xb") as file:
+        with new_and_held(temporary) as file:
             yield file
-        os.replace(temporary, path)
+            file.flush()
+            if sys.platform == "win32":
+                file.close()  # there an open file keeps its name
+            os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink()

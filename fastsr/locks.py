@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +52,33 @@ def sole_use_or_error(lock: Path, refusal: str) -> Iterator[None]:
 
     with _held(lock, take):
         yield
+
+
+def new_and_held(path: Path) -> BinaryIO:
+    """Make a file that `remove_unless_held` leaves alone until it is closed, and open it for writing.
+
+    Raises:
+        OSError: there is one of that name, or it cannot be made.
+    """
+    while True:
+        file = open(path, "xb")  # noqa: SIM115 - the caller closes it
+        if sys.platform != "win32":
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if _names(path, file):
+            return file
+        file.close()  # it was removed before it was held
+
+
+def remove_unless_held(path: Path) -> None:
+    """Remove a file, unless a process is writing it that opened it by `new_and_held`.
+
+    On Windows, and on file systems without locks, nothing is removed.
+    """
+    if sys.platform != "win32":
+        with suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -155,8 +156,16 @@ class Database:
         lmdb = package()
         self.folder = folder
         prepare_folder(folder)
-        with _reading(folder):
-            self._environment = lmdb.open(str(folder), map_size=FIRST_BYTES)
+        data = folder / DATA
+        new = not data.exists() or not data.stat().st_size
+        try:
+            # On a full disk the file of LMDB's locks, which is mapped into memory, would end the process.
+            self._environment = lmdb.open(str(folder), map_size=FIRST_BYTES, lock=sys.platform == "win32")
+        except lmdb.Error as error:
+            if not new:
+                raise InputError(f"data: {str(folder)!r} cannot be read: {error}") from error
+            data.unlink(missing_ok=True)  # half of an empty database would be taken for a broken one
+            raise OutputError(f"{str(folder)!r} cannot be written: {error}") from error
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None
@@ -168,7 +177,7 @@ class Database:
             InputError: the database is broken.
         """
         with _reading(self.folder), self._environment.begin() as transaction:
-            return transaction.get(key.encode())
+            return transaction.get(_bytes(key))
 
     def put(self, values: Mapping[str, bytes]) -> None:
         """Keep values by their keys, all or none.
@@ -181,7 +190,7 @@ class Database:
             try:
                 with self._environment.begin(write=True) as transaction:
                     for key, value in values.items():
-                        transaction.put(key.encode(), value)
+                        transaction.put(_bytes(key), value)
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
@@ -203,6 +212,18 @@ class Writer(Database):
         super().close()
         with atomic_write(self.folder / META) as file:
             file.write("".join(lines).encode())
+
+
+def _bytes(key: str) -> bytes:
+    """Return a key as it is in a database.
+
+    Raises:
+        InputError: it is a file's name that is not UTF-8.
+    """
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{key!r} cannot be a name in LMDB, which has them in UTF-8; rename the file") from error
 
 
 def _meta_line(name: str, png: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -96,7 +96,6 @@ def prepare(
     prepare_folder(root)
     with sole_use(root / LOCK):
         _settle(root, recipe, lmdb)
-        _clear(_places(root, recipe, lmdb))
         return _fill(root, pictures, recipe, lmdb, workers or os.cpu_count() or 1, progress)
 
 
@@ -175,14 +174,6 @@ def _settle(root: Path, recipe: AnyRecipe, lmdb: bool) -> None:
             "fastsr prepare; name another folder with -o"
         )
     write_json(path, wanted)
-
-
-def _clear(folders: Sequence[Path]) -> None:
-    """Remove what a killed call was writing."""
-    for folder in folders:
-        for path in folder.glob(".*.tmp"):
-            with suppress(OSError):
-                path.unlink()
 
 
 def _is_there(picture: Path, recipe: AnyRecipe, store: Store) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import OutputError
 from ..files import atomic_write, prepare_folder
 from .lmdb import SUFFIX, Writer
 from .recipe import Made
@@ -43,9 +44,16 @@ class Folders:
             prepare_folder(place(root, part, lmdb=False))
 
     def has(self, part: str, name: str) -> bool:
-        """Whether the file is there, and not empty, as a machine that stops may leave it."""
+        """Whether the file is there, and not empty, as a machine that stops may leave it.
+
+        Raises:
+            OutputError: its name is one that the file system does not take.
+        """
         path = self._path(part, name)
-        return path.exists() and path.stat().st_size > 0
+        try:
+            return path.exists() and path.stat().st_size > 0
+        except OSError as error:
+            raise OutputError(f"{str(path)!r} cannot be written: {error.strerror}") from error
 
     def put(self, made: Sequence[Made]) -> None:
         """Write the files."""
