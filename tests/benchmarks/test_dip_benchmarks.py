@@ -174,15 +174,17 @@ def test_the_record_is_written_from_what_was_measured(tmp_path, monkeypatch, cap
     scores = {"psnr_y": 24.2, "psnr_rgb": 22.0, "published_y": 24.1, "published_rgb": 22.1, "seconds": 2.0}
     row = {"set": "Set14", "factor": 8, "preset": "fast", "name": "zebra", "width": 8, "height": 8, **scores}
     save(tmp_path / "dip_set14.json", {"rows": [row]})
-    (tmp_path / "dip.md").write_text("before <!-- set14 x8 fast -->\nold\n<!-- end of set14 x8 fast --> after")
+    page = tmp_path / "measured" / "dip.md"
+    page.parent.mkdir()
+    page.write_text("before <!-- set14 x8 fast -->\nold\n<!-- end of set14 x8 fast --> after")
     monkeypatch.setattr(dip_record, "RESULTS", tmp_path)
     monkeypatch.setattr(dip_record, "DOCS", tmp_path)
     dip_record.main()
-    text = (tmp_path / "dip.md").read_text()
-    assert text == f"before <!-- set14 x8 fast -->\n\n{dip_set14.table([row])}\n\n<!-- end of set14 x8 fast --> after"
+    table = dip_set14.table([row])
+    assert page.read_text() == f"before <!-- set14 x8 fast -->\n\n{table}\n\n<!-- end of set14 x8 fast --> after"
     assert (tmp_path / "dip_set14.png").exists()
     assert not (tmp_path / "dip_ingredients.png").exists()
-    (tmp_path / "dip.md").write_text("no marks")
+    page.write_text("no marks")
     with pytest.raises(ValueError, match="has no <!-- set14 x8 fast -->"):
         dip_record.main()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from setuptools import Distribution
+from setuptools.config.pyprojecttoml import read_configuration
 
 import fastsr
 from fastsr import pretrained
@@ -139,11 +139,8 @@ def test_the_methods_are_functions():
     assert {"srgan", "sr3", "pulse"} == set(METHODS) <= set(fastsr.__all__)
 
 
-def test_what_is_no_code_is_in_the_distribution(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    distribution = Distribution()
-    distribution.parse_config_files()
-    patterns = distribution.package_data["fastsr"]
+def test_what_is_no_code_is_in_the_distribution():
+    patterns = read_configuration(ROOT / "pyproject.toml", expand=False)["tool"]["setuptools"]["package-data"]["fastsr"]
     found = [path.relative_to(ROOT / "fastsr") for path in (ROOT / "fastsr").rglob("*") if path.is_file()]
     others = [path.as_posix() for path in found if "__pycache__" not in path.parts and path.suffix not in (".py", "")]
     others = [path for path in (*others, "pretrained/a.md", "pretrained/a.safetensors") if path != "py.typed"]
