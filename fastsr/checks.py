@@ -1,4 +1,4 @@
-"""Arguments that are numbers, yes and no, or names, checked; a bool is no number here."""
+"""Arguments that are numbers, yes and no, names, or callbacks, checked; a bool is no number here."""
 
 from __future__ import annotations
 
@@ -67,6 +67,18 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     if value not in known:
         raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(known)}")
     return value
+
+
+def check_callback(callback: Any) -> None:
+    """Check what a method calls after every step, if there is such a thing.
+
+    Raises:
+        InputTypeError: it cannot be called, or is a class: a call would make another of these, and throw it away.
+    """
+    if isinstance(callback, type):
+        raise InputTypeError(f"callback={callback.__name__} is a class; give one of its objects: {callback.__name__}()")
+    if callback is not None and not callable(callback):
+        raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
 
 
 def meant(value: str, known: Iterable[str]) -> str:

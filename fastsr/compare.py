@@ -126,7 +126,7 @@ def _check_titles(titles: Sequence[str], count: int) -> None:
     if not isinstance(titles, (list, tuple)) or not all(isinstance(title, str) for title in titles):
         raise InputTypeError(f"titles={titles!r} are no titles; give a list of text, one for each picture")
     if len(titles) != count:
-        raise InputError(f"titles has {len(titles)} for {count} pictures; give one for each argument")
+        raise InputError(f"titles={tuple(titles)!r} is not one title for each of the {count} pictures")
 
 
 def _single(argument: Any, name: str) -> list[tuple[Any, str]]:
@@ -184,6 +184,7 @@ def _check_shape(one: _Shown, largest: _Shown) -> None:
 
 def _checked_box(crop: Any, size: Size) -> Box:
     right = "(left, top, right, bottom) in pixels of the largest picture, {}x{}".format(*size)
+    crop = crop.tolist() if isinstance(crop, np.ndarray) else crop
     if not isinstance(crop, (tuple, list)) or len(crop) != 4:
         raise InputTypeError(f"crop={crop!r} is no box; give {right}")
     left, top, end, bottom = (whole_number("crop", value, right) for value in crop)

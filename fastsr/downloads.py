@@ -54,6 +54,18 @@ def fetch(address: str, path: Path, *, checksum: Checksum | None, what: str, pro
             raise InputError(f"{str(path)!r} has {differs}; delete it to download it anew")
 
 
+def fetch_needed(address: str, path: Path, checksum: Checksum, what: str) -> None:
+    """`fetch` a file that a function cannot do without; where it cannot be downloaded, the error also says its place.
+
+    Raises:
+        InputError, MissingFileError, OutputError: as `fetch`.
+    """
+    try:
+        fetch(address, path, checksum=checksum, what=f"{what}, {address!r},", progress=True)
+    except MissingFileError as error:
+        raise MissingFileError(f"{error}; or download it elsewhere, and copy it to {str(path)!r}") from error
+
+
 def _download(address: str, path: Path, checksum: Checksum | None, what: str, progress: bool) -> None:
     partial, version = _beside(path, ".part"), _beside(path, ".part.version")
     total = None

@@ -27,9 +27,8 @@ def read_log(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingFileError(
-            f"run={str(run)!r} has no {LOSSES}; give a folder that fastsr train writes to"
-        ) from error
+        problem = f"has no {LOSSES}" if path.parent.is_dir() else "is no folder"
+        raise MissingFileError(f"run={str(run)!r} {problem}; give a folder that fastsr train writes to") from error
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     whole = [line for line in lines if line.endswith(b"\n")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,6 +14,11 @@ from .images import read
 TEXT_HEIGHT = 16
 MARGIN = 6
 TOP = TEXT_HEIGHT + 2 * MARGIN
+LONGEST_TITLE = 320
+"""In pixels, over pictures that are narrower."""
+CUT = "…"
+MISSING = "\uffff"
+"""What no font has."""
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
 
@@ -29,12 +35,13 @@ def in_columns(columns: Sequence[tuple[str, Sequence[Any]]]) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     left = MARGIN
     for title, pictures in shown:
-        draw.text((left, MARGIN), title, fill=INK, font=_font())
+        width = _stack(pictures)[0]
+        draw.text((left, MARGIN), fitted(title, width), fill=INK, font=_font())
         top = TOP
         for picture in pictures:
             sheet.paste(picture, (left, top))
             top += picture.height + MARGIN
-        left += _column(title, _stack(pictures)[0]) + MARGIN
+        left += _column(title, width) + MARGIN
     return sheet
 
 
@@ -60,7 +67,31 @@ def _stack(pictures: Sequence[Image.Image]) -> tuple[int, int]:
 
 
 def _column(title: str, width: int) -> int:
-    return max(width, round(_font().getlength(title)))
+    return max(width, _length(fitted(title, width)))
+
+
+def fitted(title: str, width: int) -> str:
+    """Return a title as it is drawn over a picture of that width: a long one without its middle."""
+    whole = text = drawable(title)
+    while _length(text) > max(width, LONGEST_TITLE):
+        kept = len(text) - len(CUT) - 1
+        text = whole[: (kept + 1) // 2] + CUT + whole[len(whole) - kept // 2 :]
+    return text
+
+
+def drawable(title: str) -> str:
+    """Return a title in letters that the font has: others without their accents, or else as question marks."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", title) if not unicodedata.combining(letter))
+    return "".join(letter if _is_in_font(letter) else "?" for letter in plain)
+
+
+def _length(text: str) -> int:
+    return round(_font().getlength(text))
+
+
+@cache
+def _is_in_font(letter: str) -> bool:
+    return letter.isprintable() and bytes(_font().getmask(letter)) != bytes(_font().getmask(MISSING))
 
 
 @cache

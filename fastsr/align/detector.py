@@ -9,8 +9,8 @@ import numpy as np
 
 from ..cache import cache_folder, file_name
 from ..checksums import Checksum
-from ..downloads import fetch
-from ..errors import InputError, MissingFileError
+from ..downloads import fetch_needed
+from ..errors import InputError
 
 SIDE = 640
 """Of the pictures that the file of the network is for; some versions of OpenCV take no other."""
@@ -40,11 +40,7 @@ class YuNet:
         import cv2
 
         path = cache_folder() / file_name(ADDRESS)
-        what = f"the face detector {ADDRESS}, whose place is {str(path)!r},"
-        try:
-            fetch(ADDRESS, path, checksum=CHECKSUM, what=what, progress=True)
-        except MissingFileError as error:
-            raise MissingFileError(f"{error}; or download it elsewhere, and copy it to that place") from error
+        fetch_needed(ADDRESS, path, CHECKSUM, "the face detector")
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of what was not asked for
         try:
             self._network = cv2.FaceDetectorYN.create(

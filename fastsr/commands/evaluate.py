@@ -58,7 +58,9 @@ class MethodGroup(click.Group):
 
 @click.group(cls=MethodGroup, subcommand_metavar="METHOD --data FOLDER [OPTIONS]")
 def evaluate() -> None:
-    """Run a method on a benchmark: a table, CSV, the pictures and an HTML report.
+    """Score a method on a benchmark.
+
+    What comes of it is a table, CSV, the pictures and an HTML report.
 
     \b
       fastsr evaluate bicubic --data Set5 --factor 4

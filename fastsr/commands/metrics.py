@@ -46,10 +46,10 @@ def metrics(
     max_pixels: int | None,
     **options: Any,
 ) -> None:
-    """Print PSNR and SSIM of picture A against picture B, or NIQE of A.
+    """Print PSNR and SSIM of A against B, or NIQE of A.
 
-    A may be a folder; B is then one with pictures of the same names. photo_dip_x4.png in A goes with photo.png in B.
-    A table has one row a picture, and the mean.
+    Both are pictures. A may also be a folder; B is then one with pictures of the same names. photo_dip_x4.png in A
+    goes with photo.png in B. A table has one row a picture, and the mean.
 
     \b
       fastsr metrics large.png original.png

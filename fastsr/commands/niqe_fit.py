@@ -14,7 +14,7 @@ from .common import Command, check_kernels, max_pixels_option
 @click.option("-o", "--output", required=True, metavar="FILE", help="The file of the model, .safetensors.")
 @max_pixels_option
 def niqe_fit(folder: str, output: str, max_pixels: int | None) -> None:
-    """Fit a model of good photographs for NIQE, on the pictures of a folder.
+    """Fit a model of good photographs for NIQE.
 
     Results by it can be compared with each other, not with those by the model of NIQE's authors. Therefore
     fastsr metrics --niqe --niqe-model FILE writes the name of the file beside each.

@@ -8,6 +8,7 @@ import click
 
 from ..errors import OutputError
 from .common import Command
+from .words import renamed
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -16,20 +17,23 @@ SUFFIXES = (".png", ".svg", ".pdf")
 @click.argument("run")
 @click.option("-o", "--output", metavar="OUT", help="A .png, .svg or .pdf file.  [default: RUN/curves.png]")
 def plot(run: str, output: str | None) -> None:
-    """Draw the losses and validations of RUN, a folder of fastsr train, which may still go on.
+    """Draw the curves of a training.
 
-    Needs matplotlib: pip install 'fastsr[plots]'.
+    They are the losses and validations of RUN, a folder of fastsr train, which may still go on. Needs matplotlib:
+    pip install 'fastsr[plots]'.
 
     \b
       fastsr plot runs/srgan
     """
-    from ..files import atomic_write
+    from ..files import atomic_write, prepare_folder
     from ..history import History
 
     target = Path(output or Path(run) / "curves.png")
     if target.suffix.lower() not in SUFFIXES:
         raise OutputError(f"output {str(target)!r} has no suffix that can be written: {', '.join(SUFFIXES)}")
-    figure = History.read(run).plot()
+    with renamed(run="RUN"):
+        figure = History.read(run).plot()
+    prepare_folder(target.parent)
     with atomic_write(target) as file:
         figure.savefig(file, format=target.suffix[1:].lower())
     click.echo(target)

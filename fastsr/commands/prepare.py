@@ -35,11 +35,12 @@ from .words import renamed
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to work in.  [default: one a CPU]")
 def prepare(images: tuple[str, ...], factors: tuple[int, ...], size: str | None, **options: Any) -> None:
-    """Make HR, LR and SR pictures of HR pictures, as MATLAB's imresize does.
+    """Make a data set: HR, LR and SR pictures.
 
-    IN is a picture, a folder of pictures or a pattern such as 'photos/*.png'. OUT gets HR/photo.png, cropped to a
-    multiple of all factors, LR_bicubic/X4/photo.png, and with --sr SR_bicubic/X4/photo.png; or with --lmdb the
-    databases HR.lmdb, LR_bicubic_X4.lmdb and SR_bicubic_X4.lmdb. A second run makes what is missing.
+    They are reduced and enlarged as MATLAB's imresize does. IN is a picture, a folder of pictures or a pattern such
+    as 'photos/*.png'. OUT gets HR/photo.png, cropped to a multiple of all factors, LR_bicubic/X4/photo.png, and
+    with --sr SR_bicubic/X4/photo.png; or with --lmdb the databases HR.lmdb, LR_bicubic_X4.lmdb and
+    SR_bicubic_X4.lmdb. A second run makes what is missing.
 
     With --size 16,128 OUT gets squares, as SR3 is trained on them: hr_128/photo.png, the middle of the picture,
     lr_16/photo.png and sr_16_128/photo.png; or with --lmdb one database of all, squares_16_128.lmdb.

@@ -29,9 +29,10 @@ MARK = re.compile(r"^<!--.*-->\n+", re.MULTILINE)
 @click.command(cls=Command)
 @click.argument("name", required=False, metavar="[NAME|METHOD]")
 def weights(name: str | None) -> None:
-    """List the weights that have a name, those of METHOD alone, or print the model card of NAME.
+    """List weights by name, or show a model card.
 
-    Some come with fastsr, and need no connection. Others are what their authors published: they are downloaded once,
+    Without an argument all are listed, with METHOD its own, and with NAME there comes the model card of that. Some
+    come with fastsr, and need no connection. Others are what their authors published: they are downloaded once,
     when they are first asked for.
 
     \b
@@ -45,6 +46,8 @@ def weights(name: str | None) -> None:
     from ..srgan.named import NAMED
 
     bundled = pretrained.names()
+    if name == "dip":
+        raise InputError("fastsr dip needs no weights: its network is fitted to each picture by itself")
     if name is None or name in pretrained.METHODS:
         lines = _bundled_table([pretrained.card_of(each) for each in pretrained.names(name)])
         if name in (None, OF_THE_WEB):
@@ -55,7 +58,7 @@ def weights(name: str | None) -> None:
     elif name in NAMED:
         click.echo("\n".join(_published(name, NAMED[name])))
     else:
-        known = [*bundled, *NAMED]
+        known = [*pretrained.METHODS, *bundled, *NAMED]
         raise InputError(f"NAME {name!r} is unknown{meant(name, known)}; choose one of {', '.join(known)}")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputTypeError, Interrupted
+from ..checks import check_callback
+from ..errors import Interrupted
 from ..images import arranged
 from ..kinds import same_kind
 from .arguments import check_options
@@ -102,8 +103,7 @@ def dip(
         dtype=dtype,
         consistency=consistency,
     )
-    if callback is not None and not callable(callback):
-        raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
+    check_callback(callback)
     call = Call(options, img, mask, callback, progress)
     if isinstance(img, Iterator):
         return call.results()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..cache import cache_folder
 from ..checksums import Checksum, difference
-from ..downloads import fetch
+from ..downloads import fetch_needed
 from ..errors import InputError
 from ..files import atomic_write
 
@@ -38,7 +38,7 @@ def live_path() -> Path:
             raise InputError(f"{str(path)!r} is not LIVE's model: it has {differs}; give it as model= to use it")
         return path
     path = cache_folder() / FILE
-    fetch(ADDRESS, path, checksum=CHECKSUM, what=f"LIVE's model for NIQE, {ADDRESS!r},", progress=True)
+    fetch_needed(ADDRESS, path, CHECKSUM, "LIVE's model for NIQE")
     notice = path.with_name(NOTICE)
     if not notice.exists():
         with atomic_write(notice) as file:

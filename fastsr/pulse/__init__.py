@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_callback
 from ..domain import warn, warned_of
-from ..errors import Doubt, InputTypeError
+from ..errors import Doubt
 from ..images import arranged, read, single
 from ..kinds import same_kind
 from .arguments import LOSS, check_options
@@ -125,8 +126,7 @@ def pulse(
         device=device,
         dtype=dtype,
     )
-    if callback is not None and not callable(callback):
-        raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
+    check_callback(callback)
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
         watched = warned_of(named, partial(doubts_of, options=options))

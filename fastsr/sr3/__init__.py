@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_callback
 from ..consistency import remade_to_agree
 from ..domain import warn, warned_of
-from ..errors import InputTypeError
 from ..images import Picture, arranged, read, single
 from ..progress import progress_bar
 from .arguments import Options, check_options, target_size
@@ -104,8 +104,7 @@ def sr3(
         device=device,
         dtype=dtype,
     )
-    if callback is not None and not callable(callback):
-        raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
+    check_callback(callback)
     several = samples is not None
     bar = progress_bar("sr3", "step", shown=progress)
     if isinstance(img, Iterator):

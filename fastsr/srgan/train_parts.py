@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import FastsrError, InputError
+from .checkpoint import Checkpoint
 from .formats import load
 from .losses import SRRESNET, GeneratorLoss, LossWeights
 from .network import SRResNet
@@ -23,7 +24,7 @@ def first_generator(settings: TrainSettings) -> SRResNet:
     torch.manual_seed(settings.seed)
     network = SRResNet(config)
     if settings.init is not None:
-        checkpoint = load(settings.init)
+        checkpoint = _checkpoint_of(settings.init)
         other = checkpoint.network
         if (
             not isinstance(other, SRResNet)
@@ -36,6 +37,14 @@ def first_generator(settings: TrainSettings) -> SRResNet:
             )
         network.load_state_dict(_at_scale(other.state_dict(), other, network))
     return network
+
+
+def _checkpoint_of(init: str) -> Checkpoint:
+    """Return the generator in a file; errors call it by the name of the setting."""
+    try:
+        return load(init)
+    except FastsrError as error:
+        raise type(error)(str(error).replace("weights=", "init=", 1)) from error
 
 
 def _at_scale(weights: dict[str, Tensor], of: SRResNet, network: SRResNet) -> dict[str, Tensor]:

@@ -114,10 +114,12 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
     web.files["/yunet.onnx"] = b"others"
     detector.YuNet()  # from the cache
     next(tmp_path.glob("*yunet.onnx")).unlink()
-    with pytest.raises(InputError, match=r"the face detector .* has sha256"):
+    with pytest.raises(InputError, match=r"the face detector, .* has sha256"):
         detector.YuNet()
     web.files.clear()
-    message = rf"whose place is '{tmp_path}/.*yunet.onnx', cannot be downloaded: .* download it elsewhere, and copy it"
+    message = (
+        rf"detector, .* cannot be downloaded: .*; or download it elsewhere, and copy it to '{tmp_path}/.*yunet.onnx'"
+    )
     with pytest.raises(MissingFileError, match=message):
         detector.YuNet()
 

@@ -8,8 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastsr.checks import choice, enlargement, flag, meant, number, whole_number
+from fastsr.checks import check_callback, choice, enlargement, flag, meant, number, whole_number
 from fastsr.errors import InputError, InputTypeError
+from fastsr.history import History
 
 
 def test_returns_plain_numbers():
@@ -60,3 +61,10 @@ def test_choice_names_what_there_is(value):
 def test_a_slip_is_recognised():
     assert meant("SRGAN4x", ["faces-64", "srgan-x4"]) == " (did you mean 'srgan-x4'?)"
     assert meant("model.pth", ["faces-64", "srgan-x4"]) == ""
+
+
+def test_a_class_is_no_callback():
+    with pytest.raises(InputTypeError, match=r"callback=History is a class; give one of its objects: History\(\)"):
+        check_callback(History)
+    check_callback(History())
+    check_callback(None)

@@ -149,7 +149,7 @@ def test_what_is_missing_for_a_plot_is_named(run: Path, monkeypatch: pytest.Monk
 
 
 def test_the_command_draws_beside_the_log_or_elsewhere(run: Path):
-    elsewhere = run.parent / "c.svg"
+    elsewhere = run.parent / "new" / "c.svg"
     for options, target in (([], run / "curves.png"), (["-o", str(elsewhere)], elsewhere)):
         result = CliRunner().invoke(main, ["plot", str(run), *options])
         assert (result.exit_code, result.output) == (0, f"{target}\n")

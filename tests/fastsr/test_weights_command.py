@@ -69,7 +69,11 @@ def test_a_name_on_the_web_prints_what_is_known():
 
 
 def test_an_unknown_name_is_one_line_that_lists_all():
-    known = ", ".join(["ours-x4", "faces-64", *NAMED])
+    known = ", ".join(["srgan", "sr3", "pulse", "ours-x4", "faces-64", *NAMED])
     assert run("nowhere") == (2, "", f"Error: NAME 'nowhere' is unknown; choose one of {known}\n")
     slip = f"Error: NAME 'Ours4x' is unknown (did you mean 'ours-x4'?); choose one of {known}\n"
     assert run("Ours4x") == (2, "", slip)
+
+
+def test_deep_image_prior_has_none():
+    assert run("dip")[2] == "Error: fastsr dip needs no weights: its network is fitted to each picture by itself\n"

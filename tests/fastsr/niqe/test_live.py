@@ -36,7 +36,9 @@ def test_another_file_is_refused(published):
     with pytest.raises(InputError, match=r"LIVE's model for NIQE, .* instead of"):
         live.live_path()
     published.files.clear()
-    with pytest.raises(MissingFileError, match="the server answers 404"):
+    with pytest.raises(
+        MissingFileError, match=r"right; or download it elsewhere, and copy it to '.*modelparameters.mat'"
+    ):
         live.live_path()
 
 

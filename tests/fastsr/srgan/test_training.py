@@ -230,6 +230,8 @@ def test_weights_of_another_generator_are_refused(blocks, output_range, settings
     save(replace(small(blocks=blocks, width=8), output_range=output_range), tmp_path / "init.safetensors")
     with pytest.raises(InputError, match=r"init='.*' is SRResNet x4, . blocks of 8 channels"):
         begun(replace(settings, init=str(tmp_path / "init.safetensors")))
+    with pytest.raises(MissingFileError, match="init='nowhere' is not there"):
+        begun(replace(settings, init="nowhere"))
 
 
 def test_lr_files_are_taken_where_there_are_any(settings, pictures, begun, tmp_path):
