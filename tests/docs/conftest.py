@@ -73,7 +73,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: None) -> Path:
     """A copy of the folder, where the code of one page runs; long work is short in it, and there is no network."""
     desk = tmp_path / "desk"
     shutil.copytree(pictures, desk, symlinks=True)

@@ -12,16 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fastsr import methods, pretrained
+from fastsr import pretrained
 from fastsr.domain import fit
-
-
-@pytest.fixture
-def registry(monkeypatch):
-    """What a test registers is gone after it."""
-    for name in methods.BUILT_IN:
-        methods.find(name)  # a module registers when it is imported, which happens once
-    monkeypatch.setattr(methods, "_registered", dict(methods._registered))
 
 
 @pytest.fixture
