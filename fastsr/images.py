@@ -295,6 +295,7 @@ def _from_torch(tensor: Tensor, name: str) -> Picture:
         hint = "; use tensor[None] for a single channel" if tensor.ndim == 2 else ""
         raise InputError(f"{name} has shape {tuple(tensor.shape)}; torch images are (C, H, W) or (N, C, H, W){hint}")
     batch = tensor if tensor.ndim == 4 else tensor[None]
+    batch = batch.clone() if batch.dtype == torch.float32 else batch  # work on it may be in place
     if batch.shape[1] not in (1, 2, 3, 4):
         hint = "; it looks like channels last: use tensor.permute(2, 0, 1)" if batch.shape[-1] in (1, 3, 4) else ""
         raise InputError(
@@ -310,15 +311,15 @@ def _channels_first(batch: np.ndarray) -> Tensor:
 
 
 def _from_channels(channels: Tensor, origin: Origin, name: str) -> Picture:
-    """Scale (N, 1 to 4, H, W) of any dtype of `LEVELS` to [0, 1], and split off alpha."""
+    """Scale (N, 1 to 4, H, W) of any dtype of `LEVELS` to [0, 1], and split off alpha; float32 is kept as it is."""
     if 0 in channels.shape:
         raise InputError(f"{name} has no pixels: {len(channels)} images of {channels.shape[2]}x{channels.shape[3]}")
     levels = LEVELS[_name(channels.dtype)]
-    values = channels.to(torch.float32, copy=True)  # never the caller's memory: work on it may be in place
+    values = channels.to(torch.float32)
     if levels is None:
         values = _check_range(values, name)
     elif channels.dtype != torch.bool:
-        values = values / levels
+        values = values.div_(levels)
     colours = (channels.shape[1] - 1) // 2 * 2 + 1  # 1, 1, 3, 3
     alpha = values[:, colours:] if channels.shape[1] > colours else None
     return Picture(values[:, :colours], alpha, levels, origin)
@@ -355,7 +356,7 @@ def _to_torch(channels: Tensor, origin: Origin) -> Tensor:
 def _to_numpy(channels: Tensor, origin: Origin) -> np.ndarray:
     assert isinstance(origin.dtype, np.dtype)
     values = _to_dtype(channels.detach().cpu(), getattr(torch, origin.dtype.name))
-    array = values.permute(0, 2, 3, 1).contiguous().numpy().astype(origin.dtype, copy=False)
+    array = np.ascontiguousarray(values.numpy().transpose(0, 2, 3, 1), origin.dtype)
     return {2: array[0, ..., 0], 3: array[0], 4: array}[origin.ndim]
 
 

@@ -67,7 +67,7 @@ def imresize(
     if scales[1] < scales[0]:  # MATLAB begins with the axis that shrinks more, rows where both are alike
         passes.reverse()
     for tables in passes:
-        x = (resample(x, *tables) + 0.5).floor().clamp(0, levels)
+        x = resample(x, *tables).add_(0.5).floor_().clamp_(0, levels)
     return x
 
 

@@ -56,7 +56,8 @@ def resize(
             return picture.map(run, run)
 
         def run_integer(values: Tensor) -> Tensor:
-            return run((values.double() * levels).round(), levels=levels).div(levels).to(values.dtype)
+            integers = values.double().mul_(levels).round_()
+            return run(integers, levels=levels).to(values.dtype).div_(levels)
 
         return picture.map(run_integer, run_integer)
 
