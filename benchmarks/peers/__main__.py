@@ -11,6 +11,7 @@ Threads are those that torch takes: OMP_NUM_THREADS=1 for one.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def main() -> None:
         parser.error(f"there is no part {unknown[0]!r}; choose of {', '.join(PARTS)}")
     python = ready(arguments.venv)
     command = [str(python), "-m", "benchmarks.peers.run", *(arguments.parts or PARTS), "--venv", str(arguments.venv)]
-    raise SystemExit(subprocess.run(command, cwd=ROOT).returncode)
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "kernels")))  # of this checkout, not of one that is installed
+    raise SystemExit(subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}).returncode)
 
 
 if __name__ == "__main__":
