@@ -8,7 +8,6 @@ written. Of other formats comes what Pillow gives.
 from __future__ import annotations
 
 import errno
-import math
 import stat
 import struct
 import sys
@@ -88,6 +87,8 @@ FORMATS = {
     ".webp": Format("WEBP", alpha=True, bits=8, largest_side=16383, options={"lossless": True}),
     ".bmp": Format("BMP", alpha=False, bits=8),
 }
+LARGEST_DPI = 65535
+"""What JPEG has room for; a file that states more is damaged."""
 
 
 class Unnumbered:
@@ -278,7 +279,8 @@ def _valid_dpi(dpi: Any) -> tuple[float, float] | None:
         x, y = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if 1 < x < math.inf and 1 < y < math.inf else None  # Pillow says 1 where a TIFF states nothing
+    # Pillow says 1 where a TIFF states nothing.
+    return (x, y) if 1 < x <= LARGEST_DPI and 1 < y <= LARGEST_DPI else None
 
 
 def _with_key(values: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:

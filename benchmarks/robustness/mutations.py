@@ -37,14 +37,14 @@ def _damaged_entry(data: bytes, chance: random.Random) -> bytes:
             entries = {info.filename: archive.read(info) for info in archive.infolist()}
     except Exception:  # damage makes the reader raise almost anything
         return damaged(data[len(ZIP) :], chance)
-    names = list(entries)
+    names = list(entries) or ["data.pkl"]
     pickles = [name for name in names if name.endswith(".pkl")]
     name = chance.choice(pickles if pickles and chance.random() < 0.8 else names)
-    entries[name] = damaged(entries[name], chance)
+    entries[name] = damaged(entries.get(name, b""), chance)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, value in entries.items():
-            archive.writestr(name, value)
+            archive.writestr(name or "data.pkl", value)
     return made.getvalue()
 
 

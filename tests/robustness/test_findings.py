@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import save as to_safetensors
 
 import fastsr
 from benchmarks.robustness.checkpoint_seeds import seeds
+from fastsr import images
 from fastsr.checkpoints.reading import read
 from fastsr.errors import InputError
 from fastsr.srgan.formats import load
@@ -21,6 +23,14 @@ def test_an_image_file_of_floats_that_are_no_colours_is_named(value, tmp_path):
     Image.fromarray(np.full((2, 2), value, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(InputError, match=r"path='.*a\.tif' (holds NaN|has float values)"):
         fastsr.load(tmp_path / "a.tif")
+
+
+def test_a_resolution_that_no_picture_has_is_left_out(tmp_path):
+    deep = np.zeros((2, 2, 3), np.uint16)
+    for name, dpi in (("some.tif", 60000.0), ("more.tif", 4e9)):
+        fastsr.save(replace(images.read(deep), dpi=(300.0, dpi)), tmp_path / name)
+    assert images.read(tmp_path / "some.tif").dpi == (300, 60000)
+    assert images.read(tmp_path / "more.tif").dpi is None
 
 
 @pytest.mark.parametrize(
