@@ -119,7 +119,7 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
     if is_folder(path, what):
         raise InputError(f"{what} is a folder; give an image file")
     with _reading(what), _pixel_limit(max_pixels):
-        with Image.open(path) as image:
+        with _opened(path, what) as image:
             width, height = image.size
             if max_pixels is not None and width * height > max_pixels:
                 raise InputError(f"{what} has {width}x{height} pixels, more than max_pixels={max_pixels}")
@@ -202,6 +202,16 @@ def check_size(path: Path, width: int, height: int) -> None:
             f"path={str(path)!r}: {kind.name} cannot hold {width}x{height} pixels, only {kind.largest_side} a side; "
             "use .png or .tif"
         )
+
+
+def _opened(path: Path, what: str) -> Image.Image:
+    """Open a file, of which Pillow reads what comes before the pixels."""
+    try:
+        return Image.open(path)
+    except MemoryError as error:  # it reads as much as the file says that there is
+        raise InputError(
+            f"{what} cannot be decoded: its header states more than there is; the file is broken"
+        ) from error
 
 
 @contextmanager

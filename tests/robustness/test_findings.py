@@ -1,6 +1,7 @@
 """What the fuzzer, and looking for it, has found: each once made fastsr fail in another way than it should."""
 
 import json
+import struct
 import zipfile
 from dataclasses import replace
 
@@ -23,6 +24,14 @@ def test_an_image_file_of_floats_that_are_no_colours_is_named(value, tmp_path):
     Image.fromarray(np.full((2, 2), value, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(InputError, match=r"path='.*a\.tif' (holds NaN|has float values)"):
         fastsr.load(tmp_path / "a.tif")
+
+
+def test_a_header_that_states_more_than_memory_is_that_of_a_broken_file(tmp_path):
+    signature = struct.pack(">I4s4s", 12, b"jP  ", b"\r\n\x87\n")
+    huge = struct.pack(">I4sQ", 1, b"jp2h", 2**45)
+    (tmp_path / "a.jp2").write_bytes(signature + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jp2 ", 0, b"jp2 ") + huge)
+    with pytest.raises(InputError, match=r"path='.*a\.jp2' cannot be decoded: .* broken"):
+        fastsr.load(tmp_path / "a.jp2")
 
 
 def test_a_resolution_that_no_picture_has_is_left_out(tmp_path):
