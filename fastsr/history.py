@@ -95,7 +95,7 @@ class History:
         if not self.rows:
             raise InputError("the history has no numbers yet: no step is done")
         if find_spec("matplotlib") is None:
-            raise InputError("plot() needs matplotlib: pip install 'fastsr[plots]'")
+            raise InputError("plot() needs matplotlib: pip install matplotlib")
         from .curves import draw
 
         return draw(self.rows, self.title)

@@ -1,4 +1,4 @@
-"""The dependencies of DESIGN.md flow one way: kernels, then the shared files, the methods, evaluate, the commands."""
+"""The dependencies flow one way, as CONTRIBUTING.md says: kernels, then the shared files, the methods, evaluate, the commands."""
 
 from __future__ import annotations
 

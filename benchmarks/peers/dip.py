@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from fastsr.dip.fit import INPUT_RANGE
 from fastsr.dip.recipes import Recipe, upscale
 
 from .packages import load
-from .turns import rivals
+from .turns import peak_bytes, reset_peak_bytes, rivals
 
 FACTOR = 4
 SIDE = 160
@@ -90,14 +91,14 @@ def plain(recipe: Recipe) -> Work:
         z = INPUT_RANGE * torch.rand(1, config.input_channels, *size)
         optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         downscale = _downscale(small, size)
-        average: Tensor | None = None
-        while True:
+        average = torch.zeros(1, config.output_channels, *size)
+        for step in itertools.count(1):
             optimizer.zero_grad()
             output = network(z + recipe.noise * torch.randn_like(z))
             F.mse_loss(downscale(output), small).backward()
             optimizer.step()
-            now = output.detach()
-            average = now if average is None else average.lerp(now, 1 - AVERAGE)
+            # A plain mean at first, as fastsr has it: the empty outputs of the beginning would linger.
+            average = average.lerp(output.detach(), max(1 / step, 1 - AVERAGE))
             report(average)
 
     return work
@@ -200,6 +201,7 @@ class Rival:
         """Import what the rival needs, some of it in a step that is not timed."""
         self.work = MAKERS[name]()
         self.fit: Fit | None = None
+        self.idle_bytes = reset_peak_bytes()
         small = torch.rand(1, 3, WARM_UP_SIDE // FACTOR, WARM_UP_SIDE // FACTOR)
         warm_up = Fit(self.work, torch.zeros(3, WARM_UP_SIDE, WARM_UP_SIDE, dtype=torch.uint8), small)
         warm_up.go_on(0)
@@ -211,6 +213,7 @@ def begin(rival: Rival, path: Path, side: int) -> None:
     torch.manual_seed(0)
     hr = crop(path, side)
     small = fastsr.resize(hr, 1 / FACTOR)
+    reset_peak_bytes()
     rival.fit = Fit(rival.work, hr, small[None].float() / 255)
 
 
@@ -221,10 +224,11 @@ def go_on(rival: Rival, seconds: float) -> None:
 
 
 def end(rival: Rival) -> dict[str, Any]:
-    """End the fit; return its curve."""
+    """End the fit; return its curve, and by how many bytes the process was larger than before all fits."""
     assert rival.fit is not None
+    grown = peak_bytes() - rival.idle_bytes
     rival.fit.close()
-    return {"curve": rival.fit.curve, "ended": rival.fit.ended}
+    return {"curve": rival.fit.curve, "ended": rival.fit.ended, "peak_bytes": grown}
 
 
 def crop(path: Path, side: int) -> Tensor:

@@ -11,7 +11,7 @@ from . import resize
 
 
 def plot_resize(part: dict[str, Any], path: Path) -> None:
-    """Draw the times of resizing as bars, a panel for each size and direction."""
+    """Draw the times of resizing, a panel for each size and direction."""
     import matplotlib.pyplot as plt
 
     cases = list(dict.fromkeys((row["case"], row["side"]) for row in part["rows"]))
@@ -21,12 +21,11 @@ def plot_resize(part: dict[str, Any], path: Path) -> None:
         rows = {row["rival"]: row for row in part["rows"] if (row["case"], row["side"]) == (case, side)}
         shown = [name for name in names if name in rows]
         colours = ["tab:orange" if name.startswith("fastsr") else "tab:blue" for name in shown]
-        panel.barh(
-            [names.index(name) for name in shown], [1e3 * rows[name]["seconds"] for name in shown], color=colours
-        )
+        milliseconds = [1e3 * rows[name]["seconds"] for name in shown]
+        panel.scatter(milliseconds, [names.index(name) for name in shown], color=colours, zorder=2)
         scale = 1 / resize.FACTOR if case == "down" else resize.FACTOR
         panel.set(title=f"{side} to {round(scale * side)}", xscale="log", xlabel="milliseconds")
-        panel.grid(axis="x", alpha=0.3)
+        panel.grid(alpha=0.3)
         panel.set_yticks(range(len(names)), names)
     axes_of_names = axes if len(cases) == 1 else axes[0]
     axes_of_names.invert_yaxis()

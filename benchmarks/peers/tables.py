@@ -56,10 +56,11 @@ def agreement_table(part: Row) -> str:
 
 
 def metrics_table(part: Row) -> str:
-    """Return scores, how far they are from what is published, and times."""
+    """Return scores, how far they are from what is published, times, and memory."""
     lines = [
-        "| | luma | PSNR | off | SSIM | off | NIQE, two pictures | off, the most | ms: PSNR | SSIM | NIQE |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| | luma | PSNR | off | SSIM | off | NIQE, two pictures | off, the most | ms: PSNR | SSIM | NIQE "
+        "| MiB: PSNR | SSIM | NIQE |",
+        f"|{'---|' * 14}",
     ]
     ours = next(row for row in part["rows"] if row["rival"] == "fastsr")
     slower = []
@@ -72,7 +73,7 @@ def metrics_table(part: Row) -> str:
         cells += ["" if row["psnr"] is None else f"{row['psnr']:.3f}", _signed(off["psnr"], 3)]
         cells += ["" if row["ssim"] is None else f"{row['ssim']:.4f}", _signed(off["ssim"], 4)]
         cells += [" / ".join(f"{value:.4f}" for value in niqe), _signed(off["niqe"], 4)]
-        cells += [_milliseconds(costs[name]) if name in costs else "" for name in ("psnr", "ssim", "niqe")]
+        cells += [show(costs[name]) if name in costs else "" for show in (_milliseconds, _mebibytes) for name in NAMES]
         lines.append(f"| {' | '.join(cells)} |")
         for name, cost in costs.items():
             ratio = ours["costs"][name]["seconds"] / cost["seconds"]
@@ -109,6 +110,7 @@ def networks_table(part: Row) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     slower, larger = [], []
+    nearer: dict[tuple[str, str], str] = {}
     compared = {(row["file"], row.get("side"), row["rival"]): row for row in rows}
     for row in rows:
         if "refused" in row:
@@ -124,12 +126,16 @@ def networks_table(part: Row) -> str:
         )
         if ratio > 1:
             slower.append((row["rival"], f"{row['file']}, {where}", ratio))
+        if row["off"] < ours["off"]:
+            nearer[row["file"], row["rival"]] = f"{row['rival']} ({row['file']}, {row['off']:.3f} to {ours['off']:.3f})"
         if ours["peak_bytes"] > row["peak_bytes"]:
             times = ours["peak_bytes"] / max(row["peak_bytes"], 1)
             larger.append(f"{row['rival']} ({where}, by {times:.2f})")
     said = [_slower(slower)]
     if larger:
         said.append(f"fastsr takes more memory than {', '.join(larger)}.")
+    if nearer:
+        said.append(f"Less off than fastsr in the same precision: {', '.join(nearer.values())}.")
     return _with_text(lines, [*said, *_failures(part)])
 
 
@@ -138,17 +144,22 @@ def dip_table(part: Row) -> str:
     budget = part["budget"]
     times = [budget / 6, budget / 3, 2 * budget / 3, budget]
     heads = " | ".join(f"{seconds:.0f} s" for seconds in times)
-    lines = [f"| picture | | {heads} | best | at, s | ended by itself, s |", f"|{'---|' * (len(times) + 5)}"]
+    lines = [
+        f"| picture | | {heads} | best | at, s | ended by itself, s | memory, MiB |",
+        f"|{'---|' * (len(times) + 6)}",
+    ]
     said = []
     for picture, bicubic in part["bicubic"].items():
-        lines.append(f"| {picture} | bicubic | {' | '.join([f'{bicubic:.2f}'] * len(times))} | {bicubic:.2f} | | |")
+        lines.append(f"| {picture} | bicubic | {' | '.join([f'{bicubic:.2f}'] * len(times))} | {bicubic:.2f} | | | |")
         rows = [row for row in part["rows"] if row["picture"] == picture]
         for row in rows:
             reached = [reached_by(row["curve"], seconds) for seconds in times]
             seconds, best = max(row["curve"], key=lambda point: point[1])
             cells = " | ".join("" if value is None else f"{value:.2f}" for value in reached)
             ended = "" if row["ended"] is None else f"{row['ended']:.0f}"
-            lines.append(f"| {picture} | {row['rival']} | {cells} | {best:.2f} | {seconds:.0f} | {ended} |")
+            lines.append(
+                f"| {picture} | {row['rival']} | {cells} | {best:.2f} | {seconds:.0f} | {ended} | {_mebibytes(row)} |"
+            )
             said += _ahead(picture, row, rows, times)
     return _with_text(lines, [*said, *_failures(part)])
 

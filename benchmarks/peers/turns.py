@@ -89,11 +89,11 @@ def take_turns(
 def measured(work: Any, function: Callable[..., Any], *arguments: Any) -> tuple[float, int]:
     """Return the seconds of a call, and by how many bytes it raised the memory of this process at its peak."""
     call = function(work, *arguments)
-    before = _reset_peak()
+    before = reset_peak_bytes()
     start = time.perf_counter()
     result = call()  # kept until the peak is read
     spent = time.perf_counter() - start
-    grown = _peak() - before
+    grown = peak_bytes() - before
     del result
     return spent, grown
 
@@ -125,12 +125,13 @@ def _answer(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(_work, *arguments)
 
 
-def _reset_peak() -> int:
+def reset_peak_bytes() -> int:
     """Forget the peak so far; return the bytes in use now."""
     Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak of the resident memory to what it is now
-    return _peak()
+    return peak_bytes()
 
 
-def _peak() -> int:
+def peak_bytes() -> int:
+    """Return the most bytes that this process had in memory since then."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

@@ -30,7 +30,7 @@ def find_faces(img: Any) -> list[Face]:
     """Return the faces in a picture, from left to right.
 
     The picture is looked at in several sizes, the larger ones in tiles, so that a face may fill the picture, or be a
-    hundredth of its width and less. It needs the extra `fastsr[align]`. The detector's weights, of 230 kB, are
+    hundredth of its width and less. It needs OpenCV (the extra `align`). The detector's weights, of 230 kB, are
     downloaded when it is first used.
 
     Args:

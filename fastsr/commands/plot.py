@@ -20,7 +20,7 @@ def plot(run: str, output: str | None) -> None:
     """Draw the curves of a training.
 
     They are the losses and validations of RUN, a folder of fastsr train, which may still go on. Needs matplotlib:
-    pip install 'fastsr[plots]'.
+    pip install matplotlib.
 
     \b
       fastsr plot runs/srgan

@@ -83,7 +83,7 @@ LARGEST_FACE, LEAST_FACTOR = 32, 8
 @click.option(
     "--align",
     is_flag=True,
-    help="Find the faces in ordinary photos; the results are OUT_face1 and so on. It needs OpenCV (fastsr[align]), and "
+    help="Find the faces in ordinary photos; the results are OUT_face1 and so on. It needs OpenCV, and "
     "the first time a connection, or the detector's file in its place, which the error names.",
 )
 @click.option(

@@ -78,7 +78,7 @@ def package() -> ModuleType:
     try:
         import lmdb
     except ImportError as error:
-        raise InputError("LMDB needs the package lmdb; install it with pip install 'fastsr[lmdb]'") from error
+        raise InputError("LMDB needs the package lmdb; install it with pip install lmdb") from error
     return lmdb
 
 

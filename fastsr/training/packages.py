@@ -11,7 +11,7 @@ PACKAGES = {"accelerate": "accelerate", "yaml": "pyyaml"}
 
 
 def require_packages() -> None:
-    """Raise `InputError` where a package is missing that comes with fastsr[train]."""
+    """Raise `InputError` where a package is missing of the extra `train`."""
     for module, package in PACKAGES.items():
         if find_spec(module) is None:
-            raise InputError(f"fastsr train needs {package}: pip install 'fastsr[train]'")
+            raise InputError(f"fastsr train needs {package}: pip install {package}")
