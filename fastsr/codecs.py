@@ -11,10 +11,11 @@ import errno
 import stat
 import struct
 import sys
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -118,7 +119,7 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
     what = f"{name}={str(path)!r}"
     if is_folder(path, what):
         raise InputError(f"{what} is a folder; give an image file")
-    with _reading(what), _pixel_limit(max_pixels):
+    with _reading(what), nullcontext() if max_pixels is None else _PILLOW_LIMIT.lifted():
         with _opened(path, what) as image:
             width, height = image.size
             if max_pixels is not None and width * height > max_pixels:
@@ -147,6 +148,19 @@ def is_folder(path: Path, what: str) -> bool:
         raise MissingFileError(f"{what} does not exist") from error
     except OSError as error:
         raise InputError(f"{what} cannot be read: {error.strerror}") from error
+
+
+def exists(path: Path, what: str) -> bool:
+    """Whether there is a file or folder of that name; errors call it `what`.
+
+    Raises:
+        InputError: it cannot be looked at.
+    """
+    try:
+        is_folder(path, what)
+    except MissingFileError:
+        return False
+    return True
 
 
 def decode_pil(image: Image.Image, name: str) -> Raster:
@@ -237,16 +251,31 @@ def _reading(what: str) -> Iterator[None]:
         raise InputError(f"{what} cannot be decoded: {error}; the file is truncated or broken") from error
 
 
-@contextmanager
-def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
-    """Switch Pillow's own limit off where the caller has set one."""
-    before = Image.MAX_IMAGE_PIXELS
-    if max_pixels is not None:
-        Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+class _PillowLimit:
+    """Pillow's own limit of pixels, which is of the whole process: off as long as any thread has lifted it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lifting = 0
+        self._limit: int | None = None
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Switch it off, for a caller that has set a limit."""
+        with self._lock:
+            if not self._lifting:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._lifting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lifting -= 1
+                if not self._lifting:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_PILLOW_LIMIT = _PillowLimit()
 
 
 def _decode(image: Image.Image, what: str) -> Raster:

@@ -107,7 +107,7 @@ def _titled(arguments: Sequence[Any], titles: Sequence[str] | None) -> list[_Sho
     if titles is not None:
         _check_titles(titles, len(arguments))
     groups = [
-        [(image, what, one) for image, what in _single(argument, f"pictures[{index}]") for one in _each(image, what)]
+        [(image, what, one) for image, what in single(argument, f"pictures[{index}]") for one in _each(image, what)]
         for index, argument in enumerate(arguments)
     ]
     found = [one for group in groups for one in group]
@@ -127,12 +127,6 @@ def _check_titles(titles: Sequence[str], count: int) -> None:
         raise InputTypeError(f"titles={titles!r} are no titles; give a list of text, one for each picture")
     if len(titles) != count:
         raise InputError(f"titles={tuple(titles)!r} is not one title for each of the {count} pictures")
-
-
-def _single(argument: Any, name: str) -> list[tuple[Any, str]]:
-    """Return each image of an argument, which is one or a sequence of them, with what errors call it."""
-    several = isinstance(argument, Sequence) and not isinstance(argument, str)
-    return single(list(argument) if several else argument, name)
 
 
 def _each(image: Any, name: str) -> Iterator[Picture]:

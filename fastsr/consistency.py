@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,11 +18,13 @@ from fastsr_kernels.resample import AxisTable, axis_table, resample
 
 from .device import require_memory
 from .errors import InputError
-from .images import TOLERANCE, Picture, arranged, read, single
+from .images import TOLERANCE, Picture, arranged, read, several, single
 from .imresize import KERNELS, check_options, imresize
 
 NEGLIGIBLE = 1e-14
-"""Entries of the inverse of A A^T that are less than this part of the largest are left out."""
+"""Entries of the inverse of A A^T that are less than this part of the largest about them are left out."""
+COLUMNS = 256
+"""Of that inverse, computed at a time: all of them would take memory that grows with the square of a side."""
 CLOSE = 0.25 / 255
 """How near the downscale of a result is to come, in every pixel: in 8 bits it is the input."""
 ROUNDS = 50
@@ -82,15 +85,37 @@ def _inverse_gram(table: AxisTable) -> AxisTable:
     A A^T is banded and its condition number is about 2, so that its inverse falls off exponentially beside the
     diagonal: some 26 neighbours on either side are all that float64 can tell from zero.
     """
-    dense = table.dense()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(dense @ dense.mT))
-    index = torch.arange(table.out_size, device="cpu")
-    row, column = (inverse.abs() > NEGLIGIBLE * inverse.abs().max()).nonzero(as_tuple=True)
+    from scipy.linalg import cho_solve_banded, cholesky_banded
+
+    size = table.out_size
+    factor = cholesky_banded(_gram(table), lower=True)
+    found = []
+    for first in range(0, size, COLUMNS):
+        columns = cho_solve_banded((factor, True), np.eye(size, min(COLUMNS, size - first), -first))
+        row, column = (np.abs(columns) > NEGLIGIBLE * np.abs(columns).max()).nonzero()
+        found.append((row, column + first, columns[row, column]))
+    row, column, values = (torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
     reach = int((row - column).abs().max())
-    taps = min(2 * reach + 1, table.out_size)
-    start = (index - reach).clamp(0, table.out_size - taps)
-    weights = inverse.gather(1, start[:, None] + index[:taps])
-    return AxisTable(table.out_size, table.out_size, start, weights)
+    taps = min(2 * reach + 1, size)
+    start = (torch.arange(size, device="cpu") - reach).clamp(0, size - taps)
+    weights = table.weights.new_zeros(size, taps)
+    weights[row, column - start[row]] = values
+    return AxisTable(size, size, start, weights)
+
+
+def _gram(table: AxisTable) -> np.ndarray:
+    """Return A A^T of one axis, as its diagonals from the main one down: (diagonals, out_size), float64."""
+    from scipy.sparse import csr_array
+
+    output, tap = table.weights.nonzero(as_tuple=True)
+    places = output.numpy(), (table.start[output] + tap).numpy()
+    factor = csr_array((table.weights[output, tap].numpy(), places), (table.out_size, table.in_size))
+    gram = (factor @ factor.T).tocoo()
+    below = gram.row - gram.col
+    diagonals = np.zeros((below.max() + 1, table.out_size))
+    lower = below >= 0
+    diagonals[below[lower], gram.col[lower]] = gram.data[lower]
+    return diagonals
 
 
 def project(sr: Any, lr: Any, *, kernel: str = "bicubic") -> Any:
@@ -101,12 +126,12 @@ def project(sr: Any, lr: Any, *, kernel: str = "bicubic") -> Any:
 
     Args:
         sr: what a method made of `lr`, of any size that is not smaller: a picture of any kind that `images.read`
-            takes, or a list or batch of them.
+            takes, or a sequence or batch of them.
         lr: the picture or pictures that it was made from, with the same channels.
         kernel: how `lr` was made small, or is taken to be: bicubic, lanczos2, lanczos3, linear or box.
 
     Returns:
-        The picture, of the kind and dtype of `sr`; a list for a list. Its downscale is within 0.25 / 255 of `lr`,
+        The picture, of the kind and dtype of `sr`; a list for a sequence. Its downscale is within 0.25 / 255 of `lr`,
         but where no colours in [0, 1] have such a downscale, as beside pixels that were clipped; there it is as near
         as 50 rounds come. Integers are then rounded. Alpha stays that of `sr`; the colours of the downscale, which
         `resize` weights by alpha, are those of `lr` where that is visible.
@@ -116,7 +141,7 @@ def project(sr: Any, lr: Any, *, kernel: str = "bicubic") -> Any:
         NotEnoughMemoryError: the work does not fit into memory.
     """
     large, small = single(sr, "sr"), single(lr, "lr")
-    if isinstance(sr, (list, tuple)) != isinstance(lr, (list, tuple)) or len(large) != len(small):
+    if several(sr) != several(lr) or len(large) != len(small):
         raise InputError(f"sr has {_number(sr, large)} and lr has {_number(lr, small)}; give them in pairs")
     return arranged(sr, (_project(*pair, kernel) for pair in zip(large, small, strict=True)))
 
@@ -213,4 +238,4 @@ def _what(picture: Picture) -> str:
 
 
 def _number(images: Any, found: list[tuple[Any, str]]) -> str:
-    return f"a list of {len(found)}" if isinstance(images, (list, tuple)) else "one image"
+    return f"a list of {len(found)}" if several(images) else "one image"

@@ -74,7 +74,7 @@ def draw(rows: Rows, title: str) -> Figure:
         _draw_panel(panel, name, list(groups.values()))
     for panel in panels[len(names) :]:
         panel.remove()
-    figure.suptitle(title)
+    figure.suptitle(title.encode("utf-8", "backslashreplace").decode(), parse_math=False)  # of a folder of any name
     figure.supxlabel("step", fontsize="medium")
     if 1 < len(groups) <= NAMED:
         lines = [Line2D([], [], color=f"C{number}") for number in range(len(groups))]

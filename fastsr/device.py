@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from .cgroup import memory_left
 from .checks import whole_number
 from .errors import DeviceError, InputError, NotEnoughMemoryError
 
@@ -84,6 +85,12 @@ def available_memory(device: torch.device) -> int | None:
         free, _ = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + reserved
+    found = (_unused_memory(), memory_left())
+    return min((number for number in found if number is not None), default=None)
+
+
+def _unused_memory() -> int | None:
+    """Bytes that nothing on this machine uses; in a container it is the host's."""
     try:
         with open("/proc/meminfo", encoding="ascii") as meminfo:
             fields = dict(line.split(":", 1) for line in meminfo)

@@ -30,6 +30,10 @@ class OutputError(FastsrError, OSError):
     """A result cannot be written where it was asked for."""
 
 
+class NotFiniteError(InputError):
+    """A network or a loss gives values that are not finite."""
+
+
 class DeviceError(FastsrError, RuntimeError):
     """The device asked for is not there."""
 

@@ -190,10 +190,13 @@ def prepare_folder(folder: Path) -> None:
 
 
 def _check_name(target: Path) -> None:
-    """Check that the file system takes the name, which may be too long for it; a file that exists is not touched."""
+    """Check that the file system takes the name, which may be too long for it.
+
+    Nothing is made and removed: another process may put its result there at any moment.
+    """
     try:
-        _probe(target)
-    except FileExistsError:
+        os.lstat(target)
+    except FileNotFoundError:
         pass
     except OSError as error:
         raise OutputError(f"output {str(target)!r} cannot be written: {error.strerror}") from error

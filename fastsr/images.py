@@ -8,7 +8,7 @@ works on several pictures at once, or on one at a time, takes it apart: `single`
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -168,23 +168,28 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
 
 
 def each(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
-    """Return `fn` of `img` as a `Picture` and its name; of a list or tuple, the list of `fn` of each.
+    """Return `fn` of `img` as a `Picture` and its name; of a sequence, the list of `fn` of each.
 
-    The images of a list may differ in kind and size.
+    The images of a sequence may differ in kind and size.
 
     Raises:
-        InputError: the list is empty, and what `read` raises; the element is named as img[i].
+        InputError: the sequence is empty, and what `read` raises; the element is named as img[i].
     """
     return arranged(img, (fn(read(one, what), what) for one, what in single(img, name)))
 
 
+def several(img: Any) -> bool:
+    """Whether `img` is a sequence of images, such as a list or the samples of SR3, and not one image or batch."""
+    return isinstance(img, Sequence) and not isinstance(img, (str, bytes, os.PathLike))
+
+
 def single(img: Any, name: str = "img") -> list[tuple[Any, str]]:
-    """Return every image of `img`, which is one or a list or tuple of them, with what errors call it.
+    """Return every image of `img`, which is one or a sequence of them, with what errors call it.
 
     Raises:
-        InputError: a list is empty.
+        InputError: a sequence is empty.
     """
-    if not isinstance(img, (list, tuple)):
+    if not several(img):
         return [(img, name)]
     if not img:
         raise InputError(f"{name} is an empty list; give at least one image")
@@ -193,7 +198,7 @@ def single(img: Any, name: str = "img") -> list[tuple[Any, str]]:
 
 def arranged(img: Any, results: Iterator[Any]) -> Any:
     """Return the `results`, one for each image that `single` yields of `img`, as the lists in which those came."""
-    return [arranged(one, results) for one in img] if isinstance(img, (list, tuple)) else next(results)
+    return [arranged(one, results) for one in img] if several(img) else next(results)
 
 
 def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tensor:

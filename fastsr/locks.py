@@ -42,9 +42,8 @@ def sole_use_or_error(lock: Path, refusal: str) -> Iterator[None]:
     def take(file: BinaryIO) -> None:
         if sys.platform != "win32":
             try:
-                fcntl.lockf(
-                    file, fcntl.LOCK_EX | fcntl.LOCK_NB
-                )  # of the process, where flock would be of its forks too
+                # of the process, where flock would be of its forks too
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
                 raise OutputError(refusal) from error
             except OSError:

@@ -44,7 +44,7 @@ def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
     """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal pictures.
 
     Args:
-        a: a picture of any kind that `images.read` takes, or a list or batch of them.
+        a: a picture of any kind that `images.read` takes, or a sequence or batch of them.
         b: the picture or pictures to compare with, of the same sizes.
         channel: "y" for luma, "rgb" for the mean over all three channels.
         shave: pixels to leave out at each border.
@@ -77,7 +77,7 @@ def lr_consistency(
     The result is rounded to 8 bits before, as a file of it would be. Infinity for a result that explains every pixel.
 
     Args:
-        result: a picture of any kind that `images.read` takes, or a list or batch of them.
+        result: a picture of any kind that `images.read` takes, or a sequence or batch of them.
         lr: the picture or pictures that `result` was made from.
         downscale: how pictures are made smaller: called with a uint8 tensor (C, H, W) and (height, width), it returns
             a picture of any kind. The default is MATLAB's bicubic imresize.

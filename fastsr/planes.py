@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .checks import whole_number
 from .errors import InputError
-from .images import read
+from .images import read, several
 
 PEAK = 255.0
 LUMA = (65.481, 128.553, 24.966)
@@ -19,12 +19,12 @@ GREY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 
 
 def pictures(images: Any, name: str) -> tuple[list[Tensor], bool]:
-    """Return the colours (C, H, W) in [0, 1] of every picture, and whether there is just one and no list or batch.
+    """Return the colours (C, H, W) in [0, 1] of every picture, and whether there is just one and no sequence or batch.
 
     Raises:
-        InputError, InputTypeError, MissingFileError: what `images.read` raises, and for an empty list.
+        InputError, InputTypeError, MissingFileError: what `images.read` raises, and for an empty sequence.
     """
-    if isinstance(images, (list, tuple)):
+    if several(images):
         if not images:
             raise InputError(f"{name} is an empty list; give at least one picture")
         return [one for i, image in enumerate(images) for one in pictures(image, f"{name}[{i}]")[0]], False

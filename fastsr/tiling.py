@@ -101,7 +101,8 @@ def in_tiles(
         NotEnoughMemoryError: there is too little for a tile of `LEAST_TILE`.
     """
     height, width = x.shape[-2:]
-    result = torch.empty((1, channels, magnification * height, magnification * width), device=x.device)
+    size = magnification * height, magnification * width
+    result = torch.empty((1, channels, *size), dtype=torch.float32, device=x.device)
     waiting = deque(tiles(height, width, limit, reach))
     while waiting:
         tile = waiting.popleft()

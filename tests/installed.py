@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ def check_functions() -> None:
     print(f"PSNR: fastsr.srgan {scores[0]:.2f} dB, bicubic {scores[1]:.2f} dB")
     assert scores[0] > scores[1]
     assert fastsr.dip(np.asarray(small), 2, steps=2, progress=False).shape == (48, 48, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastsr.DomainWarning)  # of a picture that is no face
+        tiny = fastsr.resize(original, size=(8, 8))
+        assert fastsr.sr3(tiny, steps=2, progress=False).size == (64, 64)
+        assert fastsr.pulse(tiny, steps=2, progress=False).size == (64, 64)
     fastsr.save(large, "large.png")
     assert fastsr.load("large.png").shape == (3, 96, 96)
 

@@ -1,4 +1,4 @@
-"""The dependencies flow one way, as CONTRIBUTING.md says: kernels, then the shared files, the methods, evaluate, the commands."""
+"""The dependencies flow one way, as CONTRIBUTING.md says: operations, shared files, methods, evaluate, commands."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class YuNet:
 
     def __init__(self) -> None:
         if find_spec("cv2") is None:
-            raise InputError('finding faces needs OpenCV; install it with pip install opencv-python-headless')
+            raise InputError("finding faces needs OpenCV; install it with pip install opencv-python-headless")
         import cv2
 
         path = cache_folder() / file_name(ADDRESS)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from ..device import default_float32
 from ..errors import FastsrError, InputError
 from .reading import IGNORED, Contents
 
@@ -102,7 +103,8 @@ def fill(make: Callable[[], Network], tensors: Mapping[str, Tensor], contents: C
     Raises:
         InputError: keys are missing or left over, or a shape differs; the file is not of the `layout` after all.
     """
-    with torch.device("meta"), _at_most(len(tensors), f"{contents.name} looks like {layout}, but does not fit"):
+    problem = f"{contents.name} looks like {layout}, but does not fit"
+    with torch.device("meta"), default_float32(), _at_most(len(tensors), problem):
         network = make()
     own = network.state_dict()
     wanted = {key: value.shape for key, value in own.items() if not key.endswith(IGNORED)}
@@ -115,7 +117,7 @@ def fill(make: Callable[[], Network], tensors: Mapping[str, Tensor], contents: C
     ]
     if odd:
         more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
-        raise InputError(f"{contents.name} looks like {layout}, but does not fit: {', '.join(odd[:3])}{more}")
+        raise InputError(f"{problem}: {', '.join(odd[:3])}{more}")
     values = {key: tensors[key].to(own[key].dtype, copy=True, memory_format=torch.contiguous_format) for key in wanted}
     counts = {key: torch.zeros((), dtype=own[key].dtype) for key in own if key not in wanted}
     network.load_state_dict({**values, **counts}, assign=True)

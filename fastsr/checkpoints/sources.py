@@ -10,6 +10,7 @@ from .. import pretrained
 from ..cache import cache_folder, file_name
 from ..checks import meant
 from ..checksums import split_hash
+from ..codecs import exists
 from ..downloads import fetch
 from ..errors import InputError, InputTypeError, MissingFileError
 
@@ -26,32 +27,33 @@ def locate(weights: str | os.PathLike[str], method: str | None = None, named: Ma
 
     Raises:
         InputTypeError: `weights` is neither a string nor a path.
-        InputError: the file is a folder, or not the one that the hash names; the name is of another method's weights.
+        InputError: the file is a folder, cannot be looked at, or is not the one that the hash names; the name is of
+            another method's weights.
         MissingFileError: there is no such file, or it cannot be downloaded.
         OutputError: the cache cannot be written to.
     """
     if not isinstance(weights, (str, os.PathLike)):
         raise InputTypeError(f"weights is a {type(weights).__name__}; give a path or a URL")
     named = named or {}
-    path = Path(weights)
-    if isinstance(weights, str) and not path.exists():
+    path, what = Path(weights), f"weights={str(weights)!r}"
+    there = exists(path, what)
+    if isinstance(weights, str) and not there:
         if weights in pretrained.names():
             return _bundled(weights, method, named)
         if weights in named:
             return _cached(named[weights], method, weights)
         if weights.startswith(("http://", "https://")):
             return _cached(weights, method)
-    if path.is_dir():
-        raise InputError(f"weights={str(weights)!r} is a folder; give a file, such as model.pth")
-    if not path.exists():
+    if not there:
         slip = known = ""
         if method is not None:
             slip = meant(str(weights), [*pretrained.names(method), *named])
             known = f", or a name that `fastsr weights` lists: {_names(method, named)}"
         raise MissingFileError(
-            f"weights={str(weights)!r} is not there{slip}; give the path of a checkpoint (.pth, .pt or .safetensors), "
-            f"a URL{known}"
+            f"{what} is not there{slip}; give the path of a checkpoint (.pth, .pt or .safetensors), a URL{known}"
         )
+    if path.is_dir():
+        raise InputError(f"{what} is a folder; give a file, such as model.pth")
     return path
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..archives import unpack
 from ..cache import file_name
 from ..checksums import digest_of
+from ..codecs import exists
 from ..downloads import fetch
 from ..errors import InputError, OutputError
 from ..files import atomic_write, prepare_folder
@@ -38,7 +39,8 @@ def get_set(entry: DataSet, folder: Path, *, progress: bool, show: Callable[[str
         Whether it was downloaded now, and not there before.
 
     Raises:
-        InputError: a file is not the one that its checksum knows, or holds something else than the set.
+        InputError: a file is not the one that its checksum knows, or holds something else than the set; the folder
+            cannot be looked at.
         MissingFileError: a file cannot be downloaded.
         OutputError: the folder cannot be written to, or has something else of that name.
     """
@@ -100,9 +102,10 @@ def _is_there(target: Path) -> bool:
     """Whether the set is there, whole.
 
     Raises:
+        InputError: it cannot be looked at.
         OutputError: something else is, or not all of it.
     """
-    if not target.exists():
+    if not exists(target, f"output={str(target.parent)!r}"):
         return False
     record: Any = None
     with suppress(OSError, ValueError):

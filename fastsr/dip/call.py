@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, InputTypeError, Interrupted
-from ..images import Picture, read, single
+from ..images import Picture, read, several, single
 from ..masks import read_known
 from ..progress import progress_bar
 from .arguments import Options
@@ -163,10 +163,10 @@ def _masks_for(img: Any, mask: Any) -> Iterable[tuple[Any, str]]:
         if not isinstance(img, Iterator):
             raise InputTypeError("mask is an iterator and img is none; give one mask, or a list for a list of images")
         return ((one, f"mask[{index}]") for index, one in enumerate(mask))
-    if not isinstance(mask, (list, tuple)):
+    if not several(mask):
         return repeat((mask, "mask"))
     masks = single(mask, "mask")
-    if not isinstance(img, (list, tuple)):
+    if not several(img):
         raise InputError(
             f"mask is a list of {len(masks)} and img is none; give one mask, or a tensor of them for a batch"
         )

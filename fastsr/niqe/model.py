@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..checkpoints.own import own_facts, unknown, write_own
 from ..checkpoints.reading import Contents
+from ..codecs import exists
 from ..errors import InputError, InputTypeError, MissingFileError
 from .features import BLOCK, FEATURES
 from .live import LIVE, is_live, live_path
@@ -82,7 +83,7 @@ def load(model: str | os.PathLike[str] | PristineModel | None = None) -> Pristin
     Raises:
         InputTypeError: `model` is neither.
         MissingFileError: there is no such file, or LIVE's cannot be downloaded.
-        InputError: the file holds no model, or LIVE's is not the one that is known.
+        InputError: the file cannot be looked at or holds no model, or LIVE's is not the one that is known.
         OutputError: the cache cannot be written to.
     """
     if isinstance(model, PristineModel):
@@ -109,7 +110,7 @@ def _read(path: Path) -> PristineModel:
     what = f"model={str(path)!r}"
     if path.suffix.lower() not in READERS:
         raise InputError(f"{what} does not end in {' or '.join(READERS)}")
-    if not path.is_file():
+    if not (exists(path, what) and path.is_file()):
         raise MissingFileError(f"{what} is not there; give a file of fastsr niqe-fit or of the authors' MATLAB code")
     mean, covariance, fitted_on = READERS[path.suffix.lower()](path, what)
     shapes = tuple(mean.shape), tuple(covariance.shape)

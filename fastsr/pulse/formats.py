@@ -70,7 +70,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
 
 def _read(weights: str | os.PathLike[str]) -> tuple[Contents, str | None]:
     """Return what a file holds, and what the pictures are called that it was trained on."""
-    if Path(weights).is_dir():
+    if os.path.isdir(weights):  # of what cannot be looked at, `locate` tells
         return read_pulse(Path(weights)), None
     path = locate(weights, "pulse")
     contents = read(path)

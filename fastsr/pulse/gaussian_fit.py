@@ -49,7 +49,8 @@ def drawn_rows(
     """Yield rows that `mapping` gives, (at most `CHUNK`, latent), on `device`; the draws depend on the seed alone."""
     random = torch.Generator().manual_seed(seed)
     for start in range(0, draws, CHUNK):
-        yield mapping(torch.randn(min(CHUNK, draws - start), latent, generator=random).to(device))
+        z = torch.randn(min(CHUNK, draws - start), latent, generator=random, dtype=torch.float32)
+        yield mapping(z.to(device))
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checks import whole_number
 from ..errors import InputError, InputTypeError
+from .noises import zero_noises
 
 ATTRIBUTES = ("resolution", "layers", "latent", "noise_sides", "mapping")
 
@@ -92,8 +93,8 @@ def _try(network: Generator, name: str) -> None:
     """Make two pictures."""
     tensors = network.parameters() if isinstance(network, nn.Module) else ()
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
-    z = torch.randn(2, network.latent, generator=torch.Generator().manual_seed(0)).to(device)
-    noises = [torch.zeros(1, 1, side, side, device=device) for side in network.noise_sides]
+    z = torch.randn(2, network.latent, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(device)
+    noises = zero_noises(network.noise_sides, 1, device)
     with torch.no_grad():
         rows = network.mapping(z)
     _check(f"{name}.mapping(z)", rows, (2, network.latent))

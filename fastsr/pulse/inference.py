@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from ..activations import saved_for_backward
 from ..device import available_memory, require_memory
-from ..errors import NotEnoughMemoryError
+from ..errors import NotEnoughMemoryError, NotFiniteError
 from .arguments import Options
 from .gaussian_fit import GaussianFit
 from .generator import Generator
 from .goals import Goal
 from .losses import l2
 from .placing import fitted, placed
-from .search import Best, NotFiniteError, State, search
+from .search import Best, State, search
 from .starts import Start, draw
 
 SHARE = 0.5

@@ -118,5 +118,5 @@ def geocross(latents: Tensor) -> Tensor:
     cosines = 2 * products / sums
     told_apart = cosines.abs() < ONE_DIRECTION
     angles = torch.acos(cosines.masked_fill(~told_apart, 0))
-    angles = torch.where(told_apart, angles, math.pi * (cosines < 0))
+    angles = torch.where(told_apart, angles, math.pi * (cosines < 0).to(angles))
     return GEOCROSS_GAIN * angles.square().mean((1, 2))

@@ -14,7 +14,7 @@ from fastsr_kernels.backend import no_autocast
 
 from ..allocation import freed_memory_kept
 from ..device import deterministic_convolutions
-from ..errors import InputError
+from ..errors import NotFiniteError
 from ..graph import Graphed
 from .gaussian_fit import GaussianFit
 from .generator import Generator
@@ -122,10 +122,6 @@ class State:
     def reached(self) -> Tensor:
         """Whether eps has been reached, for each picture."""
         return self.best.reached
-
-
-class NotFiniteError(InputError):
-    """A loss is no number."""
 
 
 def search(generator: Generator, fit: GaussianFit, goal: Goal, start: Start, settings: Settings) -> Iterator[State]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..device import default_float32
 from .generator import Generator
 from .noises import draw_noises, zero_noises
 
@@ -50,10 +49,10 @@ def draw(generator: Generator, seeds: Sequence[int], *, tile_latent: bool, noise
     latents, maps = [], []
     for seed in seeds:
         random = torch.Generator("cpu").manual_seed(seed)
-        with default_float32():
-            latents.append(torch.randn(1, rows, generator.latent, generator=random, device=random.device))
-            drawn = [] if noise == "zero" else draw_noises(sides[:-1], 1, random)
-            maps.append(drawn + zero_noises(sides[len(drawn) :], 1, random.device))
+        shape = 1, rows, generator.latent
+        latents.append(torch.randn(shape, generator=random, dtype=torch.float32, device=random.device))
+        drawn = [] if noise == "zero" else draw_noises(sides[:-1], 1, random)
+        maps.append(drawn + zero_noises(sides[len(drawn) :], 1, random.device))
     noises = [torch.cat(of_all) for of_all in zip(*maps, strict=True)]
     trainable = min(trainable_noise, max(len(sides) - 1, 0)) if noise == "trainable" else 0
     return Start(torch.cat(latents), noises, trainable)

@@ -14,9 +14,10 @@ from fastsr_kernels.resample import axis_table, resample
 
 from ..allocation import freed_memory_kept
 from ..device import available_memory
+from ..errors import NotFiniteError
 from .arguments import Options
 from .network import COLOURS, UNet
-from .sampling import NotFiniteError, State, sample
+from .sampling import State, sample
 from .tiles import Tiles, groups, in_tiles, padded
 
 SHARE = 0.5

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastsr_kernels.noise import diffuse, reverse_step
 
-from ..errors import InputError
+from ..errors import NotFiniteError
 from ..graph import Graphed
 from .plans import Plan
 from .tiles import Network
@@ -36,10 +36,6 @@ class State:
     level: float
     noisy: Tensor
     first: int = 0
-
-
-class NotFiniteError(InputError):
-    """A network says something that is no number."""
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from .network import Doubling, SRResNet, fold_batch_norm
@@ -40,7 +39,7 @@ def before_shuffle(convolution: nn.Conv2d) -> nn.Conv2d:
     outputs, inputs, kernel, _ = convolution.weight.shape
     half = kernel // 2
     small = (half + 1) // 2
-    weight = torch.zeros(outputs, 2, 2, inputs, 2, 2, 2 * small + 1, 2 * small + 1)
+    weight = convolution.weight.new_zeros(outputs, 2, 2, inputs, 2, 2, 2 * small + 1, 2 * small + 1)
     for a in range(2):
         for b in range(2):
             for dy in range(-half, half + 1):
@@ -48,7 +47,7 @@ def before_shuffle(convolution: nn.Conv2d) -> nn.Conv2d:
                     (row, u), (column, v) = divmod(a + dy, 2), divmod(b + dx, 2)
                     tap = convolution.weight.detach()[:, :, half + dy, half + dx]
                     weight[:, a, b, :, u, v, small + row, small + column] = tap
-    made = nn.Conv2d(4 * inputs, 4 * outputs, 2 * small + 1, padding=small)
+    made = nn.Conv2d(4 * inputs, 4 * outputs, 2 * small + 1, padding=small, device="meta")
     made.weight = nn.Parameter(weight.reshape(made.weight.shape))
     assert convolution.bias is not None
     made.bias = nn.Parameter(convolution.bias.detach().repeat_interleave(4))

@@ -129,7 +129,7 @@ class Enlarger:
         m, reach, limit = network.scale * network.unshuffle, network.picture_reach, self._picture_limit(dtype)
         rows, columns = tile.rows.kept, tile.columns.kept
         size = m * (rows.stop - rows.start), m * (columns.stop - columns.start)
-        made = torch.empty((1, network.channels, *size), device=part.device)
+        made = torch.empty((1, network.channels, *size), dtype=torch.float32, device=part.device)
         for row in spans(rows.start, rows.stop, limit, reach, part.shape[-2]):
             for column in spans(columns.start, columns.stop, limit, reach, part.shape[-1]):
                 window = (..., row.read, column.read)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ..codecs import exists
 from ..errors import InputError, OutputError
 from ..files import atomic_write, prepare_folder
 from ..locks import sole_use_or_error
@@ -55,7 +56,7 @@ class RunFolder:
         Raises:
             InputError: it cannot be read.
         """
-        if not self._last.exists():
+        if not exists(self._last, f"output={str(self.path)!r}"):
             return None
         try:
             return torch.load(self._last, map_location="cpu", weights_only=True)

@@ -2,6 +2,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,21 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
         return path
 
     return add
+
+
+@pytest.fixture(params=[torch.float64, torch.bfloat16], ids=str)
+def other_default(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[None]]:
+    """A function that sets a default dtype other than float32 for a while."""
+
+    @contextmanager
+    def changed() -> Iterator[None]:
+        torch.set_default_dtype(request.param)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return changed
 
 
 class Kind:

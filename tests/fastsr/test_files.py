@@ -228,6 +228,14 @@ def test_the_check_leaves_nothing_behind(photos):
     assert list((photos / "out").iterdir()) == []
 
 
+def test_the_check_makes_no_file_where_another_process_may_put_its_result(photos, monkeypatch):
+    made = []
+    monkeypatch.setattr("pathlib.Path.touch", lambda path, **options: made.append(path))
+    planned(["one/b.png"], compare=True)
+    assert made
+    assert [path for path in made if not path.match(files.TEMPORARY)] == []
+
+
 def test_the_check_does_not_touch_an_earlier_result(photos):
     (photos / "one" / "b_dip_x4.png").write_bytes(b"old")
     before = (photos / "one" / "b_dip_x4.png").stat()

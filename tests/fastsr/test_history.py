@@ -1,3 +1,4 @@
+import os
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,6 +131,15 @@ def test_each_number_has_a_panel_and_each_stage_a_colour(run: Path):
     assert panels["pixel"].get_xlim() == panels["content"].get_xlim()
 
 
+@pytest.mark.parametrize(("name", "shown"), [("a$\\b$", "a$\\b$"), (os.fsdecode(b"bad\xff"), "bad\\udcff")])
+def test_the_title_is_the_name_of_the_folder_whatever_that_is(name: str, shown: str):
+    history = fastsr.History()
+    history.rows, history.title = LOG[:1], name
+    figure = history.plot()
+    figure.draw_without_rendering()
+    assert figure.get_suptitle() == shown
+
+
 def test_a_notebook_shows_curves(run: Path, monkeypatch: pytest.MonkeyPatch):
     history = fastsr.History.read(run)
     for shown in (history, history.plot()):
@@ -144,7 +154,7 @@ def test_what_is_missing_for_a_plot_is_named(run: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="no numbers yet"):
         fastsr.History().plot()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'fastsr\[plots\]'"):
+    with pytest.raises(InputError, match=r"pip install matplotlib"):
         fastsr.History.read(run).plot()
 
 

@@ -1,5 +1,7 @@
 """Image files that cannot be read, and pictures that cannot be written."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -114,6 +116,31 @@ def test_decompression_bombs_are_refused_unless_allowed(tmp_path, monkeypatch):
     assert fastsr.load(path, max_pixels=600).shape == (1, 20, 30)
     with pytest.raises(InputError, match="30x20 pixels, more than max_pixels=599"):
         images.read(path, max_pixels=599)
+    assert Image.MAX_IMAGE_PIXELS == 200
+
+
+def test_the_limit_is_back_after_two_reads_that_end_in_the_order_they_began(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    for path in (first, second):
+        Image.new("L", (30, 20)).save(path)
+    opened = {first: threading.Event(), second: threading.Event()}
+    first_has_read, open_image = threading.Event(), Image.open
+
+    def open_in_order(path):
+        opened[path].set()
+        assert (opened[second] if path == first else first_has_read).wait(10)
+        return open_image(path)
+
+    monkeypatch.setattr(Image, "open", open_in_order)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(images.read, first, max_pixels=600)
+        assert opened[first].wait(10)
+        other = threads.submit(images.read, second, max_pixels=600)
+        one.result()
+        assert Image.MAX_IMAGE_PIXELS is None
+        first_has_read.set()
+        other.result()
     assert Image.MAX_IMAGE_PIXELS == 200
 
 

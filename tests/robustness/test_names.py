@@ -70,6 +70,26 @@ def test_results_whose_names_are_too_long_are_refused_before_the_work(command, t
     assert result.stderr.strip().endswith("cannot be written: File name too long")
 
 
+TOO_LONG = "e" * 256
+REFUSED = {
+    "weights": (("srgan", "in", "--weights", TOO_LONG), "--weights {} cannot be read"),
+    "generator": (("pulse", "in", "--weights", TOO_LONG), "--weights {} cannot be read"),
+    "run": (("train", "srgan", "--data", "in", "-o", TOO_LONG), "--output {} cannot be read"),
+    "model": (("metrics", "in", "--niqe", "--niqe-model", TOO_LONG + ".mat"), "--niqe-model {}.mat cannot be read"),
+    "set": (("data", "get", "Set5", "-o", TOO_LONG), "--output {} cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("words", "problem"), REFUSED.values(), ids=REFUSED)
+def test_arguments_that_are_too_long_for_a_name_are_told(words, problem, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    PICTURE.save(tmp_path / "in" / "a.png")
+    result = run(*words)
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.strip().endswith(f"{problem.format(TOO_LONG)}: File name too long")
+
+
 @pytest.mark.parametrize("length", [300, 4000])
 def test_paths_may_be_as_long_as_the_system_allows(length, tmp_path):
     folder = str(tmp_path)

@@ -9,10 +9,10 @@ from tqdm.auto import tqdm
 
 import fastsr
 from fastsr.align import Face, Landmarks, NoFaceError, align, paste
+from fastsr.errors import NotFiniteError
 from fastsr.files import plan_outputs
 from fastsr.pretrained import DEFAULTS
 from fastsr.pulse import call, pulse
-from fastsr.pulse.search import NotFiniteError
 from tests.command_line import run
 
 QUICK = ["--steps", 3, "--device", "cpu", "--dtype", "float32"]

@@ -86,6 +86,13 @@ def test_another_network_is_a_generator_by_a_few_lines(adapter, tmp_path):
         save(checkpoint, tmp_path / "a.safetensors")
 
 
+def test_the_caller_s_default_dtype_does_not_matter(adapter, other_default):
+    expected = fit_gaussian(adapter.mapping, 12, draws=100)
+    with other_default():
+        assert check_generator(adapter) is adapter
+        assert torch.equal(fit_gaussian(adapter.mapping, 12, draws=100).mean, expected.mean)
+
+
 def changed(**attributes):
     def change(adapter):
         for name, value in attributes.items():

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from fastsr.errors import NotFiniteError
 from fastsr.graph import WARM_UP
 from fastsr.pulse import search as module
 from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import LossWeights
 from fastsr.pulse.placing import placed
-from fastsr.pulse.search import NotFiniteError, Settings, search
+from fastsr.pulse.search import Settings, search
 from fastsr.pulse.spherical import OPTIMIZERS
 from fastsr.pulse.starts import draw
 

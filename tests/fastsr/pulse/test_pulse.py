@@ -54,6 +54,13 @@ def test_the_result_is_what_was_found(small):
     assert torch.equal(result, straight(checkpoint, x))
 
 
+def test_the_caller_s_default_dtype_does_not_matter(weights, other_default):
+    x, options = picture(3, 4, 4), {"factor": 4, "weights": weights, "loss": "L2+GEOCROSS", "steps": 10}
+    expected = face(x, **options)
+    with other_default():
+        assert torch.equal(face(x, **options), expected)
+
+
 @pytest.mark.parametrize(
     "option",
     [

@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 
+from fastsr.errors import NotFiniteError
 from fastsr.imresize import imresize
 from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import geocross, parse
-from fastsr.pulse.search import NotFiniteError, Settings, search
+from fastsr.pulse.search import Settings, search
 from fastsr.pulse.starts import draw
 
 LOSS = "100*L2+0.05*GEOCROSS"

@@ -39,14 +39,11 @@ def test_one_row_may_be_for_all_layers(small):
     assert begun(network, [0, 1]).z.shape == (2, 6, 8)
 
 
-def test_the_caller_s_default_dtype_does_not_matter(small):
+def test_the_caller_s_default_dtype_does_not_matter(small, other_default):
     network = small().network
     expected = begun(network, [3])
-    torch.set_default_dtype(torch.float64)
-    try:
+    with other_default():
         start = begun(network, [3])
-    finally:
-        torch.set_default_dtype(torch.float32)
     assert torch.equal(start.z, expected.z)
     assert torch.equal(start.noises[0], expected.noises[0])
     assert start.noises[-1].dtype == torch.float32

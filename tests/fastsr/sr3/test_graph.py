@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fastsr.errors import NotFiniteError
 from fastsr.graph import WARM_UP
 from fastsr.sr3 import sampling
 from fastsr.sr3.plans import plan
@@ -52,5 +53,5 @@ def test_what_is_not_finite_is_found_after_the_last_step(small):
     def broken(known, noisy, level):
         return torch.where(level[:, None, None, None] > course.gammas[4].sqrt().item() - 1e-6, torch.inf, noisy)
 
-    with pytest.raises(sampling.NotFiniteError, match=f"in step 5 of {STEPS} is not finite"):
+    with pytest.raises(NotFiniteError, match=f"in step 5 of {STEPS} is not finite"):
         list(sampling.sample(broken, course, condition, torch.zeros(1, dtype=torch.int64, device=device)))

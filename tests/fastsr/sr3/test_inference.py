@@ -5,12 +5,13 @@ import warnings
 import pytest
 import torch
 
+from fastsr.errors import NotFiniteError
 from fastsr.imresize import imresize
 from fastsr.sr3 import inference
 from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import Diffuser, condition_of
 from fastsr.sr3.network import UNet
-from fastsr.sr3.sampling import NotFiniteError, sample
+from fastsr.sr3.sampling import sample
 
 
 def options(checkpoint, **change):

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from fastsr.compare import compare
+from fastsr.consistency import project
 from fastsr.images import read
+from fastsr.metrics import psnr
 from fastsr.sr3.samples import Samples
 
 
@@ -61,6 +63,15 @@ def test_indexing():
     assert [one.data_ptr() for one in samples[:2]] == [one.data_ptr() for one in samples.images[:2]]
     with pytest.raises(IndexError):
         samples[3]
+
+
+def test_they_are_taken_where_a_list_of_pictures_is():
+    samples, _ = made(torch.rand(3, 4, 5))
+    others, low = [torch.rand(3, 8, 10)] * 3, [torch.rand(3, 4, 5)] * 3
+    assert psnr(samples, others) == psnr(samples.images, others)
+    projected = project(samples, low)
+    assert isinstance(projected, list)
+    assert all(torch.equal(*pair) for pair in zip(projected, project(samples.images, low), strict=True))
 
 
 def test_one_sample_has_no_spread_and_is_its_mean():

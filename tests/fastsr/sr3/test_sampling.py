@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fastsr.errors import FastsrError
+from fastsr.errors import FastsrError, NotFiniteError
 from fastsr.sr3.plans import plan
 from fastsr.sr3.predictions import PREDICTIONS
 from fastsr.sr3.samplers import SAMPLERS
-from fastsr.sr3.sampling import START, NotFiniteError, sample
+from fastsr.sr3.sampling import START, sample
 from fastsr.sr3.schedules import Schedule, curve_of
 from fastsr_kernels.noise import diffuse, reverse_step
 

@@ -288,14 +288,16 @@ def test_no_gradient_flows_through_but_the_result_can_be_worked_on(channels, con
     assert not any(one.requires_grad for one in (*samples, samples.mean, samples.spread))
 
 
-def test_it_works_whatever_the_caller_s_default_dtype_and_modes_are(small):
+def test_the_caller_s_default_dtype_does_not_matter(weights, other_default):
+    x = picture(3, 7, 9)
+    expected = enlarge(x, weights=weights)
+    with other_default():
+        assert torch.equal(enlarge(x, weights=weights), expected)
+
+
+def test_it_works_in_inference_mode(small):
     checkpoint, x = small(), picture(3, 7, 9)
     expected = enlarge(x, weights=checkpoint)
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert enlarge(x, weights=checkpoint).dtype == torch.float32
-    finally:
-        torch.set_default_dtype(torch.float32)
     with torch.inference_mode():
         assert torch.equal(enlarge(x, weights=checkpoint), expected)
 

@@ -38,6 +38,13 @@ def test_weights_may_be_a_path(small, weights):
         assert torch.equal(enlarge(x, weights=path), enlarge(x, weights=small()))
 
 
+def test_the_caller_s_default_dtype_does_not_matter(weights, other_default):
+    x = torch.rand(3, 9, 9)
+    expected = enlarge(x, weights=weights)
+    with other_default():
+        assert torch.equal(enlarge(x, weights=weights), expected)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 2.7, 1.01])
 def test_a_smaller_factor_is_a_matlab_resize_of_the_result(factor, small):
     checkpoint, x = small(), torch.rand(3, 20, 23)
