@@ -72,6 +72,8 @@ NETWORKS = WHERE | {
         {"file": "a", "rival": "fastsr, float32", "side": 64, "off": 0.0, "set5_psnr_y": 30.657, **cost(1.0, 90)},
         {"file": "b", "rival": "fastsr, float32", "side": 64, "off": 0.0, **cost(1.0, 90)},
         {"file": "b", "rival": "spandrel, float32", "side": 64, "off": 0.001, **cost(0.8, 60)},
+        {"file": "b", "rival": "fastsr, bfloat16", "side": 64, "off": 4.0, **cost(0.5, 40)},
+        {"file": "b", "rival": "spandrel, bfloat16", "side": 64, "off": 3.0, **cost(0.6, 50)},
     ]
 }
 DIP = WHERE | {
@@ -79,8 +81,10 @@ DIP = WHERE | {
     "side": 160,
     "bicubic": {"img_005": 22.0},
     "rows": [
-        {"picture": "img_005", "rival": "fastsr, preset fast", "curve": [[1, 10], [19, 20], [50, 24]], "ended": 50.0},
-        {"picture": "img_005", "rival": "deepinv, ConvDecoder", "curve": [[1, 12], [15, 21], [59, 19]], "ended": None},
+        {"picture": "img_005", "rival": "fastsr, preset fast", "curve": [[1, 10], [19, 20], [50, 24]], "ended": 50.0}
+        | {"peak_bytes": 3 * 2**20},
+        {"picture": "img_005", "rival": "deepinv, ConvDecoder", "curve": [[1, 12], [15, 21], [59, 19]], "ended": None}
+        | {"peak_bytes": 5 * 2**20},
     ],
 }
 
@@ -100,9 +104,9 @@ def test_losses_are_said():
 
 def test_scores_stand_beside_what_is_published():
     table = tables.metrics_table(METRICS)
-    ours = "| fastsr | BT.601 | 28.430 | +0.010 | 0.8111 | +0.0007 | 5.0290 / 17.8658 | -0.0001 | 20 | 200 | 100 |"
+    ours = "| fastsr | BT.601 | 28.430 | +0.010 | 0.8111 | +0.0007 | 5.0290 / 17.8658 | -0.0001 | 20 | 200 | 100 | "
     assert ours in table
-    assert "| other | its own | 27.108 | -1.312 | 0.8106 | +0.0002 |  |  | 10 | 400 |  |" in table
+    assert "| other | its own | 27.108 | -1.312 | 0.8106 | +0.0002 |  |  | 10 | 400 |  | " in table
     assert "fastsr is slower, so many times, than\n\n- other: 2.0 (PSNR)\n\n" in table
     assert "Closer to the published SSIM than fastsr: other." in table
 
@@ -113,13 +117,14 @@ def test_networks_that_are_refused_and_those_that_are_faster_are_said():
     assert "| b | spandrel, float32 | 64x64 | 0.80 | 0.4 to 1.6 | 1.25 | 60 | 0.001 |  |" in table
     assert "- spandrel, float32: 1.25 (b, 64x64)\n" in table
     assert "fastsr takes more memory than spandrel, float32 (64x64, by 1.50)." in table
+    assert "Less off than fastsr in the same precision: spandrel, bfloat16 (b, 3.000 to 4.000)." in table
 
 
 def test_fits_are_compared_at_the_same_seconds():
     table = tables.dip_table(DIP)
-    assert "| picture | | 10 s | 20 s | 40 s | 60 s | best | at, s | ended by itself, s |" in table
-    assert "| img_005 | fastsr, preset fast | 10.00 | 20.00 | 20.00 | 24.00 | 24.00 | 50 | 50 |" in table
-    assert "| img_005 | deepinv, ConvDecoder | 12.00 | 21.00 | 21.00 | 19.00 | 21.00 | 15 |  |" in table
+    assert "| picture | | 10 s | 20 s | 40 s | 60 s | best | at, s | ended by itself, s | memory, MiB |" in table
+    assert "| img_005 | fastsr, preset fast | 10.00 | 20.00 | 20.00 | 24.00 | 24.00 | 50 | 50 | 3 |" in table
+    assert "| img_005 | deepinv, ConvDecoder | 12.00 | 21.00 | 21.00 | 19.00 | 21.00 | 15 |  | 5 |" in table
     assert "img_005: deepinv, ConvDecoder is ahead of fastsr at 10 s, 20 s, 40 s." in table
 
 

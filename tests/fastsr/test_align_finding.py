@@ -126,7 +126,7 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
 
 def test_without_opencv_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(InputError, match=r'pip install "fastsr\[align\]"'):
+    with pytest.raises(InputError, match="install it with pip install opencv-python-headless"):
         detector.YuNet()
 
 

@@ -92,7 +92,7 @@ def test_a_file_has_settings_and_the_command_line_wins(options, pictures, tmp_pa
         (["--batch", "0"], "--batch 0 cannot be used; give at least 1"),
         (["--precision", "no"], "--precision no is unknown"),
         (["--config", "nowhere.yaml"], "--config nowhere.yaml is not there"),
-        (["--init", "nowhere.pth"], "weights='nowhere.pth' is not there"),
+        (["--init", "nowhere.pth"], "--init nowhere.pth is not there"),
         (["--device", "tpu"], "--device tpu"),
         (["--data", "nowhere"], "nowhere"),
     ],
