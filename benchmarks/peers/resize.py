@@ -149,7 +149,7 @@ def _opencv(kind: Callable[..., Resizer], interpolation: str) -> Resizer:
 
 MAKERS: dict[str, Callable[[], Resizer]] = {
     "fastsr": _fastsr,
-    "fastsr.imresize, for tensors": _imresize,
+    "fastsr.imresize.imresize, for tensors": _imresize,
     "torch, antialias": _torch,
     "kornia, antialias": _kornia,
     "resize-right": _resize_right,
