@@ -238,6 +238,8 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputTypeError(f"path is a {type(path).__name__}; give a string or a pathlib.Path")
+    if several(img):
+        raise InputTypeError(f"img is a {type(img).__name__} of {len(img)} images; save them one by one")
     picture = read(img)
     kind = check_output(path, picture, bits=bits)
     if len(picture.pixels) != 1:
@@ -296,6 +298,9 @@ def _from_torch(tensor: Tensor, name: str) -> Picture:
     dtype = _name(tensor.dtype)
     if dtype not in LEVELS:
         raise InputTypeError(f"{name} has dtype {dtype}; use uint8, uint16, or float in [0, 1]")
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
+        what = "on the device meta, without values" if tensor.is_meta else f"not dense but {tensor.layout}"
+        raise InputTypeError(f"{name} is a tensor {what}; give a dense one with values")
     if tensor.ndim not in (3, 4):
         hint = "; use tensor[None] for a single channel" if tensor.ndim == 2 else ""
         raise InputError(f"{name} has shape {tuple(tensor.shape)}; torch images are (C, H, W) or (N, C, H, W){hint}")
@@ -318,7 +323,7 @@ def _channels_first(batch: np.ndarray) -> Tensor:
 def _from_channels(channels: Tensor, origin: Origin, name: str) -> Picture:
     """Scale (N, 1 to 4, H, W) of any dtype of `LEVELS` to [0, 1], and split off alpha; float32 is kept as it is."""
     if 0 in channels.shape:
-        raise InputError(f"{name} has no pixels: {len(channels)} images of {channels.shape[2]}x{channels.shape[3]}")
+        raise InputError(f"{name} has no pixels: {len(channels)} images of {channels.shape[3]}x{channels.shape[2]}")
     levels = LEVELS[_name(channels.dtype)]
     values = channels.to(torch.float32)
     if levels is None:

@@ -33,7 +33,7 @@ def locate(weights: str | os.PathLike[str], method: str | None = None, named: Ma
         OutputError: the cache cannot be written to.
     """
     if not isinstance(weights, (str, os.PathLike)):
-        raise InputTypeError(f"weights is a {type(weights).__name__}; give a path or a URL")
+        raise InputTypeError(f"weights is a {type(weights).__name__}; give a path, a name or a URL")
     named = named or {}
     path, what = Path(weights), f"weights={str(weights)!r}"
     there = exists(path, what)

@@ -29,7 +29,7 @@ PICTURE = re.compile(rf"\bpictures\[(\d+)\](?:={QUOTED})?")
     "--title",
     "titles",
     multiple=True,
-    help="What stands above a picture; once for each IN.  [default: the names of the files]",
+    help="What stands above a picture, in ASCII; once for each IN.  [default: the names of the files]",
 )
 def compare(images: tuple[str, ...], output: str, titles: tuple[str, ...], **options: Any) -> None:
     """Draw pictures, or a part of all, side by side.

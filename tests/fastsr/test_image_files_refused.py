@@ -153,6 +153,7 @@ def test_the_limit_is_back_after_two_reads_that_end_in_the_order_they_began(tmp_
         (np.zeros((2, 2)), "a.jpg", {"bits": 16}, "JPEG cannot hold 16 bits"),
         (np.zeros((2, 2)), "a.png", {"bits": 12}, "bits=12"),
         (np.zeros((2, 2, 2, 3)), "a.png", {}, "batch of 2 images"),
+        ([np.zeros((2, 2))] * 2, "a.png", {}, "img is a list of 2 images; save them one by one"),
         (np.zeros((1, 17000)), "a.webp", {}, "WEBP cannot hold 17000x1 pixels, only 16383"),
         (np.zeros((1, 70000)), "a.jpg", {}, "JPEG cannot hold 70000x1 pixels, only 65500"),
         (np.zeros((2, 2)), "missing/a.png", {}, "missing/a.png' cannot be written: No such file"),

@@ -240,6 +240,12 @@ def test_opaque_pictures_are_as_without_alpha():
         (np.zeros((2, 2), np.int64), InputTypeError, "img has dtype int64; use uint8"),
         (np.zeros((2, 2), complex), InputTypeError, "dtype complex128"),
         (torch.zeros(3, 2, 2, dtype=torch.int64), InputTypeError, "img has dtype int64"),
+        (
+            torch.zeros(3, 2, 2).to_sparse(),
+            InputTypeError,
+            r"img is a tensor not dense but torch\.sparse_coo; give a dense",
+        ),
+        (torch.zeros(3, 2, 2, device="meta"), InputTypeError, "img is a tensor on the device meta, without values"),
         (np.zeros(4), InputError, r"shape \(4,\)"),
         (np.zeros((2, 2, 5)), InputError, r"shape \(2, 2, 5\), so 5 channels; an image has 1 to 4$"),
         (np.zeros((3, 8, 9)), InputError, r"channels first: use array.transpose\(1, 2, 0\)"),

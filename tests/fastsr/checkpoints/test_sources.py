@@ -60,7 +60,7 @@ def test_paths_that_are_no_files_are_refused(tmp_path):
         locate("nowhere")
     with pytest.raises(InputError, match="is a folder"):
         locate(tmp_path)
-    with pytest.raises(InputTypeError, match="weights is a int; give a path or a URL"):
+    with pytest.raises(InputTypeError, match="weights is a int; give a path, a name or a URL"):
         locate(4)
 
 
