@@ -77,7 +77,8 @@ def remove_unless_held(path: Path) -> None:
     if sys.platform != "win32":
         with suppress(OSError), open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+            if _names(path, file):  # not a new one: between opening and locking another process may have removed it
+                path.unlink()
 
 
 @contextmanager

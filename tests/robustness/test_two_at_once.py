@@ -1,6 +1,7 @@
 """Two that work in one place: `python -m benchmarks.pairs` has two processes of every command, here are the parts."""
 
 import csv
+import fcntl
 import json
 import os
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 import fastsr
 from fastsr.evaluate import evaluate
 from fastsr.files import atomic_write, prepare_folder
+from fastsr.locks import remove_unless_held
 
 
 def test_what_is_being_written_is_not_taken_for_what_a_killed_process_left(tmp_path):
@@ -26,6 +28,22 @@ def test_what_is_being_written_is_not_taken_for_what_a_killed_process_left(tmp_p
         assert len(os.listdir(tmp_path)) == len(others) + 1
     assert (tmp_path / "a").read_bytes() == b"whole"
     assert all(path.exists() for path in others)
+
+
+def test_a_new_file_of_the_name_of_a_removed_one_is_left_alone(tmp_path, monkeypatch):
+    path = tmp_path / ".0123abcd.tmp"
+    path.write_bytes(b"half")
+    flock = fcntl.flock
+
+    def late(file, operation):
+        monkeypatch.undo()
+        path.unlink()  # another process removes it before this one has it locked, and its writer makes a new one
+        path.write_bytes(b"new")
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    remove_unless_held(path)
+    assert path.read_bytes() == b"new"
 
 
 def test_many_write_while_others_begin(tmp_path):
