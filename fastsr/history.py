@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +107,9 @@ class History:
         """Return the curves, for a notebook; None where there are none, or no matplotlib: then it shows the text."""
         if not self.rows or find_spec("matplotlib") is None:
             return None
-        file = BytesIO()
-        self.plot().savefig(file, format="png")
-        return file.getvalue()
+        from .curves import draw
+
+        return draw(self.rows, self.title)._repr_png_()
 
 
 def _psnr(pixels: Tensor, original: Picture) -> float | list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .images import Picture, each
@@ -56,7 +57,7 @@ def resize(
             return picture.map(run, run)
 
         def run_integer(values: Tensor) -> Tensor:
-            integers = values.double().mul_(levels).round_()
+            integers = values.to(torch.float64, copy=True).mul_(levels).round_()
             return run(integers, levels=levels).to(values.dtype).div_(levels)
 
         return picture.map(run_integer, run_integer)

@@ -64,8 +64,7 @@ def store_sums(
     channels: tl.tensor,
 ) -> None:
     """Store the sums of two tiles over their pixels, as `store_parts` does two numbers."""
-    tl.store(partial + channel, tl.sum(first, axis=0), mask=here)
-    tl.store(partial + channels + channel, tl.sum(second, axis=0), mask=here)
+    store_parts(partial, tl.sum(first, axis=0), tl.sum(second, axis=0), channel, here, channels)
 
 
 @jit

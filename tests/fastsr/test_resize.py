@@ -1,5 +1,7 @@
 """Resizing against MATLAB's own files, torch's antialiased bicubic, and what users may hand in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 from torch.nn import functional
 
 import fastsr
+from fastsr import images
 from fastsr.errors import InputError, InputTypeError, NotEnoughMemoryError
 from fastsr.imresize import BORDERS, KERNELS, imresize
 
@@ -215,3 +218,11 @@ def test_what_cannot_be_resized_is_refused(options, error, message):
 def test_a_line_is_no_picture():
     with pytest.raises(InputError, match=r"x has shape \(8,\); give \(..., height, width\)"):
         imresize(torch.zeros(8), 2)
+
+
+def test_a_picture_in_float64_is_left_as_it_was():
+    picture = images.read(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    picture = replace(picture, pixels=picture.pixels.double())
+    before = picture.pixels.clone()
+    fastsr.resize(picture, 2)
+    assert torch.equal(picture.pixels, before)
