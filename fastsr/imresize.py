@@ -37,7 +37,11 @@ def imresize(
 
     Args:
         x: (..., H, W), float16, bfloat16, float32 or float64.
-        scale, size, kernel, antialias, border: As for `resize`.
+        scale: As for `resize`.
+        size: As for `resize`.
+        kernel: As for `resize`.
+        antialias: As for `resize`.
+        border: As for `resize`.
         levels: The values are integers from 0 to `levels` (255 or 65535), and every pass clips to that range and
             rounds to the nearest, halves up, as MATLAB does with integer images. float64 is exact.
 
