@@ -12,7 +12,7 @@ from ..checks import choice
 from ..device import resolve_device
 from ..errors import InputError
 from ..planes import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
-from .features import BLOCK, Blocks, count_blocks, measure
+from .features import BLOCK, count_blocks, measure
 from .live import LIVE
 from .model import LEAST_BLOCKS, PristineModel, load
 
@@ -58,22 +58,23 @@ def niqe(
     plane_of, precision = _options(channel, dtype)
     check_shave(shave)
     where = None if device is None else resolve_device(device)
-    pristine = load(model)
     found, single = pictures(img, "img")
+    kept = [_large_enough(shaved(colours, shave)) for colours in found]
+    pristine = load(model)
     values = []
-    for colours in found:
-        colours = shaved(levels8(colours if where is None else colours.to(where)), shave)
-        values.append(pristine.distance(_blocks(plane_of(colours)[0].to(precision)).features))
+    for colours in kept:
+        plane = plane_of(levels8(colours if where is None else colours.to(where)))[0]
+        values.append(pristine.distance(measure(plane.to(precision)).features))
     return values[0] if single else values
 
 
-def _blocks(plane: Tensor) -> Blocks:
-    if count_blocks(*plane.shape) < LEAST_BLOCKS:
+def _large_enough(colours: Tensor) -> Tensor:
+    if count_blocks(*colours.shape[-2:]) < LEAST_BLOCKS:
         raise InputError(
             f"NIQE needs at least {LEAST_BLOCKS} blocks of {BLOCK}x{BLOCK} pixels after shave; there are "
-            f"{size_of(plane)} pixels"
+            f"{size_of(colours)} pixels"
         )
-    return measure(plane)
+    return colours
 
 
 def column(model: PristineModel, channel: str = "grey") -> str:

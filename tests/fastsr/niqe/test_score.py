@@ -101,6 +101,7 @@ def test_better_pictures_have_lower_values(data):
     ("size", "options", "error", "message"),
     [
         ((128, 128), {}, InputError, "at least 2 blocks of 96x96 pixels after shave; there are 128x128"),
+        ((128, 128), {"model": "nowhere.mat"}, InputError, "at least 2 blocks"),
         ((96, 192), {"shave": 1}, InputError, "there are 190x94"),
         ((50, 50), {"shave": 25}, InputError, "shave=25 leaves nothing of 50x50"),
         ((96, 192), {"shave": -1}, InputError, "shave=-1 is negative"),
