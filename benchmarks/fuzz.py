@@ -63,6 +63,8 @@ def direct(what: str, findings: Path, minutes: float, seed: int) -> int:
         end = time.monotonic() + 60 * minutes
         while (left := end - time.monotonic()) > 1:
             processes += 1
+            stats = Path(folder, "stats.json")
+            stats.unlink(missing_ok=True)  # of the process before
             command = [sys.executable, "-m", "benchmarks.fuzz", what, "--inside", folder, "--findings", str(findings)]
             command += ["--minutes", str(left / 60), "--seed", str(seed + processes)]
             with open(Path(folder, "log"), "wb") as log:
@@ -70,7 +72,6 @@ def direct(what: str, findings: Path, minutes: float, seed: int) -> int:
             text = Path(folder, "log").read_text(errors="replace")
             if code:
                 (findings / f"process_{processes}_ended_with_{code}.txt").write_text(text[-LOG_KEPT:])
-            stats = Path(folder, "stats.json")
             if not stats.exists():
                 print(text[-2000:], file=sys.stderr)
                 return 2

@@ -78,6 +78,7 @@ def _seeds(trap: Path) -> Iterator[tuple[str, bytes]]:
         "meta": torch.empty(3, device="meta"),
         "sparse": torch.eye(3).to_sparse(),
         "quantized": _quantized(),
+        "jagged": torch.nested.nested_tensor([torch.ones(1), torch.ones(2)], layout=torch.jagged),
         "complex": torch.ones(3, dtype=torch.complex64),
         "boolean": torch.ones(3, dtype=torch.bool),
         "nan": torch.full((3,), torch.nan),

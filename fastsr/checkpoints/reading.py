@@ -180,7 +180,9 @@ def _check_tensors(tensors: Mapping[str, Tensor], stored: int, name: str) -> Non
 
 def _odd_kind(tensor: Tensor) -> str | None:
     """Return what keeps a tensor from being read as numbers, if something does."""
-    if tensor.is_nested or tensor.layout != torch.strided:
+    if tensor.is_nested:
+        return "that is nested"
+    if tensor.layout != torch.strided:
         return f"of the layout {tensor.layout}"
     if tensor.device.type != "cpu":
         return f"on the device {tensor.device}"

@@ -1,5 +1,6 @@
 """What the fuzzer, and looking for it, has found: each once made fastsr fail in another way than it should."""
 
+import io
 import json
 import struct
 import zipfile
@@ -42,6 +43,7 @@ def test_a_resolution_that_no_picture_has_is_left_out(tmp_path):
     assert images.read(tmp_path / "more.tif").dpi is None
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")  # torch says so of its own reader of quantised ones
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -50,6 +52,8 @@ def test_a_resolution_that_no_picture_has_is_left_out(tmp_path):
         ("huge.pth", r"states more numbers in 'conv_first\.weight' than it holds"),
         ("meta.pth", "on the device meta"),
         ("sparse.pth", "of the layout torch.sparse_coo"),
+        ("quantized.pth", "of the type torch.qint8"),
+        ("jagged.pth", "that is nested"),
         ("complex.pth", "of the type torch.complex64"),
     ],
 )
@@ -102,7 +106,23 @@ def test_a_description_without_end_is_refused(tmp_path):
 def test_an_archive_that_only_torch_would_open_is_refused(tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
     data = bytearray((tmp_path / "a.pth").read_bytes())
-    data[data.rindex(b"PK\x01\x02") + 6] = 91  # the version that is needed to take it apart: 9.1
+    entry = data.rindex(b"PK\x01\x02")
+    before = data[entry:]
+    data[entry + 6] = 91  # the version that is needed to take it apart: 9.1
     (tmp_path / "a.pth").write_bytes(data)
     with pytest.raises(InputError, match=r"a\.pth' cannot be read as a checkpoint"):
         read(tmp_path / "a.pth")
+    data[entry:] = before
+    data[entry + 9] |= 8  # its name is UTF-8, which it then is not
+    data[entry + 46] = 0xFF
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.pth' cannot be read as a checkpoint"):
+        read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (0, 3, 3, 3)])
+def test_shapes_that_no_convolution_has_are_refused(shape, tmp_path):
+    tensors = torch.load(io.BytesIO(seeds(tmp_path / "trap")["basicsr.pth"]))
+    torch.save({**tensors, "conv_first.weight": torch.zeros(shape)}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth' looks like BasicSR MSRResNet, but does not fit"):
+        load(tmp_path / "a.pth")

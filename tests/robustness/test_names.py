@@ -31,13 +31,16 @@ def run(*words):
     return CliRunner().invoke(main, [os.fspath(word) for word in words])
 
 
-def commands(folder, out):
-    """Return commands on the pictures in a folder, each with a file that it makes of one called NAME.png."""
-    return {
-        "resize": (("resize", "--scale", "0.5", "-o", out, "--", folder), "{}_bicubic_x0.5.png"),
-        "prepare": (("prepare", folder, "-o", out), "LR_bicubic/X4/{}.png"),
-        "evaluate": (("evaluate", "bicubic", "--data", folder, "-o", out), "pictures/{}_bicubic.png"),
-    }
+COMMANDS = {
+    "resize": (("resize", "--scale", "0.5", "-o", "OUT", "IN"), "{}_bicubic_x0.5.png"),
+    "prepare": (("prepare", "IN", "-o", "OUT"), "LR_bicubic/X4/{}.png"),
+    "evaluate": (("evaluate", "bicubic", "--data", "IN", "-o", "OUT"), "pictures/{}_bicubic.png"),
+}
+"""Commands on the folder IN, each with a file that it makes of a picture there."""
+
+
+def run_on(folder, command, out):
+    return run(*({"IN": folder, "OUT": out}.get(word, word) for word in COMMANDS[command][0]))
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
@@ -45,8 +48,8 @@ def test_names_are_kept(name, tmp_path):
     source = tmp_path / "in"
     source.mkdir()
     PICTURE.save(source / name, "PNG")
-    for command, (words, made) in commands(source, tmp_path / "out").items():
-        result = run(*words[: words.index("-o") + 1], tmp_path / command, *words[words.index("-o") + 2 :])
+    for command, (_, made) in COMMANDS.items():
+        result = run_on(source, command, tmp_path / command)
         assert result.exit_code == 0, result.output
         assert (tmp_path / command / made.format(name.removesuffix(".png"))).is_file()
     assert run("resize", "--scale", "0.5", "-o", tmp_path / "one.png", "--", source / name).exit_code == 0
@@ -64,8 +67,7 @@ def test_databases_take_only_utf_8(tmp_path):
 def test_results_whose_names_are_too_long_are_refused_before_the_work(command, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / LONGEST).write_bytes(b"it would have to be a picture in the work")
-    words, _ = commands(tmp_path / "in", tmp_path / "out")[command]
-    result = run(*words)
+    result = run_on(tmp_path / "in", command, tmp_path / "out")
     assert result.exit_code == 2
     assert result.stderr.strip().endswith("cannot be written: File name too long")
 

@@ -1,18 +1,20 @@
 """Two that work in one place: `python -m benchmarks.pairs` has two processes of every command, here are the parts."""
 
 import csv
-import fcntl
 import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 import fastsr
 from fastsr.evaluate import evaluate
 from fastsr.files import atomic_write, prepare_folder
 from fastsr.locks import remove_unless_held
+
+fcntl = pytest.importorskip("fcntl")
 
 
 def test_what_is_being_written_is_not_taken_for_what_a_killed_process_left(tmp_path):
