@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import eight_bits, find_protocol
@@ -107,15 +108,11 @@ def _reset_peak() -> int:
     if _device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak of the resident memory to what it is now
-    return _peak()
+    return reset_peak_bytes()
 
 
 def _peak() -> int:
-    if _device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return torch.cuda.max_memory_allocated() if _device.type == "cuda" else peak_bytes()
 
 
 def measure(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fastsr
+from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.straightforward import Scale
 from fastsr import metrics
 from fastsr.consistency import Downscale
@@ -23,7 +24,7 @@ from fastsr.dip.fit import INPUT_RANGE
 from fastsr.dip.recipes import Recipe, upscale
 
 from .packages import load
-from .turns import peak_bytes, reset_peak_bytes, rivals
+from .turns import rivals
 
 FACTOR = 4
 SIDE = 160

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+
+from benchmarks.memory import peak_bytes, reset_peak_bytes
 
 from .packages import in_words
 
@@ -123,15 +124,3 @@ def _reason() -> str | None:
 
 def _answer(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(_work, *arguments)
-
-
-def reset_peak_bytes() -> int:
-    """Forget the peak so far; return the bytes in use now."""
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak of the resident memory to what it is now
-    return peak_bytes()
-
-
-def peak_bytes() -> int:
-    """Return the most bytes that this process had in memory since then."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

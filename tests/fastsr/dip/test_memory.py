@@ -14,6 +14,7 @@ from fastsr.dip.recipes import upscale
 FIT = """
 import torch
 from dataclasses import replace
+from benchmarks.memory import peak_bytes
 from fastsr.consistency import Downscale
 from fastsr.dip.fit import fit
 from fastsr.dip.recipes import upscale
@@ -22,8 +23,7 @@ def run(side):
     small = torch.rand(1, 3, side // 4, side // 4)
     for _ in fit(small, Downscale((side,) * 2, (side // 4,) * 2), (side,) * 2, recipe, seed=0, dtype=torch.{dtype}):
         pass
-    with open("/proc/self/status") as status:
-        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return peak_bytes()
 base = run(32)
 print(run(384) - base)
 """
