@@ -1,4 +1,4 @@
-"""fastsr beside the packages that people use for the same work, measured on the CPU in one run.
+"""fastsr beside the packages that people use for the same work, measured on the CPU, each part in one run.
 
     FASTSR_DATA=... python -m benchmarks.peers                # all parts
     FASTSR_DATA=... python -m benchmarks.peers resize dip     # these alone; the others stay as they are
@@ -17,9 +17,8 @@ from pathlib import Path
 
 from benchmarks.report import ROOT
 
+from .run import PARTS
 from .venv import ready
-
-PARTS = ("resize", "metrics", "networks", "dip")
 
 
 def main() -> None:
