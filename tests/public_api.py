@@ -57,7 +57,7 @@ def public_names() -> dict[str, Any]:
             if not isinstance(value, ModuleType):
                 found[heading[1] if heading else path] = value
             else:
-                names = re.split(r", *", members[1]) if members else _names_of(value)
+                names = re.split(r", *", members[1]) if members else names_of(value)
                 found.update({f"{path}.{name}": getattr(value, name) for name in names})
     return found
 
@@ -73,7 +73,8 @@ def _imported(path: str) -> Any:
         return getattr(importlib.import_module(parent), name)
 
 
-def _names_of(module: ModuleType) -> list[str]:
+def names_of(module: ModuleType) -> list[str]:
+    """Return the names of a module that are meant for others: `__all__`, or what it defines without an underscore."""
     own = [
         name
         for name, value in vars(module).items()
