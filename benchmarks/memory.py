@@ -1,4 +1,4 @@
-"""The most memory that this process has used. Linux alone tells it, and lets it be counted from now on."""
+"""The most memory that this process has used, as Linux reports it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def reset_peak_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """Return the most bytes that this process had in memory since then."""
+    """Return the most bytes that this process had in memory since `reset_peak_bytes`, or since it began."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
