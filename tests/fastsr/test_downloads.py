@@ -3,8 +3,8 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
@@ -23,9 +23,9 @@ def get(web, tmp_path):
     """A function that fetches BODY, and the path that it is fetched to."""
     web.files["/a.zip"] = BODY
 
-    def call(checksum=SHA256, name="/a.zip"):
+    def call(checksum=SHA256, name="/a.zip", alone=True):
         fetch(web.address + name, call.path, checksum=checksum, what="'a.zip'", progress=False)
-        assert sorted(path.name for path in call.path.parent.iterdir()) == [call.path.name]
+        assert not alone or left(call) == [call.path.name]
         return call.path.read_bytes()
 
     call.path = tmp_path / "folder" / "a.zip"
@@ -211,24 +211,19 @@ def test_a_full_disk(get, monkeypatch):
 def test_of_two_at_once_one_downloads(get, web):
     web.stalls["/a.zip"] = 1000
 
-    def cut_off_first():
-        with pytest.raises(MissingFileError):
-            get()
-
-    first = threading.Thread(target=cut_off_first)
-    others = [threading.Thread(target=get) for _ in range(3)]
-    first.start()
-    deadline = time.monotonic() + 60
-    while not web.asked and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for thread in others:
-        thread.start()
-    time.sleep(0.1)
-    assert len(web.asked) == 1
-    web.released.set()
-    for thread in (first, *others):
-        thread.join()
-    assert get.path.read_bytes() == BODY
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(get, alone=False)
+        deadline = time.monotonic() + 60
+        while not web.asked and time.monotonic() < deadline:
+            time.sleep(0.01)
+        others = [threads.submit(get, alone=False) for _ in range(3)]
+        time.sleep(0.1)
+        asked = len(web.asked)
+        web.released.set()
+    assert asked == 1
+    assert isinstance(first.exception(), MissingFileError)
+    assert [each.result() for each in others] == [BODY] * 3
+    assert left(get) == ["a.zip"]
     assert [wanted for _, wanted in web.asked] == [None, "bytes=999-"]
 
 
