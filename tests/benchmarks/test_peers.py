@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import fastsr
+from benchmarks.peers import __main__ as command
 from benchmarks.peers import dip, metrics, networks, packages, resize, run, turns, venv
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe
@@ -168,6 +169,10 @@ def test_parts_are_kept_beside_one_another(tmp_path, monkeypatch):
     assert {name: part["rows"] for name, part in parts.items()} == {"metrics": ["metrics"], "dip": ["dip"]}
     assert len(parts["dip"]["load"]) == 2
     assert parts["dip"]["torch"] == torch.__version__
+
+
+def test_the_command_knows_all_parts():
+    assert tuple(run.PARTS) == command.PARTS
 
 
 def test_packages_are_said_with_their_versions_or_the_reason():
