@@ -40,7 +40,7 @@ docs: $(VENV)/ready-docs  ## the site, to build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 
 public-api: $(VENV)/ready  ## the snapshot of the public interface, for a change that is meant
-	$(VENV)/bin/python tests/public_api.py --write
+	$(VENV)/bin/python -I tests/public_api.py --write
 
 dist: $(VENV)/ready  ## the sdist, and the wheel made of it, checked; they go to dist/
 	rm -rf dist build/lib

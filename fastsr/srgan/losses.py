@@ -45,6 +45,7 @@ class LossWeights:
 
     Attributes:
         pixel: mean squared error of colours, in [-1, 1].
+        l1: mean absolute error of colours, in [0, 1].
         content: mean squared error of features.
         adversarial: see `adversarial_loss`.
     """
@@ -52,6 +53,7 @@ class LossWeights:
     pixel: float = 0.0
     content: float = 0.0
     adversarial: float = 0.0
+    l1: float = 0.0
 
     def __post_init__(self) -> None:
         weights = asdict(self)
@@ -59,7 +61,7 @@ class LossWeights:
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"{name}={weight!r} is no weight of a loss; give 0 or more")
         if not any(weights.values()):
-            raise ValueError("every weight is 0; give a pixel, content or adversarial weight above 0")
+            raise ValueError("every weight is 0; give a pixel, l1, content or adversarial weight above 0")
 
 
 SRRESNET = LossWeights(pixel=1.0)
@@ -87,7 +89,9 @@ class GeneratorLoss(nn.Module):
         self.weights, self.features = weights, features
 
     def forward(self, sr: Tensor, hr: Tensor, fake_logits: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the terms that have a weight, multiplied by it: "pixel", "content", "adversarial". Their sum counts.
+        """Return the terms that have a weight, multiplied by it: "pixel", "l1", "content", "adversarial".
+
+        Their sum is the loss.
 
         Args:
             sr: generated colours, (N, 3, H, W), in [0, 1] or a little beyond.
@@ -103,6 +107,8 @@ class GeneratorLoss(nn.Module):
         terms = {}
         if weights.pixel:
             terms["pixel"] = weights.pixel * SIGNED_SQUARE * F.mse_loss(sr.float(), hr.detach().float())
+        if weights.l1:
+            terms["l1"] = weights.l1 * F.l1_loss(sr.float(), hr.detach().float())
         if weights.content:
             assert self.features is not None
             with torch.no_grad():

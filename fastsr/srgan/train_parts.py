@@ -65,10 +65,14 @@ def _at_scale(weights: dict[str, Tensor], of: SRResNet, network: SRResNet) -> di
 
 def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, GeneratorLoss]:
     """Return the generator's loss in each stage; weights of VGG that are not there are told before the first stage."""
-    losses = {SRRESNET_STAGE: GeneratorLoss(SRRESNET)}
+    losses = {SRRESNET_STAGE: GeneratorLoss(LossWeights(l1=1.0) if settings.pixel_loss == "l1" else SRRESNET)}
     if settings.gan_steps:
         pixels = settings.content == PIXELS
-        weights = LossWeights(1.0 if pixels else settings.pixel, float(not pixels), settings.adversarial)
+        pixel = 1.0 if pixels else settings.pixel
+        absolute = settings.pixel_loss == "l1" and not pixels
+        weights = LossWeights(
+            0.0 if absolute else pixel, float(not pixels), settings.adversarial, pixel if absolute else 0.0
+        )
         features = None if pixels else load_features(settings.content, settings.vgg_weights)
         # As the pictures are laid out; else each convolution would copy what it gets.
         loss = GeneratorLoss(weights, features).to(device)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from ..errors import InputError
 from ..training.settings import CropSettings, at_least, one_of, setting
 from .discriminator import SHRINKS
-from .network import PADDINGS, SCALES, SRResNetConfig
+from .network import NORMS, PADDINGS, SCALES, SRResNetConfig
 from .vgg import LAYERS
 
+PIXEL_LOSSES = ("mse", "l1")
+OPTIMIZERS = ("adam", "muon")
 PIXELS = "mse"
 """The content loss that is none of features."""
 
@@ -24,16 +26,26 @@ class TrainSettings(CropSettings):
     blocks: int = setting(16, "Residual blocks of the generator.")
     width: int = setting(64, "Channels of the generator.")
     padding: str = setting("zeros", "What the generator sees beyond the border: zeros or reflect.")
-    mse_steps: int = setting(1_000_000, "Steps of the first stage, by mean squared error: SRResNet.")
+    norm: str = setting("batch", "Norms of the generator: batch, as in the paper, or none, which trains faster.")
+    mse_steps: int = setting(1_000_000, "Steps of the first stage, by a loss of pixels alone: SRResNet.")
     gan_steps: int = setting(200_000, "Steps of the second stage, with a discriminator: SRGAN.")
     cooldown: int = setting(0, "Steps at the end of the first stage over which its rate falls evenly towards zero.")
+    pixel_loss: str = setting(
+        "mse", "Loss of pixels in both stages: mse, as in the paper, or l1, which is better for PSNR at a high rate."
+    )
+    warm_up: int = setting(0, "Steps at the start of the training over which the learning rate rises evenly.")
+    optimizer: str = setting(
+        "adam",
+        "Optimizer of the generator: adam, as in the paper, or muon, which orthogonalizes the updates of the hidden "
+        "convolutions and learns in fewer steps.",
+    )
     rate: float = setting(1e-4, "Learning rate; a tenth of it in the second half of the second stage.")
     beta1: float = setting(0.9, "Of Adam.")
     content: str = setting("vgg54", "Content loss of the second stage: vgg54, vgg22 or another layer of VGG19, or mse.")
     vgg_weights: str | None = setting(
         None, "Path or URL of VGG19's weights.  [default: torchvision's, downloaded once]"
     )
-    pixel: float = setting(0.0, "Weight of the mean squared error beside a content loss of features.")
+    pixel: float = setting(0.0, "Weight of the loss of pixels beside a content loss of features.")
     adversarial: float = setting(1e-3, "Weight of the adversarial loss.")
 
     def check(self) -> None:
@@ -41,10 +53,13 @@ class TrainSettings(CropSettings):
         one_of(self, "factor", SCALES)
         super().check()
         one_of(self, "padding", PADDINGS)
+        one_of(self, "norm", NORMS)
+        one_of(self, "pixel_loss", PIXEL_LOSSES)
+        one_of(self, "optimizer", OPTIMIZERS)
         one_of(self, "content", (PIXELS, *LAYERS))
         for name in ("blocks", "width"):
             at_least(self, name, 1)
-        for name in ("mse_steps", "gan_steps", "cooldown", "pixel", "adversarial"):
+        for name in ("mse_steps", "gan_steps", "cooldown", "warm_up", "pixel", "adversarial"):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
             raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
@@ -66,7 +81,7 @@ class TrainSettings(CropSettings):
     @property
     def generator(self) -> SRResNetConfig:
         """The generator's shape."""
-        return SRResNetConfig(self.blocks, self.width, self.factor, self.padding)
+        return SRResNetConfig(self.blocks, self.width, self.factor, self.padding, norm=self.norm)
 
     def check_part(self, crops: int) -> None:
         """Raise `InputError` where a process cannot work on so few crops at once: batch norms need several values."""

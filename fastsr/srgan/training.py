@@ -14,6 +14,7 @@ from ..training import train as training
 from ..training.crops import Crop, CropTraining
 from ..training.learner import Learner
 from ..training.loop import Outcome
+from ..training.optimizers import muon_adam
 from ..training.sharing import whole_at_last
 from .adversary import Adversary
 from .checkpoint import Checkpoint
@@ -41,7 +42,9 @@ class SRGANTraining(CropTraining):
         self._settings = settings
         self.steps = settings.mse_steps + settings.gan_steps
         self._losses = stage_losses(settings, accelerator.device)
-        self._generator = Learner(first_generator(settings), settings.beta1, accelerator, settings.ema)
+        betas = (settings.beta1, 0.999)
+        muon = (lambda network: muon_adam(network, "first", "last", betas)) if settings.optimizer == "muon" else None
+        self._generator = Learner(first_generator(settings), settings.beta1, accelerator, settings.ema, optimizer=muon)
         self._adversary: Adversary | None = None
 
     def stage(self, step: int) -> str:
@@ -49,8 +52,10 @@ class SRGANTraining(CropTraining):
         return SRRESNET_STAGE if step < self._settings.mse_steps else SRGAN_STAGE
 
     def rate(self, step: int) -> float:
-        """Return the rate, less in the first stage's cooldown, a tenth of it in the second half of the second stage."""
+        """Return the learning rate: less in the warm-up, the cooldown and the second half of the second stage."""
         settings = self._settings
+        if step < settings.warm_up:
+            return settings.rate * (step + 1) / settings.warm_up
         left = settings.mse_steps - step
         if 0 < left < settings.cooldown:
             return settings.rate * left / settings.cooldown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from .sharing import share
 
 
 class Learner:
-    """A network with Adam, and the average of its weights.
+    """A network with its optimizer, and the average of its weights.
 
     Attributes:
         network: as it is, on the device; it may have been given another `forward`.
@@ -26,17 +28,25 @@ class Learner:
         accelerator: of the training.
         ema: how much of the average a step keeps; 0 for no average.
         beta2: of Adam.
+        optimizer: makes the optimizer of the network on its device; None for Adam.
     """
 
     def __init__(
-        self, network: nn.Module, beta1: float, accelerator: Accelerator, ema: float = 0.0, *, beta2: float = 0.999
+        self,
+        network: nn.Module,
+        beta1: float,
+        accelerator: Accelerator,
+        ema: float = 0.0,
+        *,
+        beta2: float = 0.999,
+        optimizer: Callable[[nn.Module], Optimizer] | None = None,
     ):
         self.network = network.to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
         self.average = Average(self.network, ema) if ema else None
-        adam = Adam(self.network.parameters(), betas=(beta1, beta2))
+        made = optimizer(self.network) if optimizer else Adam(self.network.parameters(), betas=(beta1, beta2))
         self.parallel: nn.Module
         self.optimizer: Optimizer
-        self.parallel, self.optimizer = share(accelerator, self.network, adam)
+        self.parallel, self.optimizer = share(accelerator, self.network, made)
 
     def update(self) -> None:
         """Make an update by the gradients that there are."""

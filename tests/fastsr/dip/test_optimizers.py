@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from fastsr.dip.optimizers import Muon, _layout, orthogonalise
+from fastsr.dip.optimizers import Muon, _layout
+from fastsr.muon import orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 32, 32), (4, 1, 9)])

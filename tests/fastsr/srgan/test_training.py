@@ -117,6 +117,21 @@ def test_the_rate_of_the_first_stage_falls_in_its_cooldown(settings, begun):
     assert rates == pytest.approx([1e-4, 1e-4, 0.75e-4, 0.5e-4, 0.25e-4, 1e-4, 1e-5])
 
 
+def test_the_rate_rises_in_the_warm_up(settings, begun):
+    training = begun(replace(settings, warm_up=3))
+    assert [training.rate(step) for step in range(4)] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
+
+
+def test_muon_with_l1_and_no_norms_learns_and_resumes(settings, tmp_path):
+    muon = replace(settings, mse_steps=30, gan_steps=1, optimizer="muon", pixel_loss="l1", norm="none", ema=0.0)
+    train(muon, tmp_path / "run", progress=False)
+    losses = [line["l1"] for line in lines(tmp_path / "run") if "l1" in line]
+    assert losses[29] < 0.5 * losses[0]
+    loaded = load(tmp_path / "run" / "checkpoints" / "srgan.safetensors")
+    assert loaded.network.config.norm == "none"
+    assert not any("norm" in key for key in loaded.network.state_dict())
+
+
 def test_the_end_of_the_first_stage_can_change_until_its_cooldown(settings, tmp_path):
     first = replace(settings, mse_steps=4, gan_steps=0, cooldown=2)
     train(first, tmp_path / "run", progress=False)
