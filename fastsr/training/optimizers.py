@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
+from ..device import has_bfloat16
 from ..muon import orthogonalise
 
 ADAM_RMS = 0.2
@@ -21,7 +22,8 @@ class MuonAdam(Optimizer):
     """Muon for convolution kernels between the first and the last layer, Adam for all other parameters.
 
     A kernel (outputs, inputs, height, width) is a matrix of `outputs` rows. Its update is the Nesterov momentum,
-    orthogonalised in bfloat16, times ``rate * 0.2 * sqrt(max(rows, columns))``, so that it is as large as one of Adam.
+    orthogonalised (in bfloat16 where the device has it), times ``rate * 0.2 * sqrt(max(rows, columns))``, so that it is
+    as large as an update of Adam.
     Kernels of the same shape are orthogonalised together.
 
     Args:
@@ -64,7 +66,8 @@ class MuonAdam(Optimizer):
             torch._foreach_add_(momenta, gradients)
             update = torch.stack(torch._foreach_add(gradients, momenta, alpha=MOMENTUM)).flatten(2)
             rows, columns = update.shape[1:]
-            flat = update.bfloat16() if rows <= columns else update.bfloat16().mT
+            fast = torch.bfloat16 if has_bfloat16(update.device) else update.dtype
+            flat = update.to(fast) if rows <= columns else update.to(fast).mT
             orthogonal = orthogonalise(flat).to(update.dtype)
             orthogonal = orthogonal if rows <= columns else orthogonal.mT
             scale = rate * ADAM_RMS * max(rows, columns) ** 0.5
