@@ -28,10 +28,10 @@ from fastsr import domain
 from fastsr.checkpoints.own import own_facts
 from fastsr.checkpoints.reading import read
 from fastsr.checkpoints.sources import locate
-from fastsr.checksums import digest_of
 from fastsr.data.training import find_training_pictures
 from fastsr.errors import FastsrError, InputError
-from fastsr.files import prepare_folder
+from fastsr.io.downloads import digest_of
+from fastsr.io.files import prepare_folder
 from fastsr.pretrained import FOLDER
 from fastsr.pulse import formats as pulse
 from fastsr.pulse.network import StyleGAN

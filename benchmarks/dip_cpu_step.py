@@ -27,11 +27,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.report import FORMAT, RESULTS, environment, save
 from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS, steps
-from fastsr.consistency import Downscale
-from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, upscale
+from fastsr.operators import Downscale
+from fastsr.runtime.device import resolve_dtype
 
 FACTOR = 8
 SIDES = (256, 512)

@@ -22,11 +22,11 @@ from PIL import Image
 
 from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
 from benchmarks.scores import psnr
-from fastsr.consistency import Downscale
-from fastsr.device import resolve_dtype
 from fastsr.dip.fit import fit
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.images import read
+from fastsr.operators import Downscale
+from fastsr.runtime.device import resolve_dtype
 
 PICTURES = {"butterfly": 3, "woman": 5}
 """Their numbers in Set5."""

@@ -23,7 +23,7 @@ import fastsr
 from benchmarks.gallery_sources import ASTRONAUT, CAT, PHOTOS, SIDE, enlarged, faces, small_faces
 from benchmarks.report import ROOT
 from benchmarks.scores import psnr
-from fastsr.sheets import in_columns
+from fastsr.figures.sheets import in_columns
 from fastsr.sr3.process import Process
 
 FOLDER = ROOT / "docs" / "gallery"

@@ -38,8 +38,8 @@ DIP = (
     f"{KERNELS}*.py",
     f"{KERNELS}reflect_conv_table.json",
 )
-SR3 = ("fastsr/sr3/*.py", "fastsr/graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
-PULSE = ("fastsr/pulse/*.py", "fastsr/consistency.py", "fastsr/graph.py", f"{KERNELS}*.py")
+SR3 = ("fastsr/sr3/*.py", "fastsr/runtime/cuda_graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
+PULSE = ("fastsr/pulse/*.py", "fastsr/consistency.py", "fastsr/runtime/cuda_graph.py", f"{KERNELS}*.py")
 STYLE = (*OPS, *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "style*", "upsample_blur*")))
 SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
 PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fastsr.checksums import digest_of
+from fastsr.io.downloads import digest_of
 
 from .gpu_train_data import prepare, table
 from .gpu_train_pieces import LARGEST, cut, find_pieces, join, pack, unpack

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastsr.data.pictures import PictureFile
 from fastsr.data.prepare import prepare as make_squares
-from fastsr.files import find_images
+from fastsr.io.image_paths import find_images
 
 from .gpu_train_recipes import RECIPES
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks import blur_cases, conv_cases, diffusion_cases, group_norm_cases, style_cases
 from benchmarks.measure import EAGER, Call, Case, Check, agrees_with, excess_of_moments, measure, random, relative_error
-from fastsr.device import deterministic_convolutions
+from fastsr.runtime.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise
 from fastsr_kernels.philox import philox_normals, stream

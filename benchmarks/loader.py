@@ -25,7 +25,7 @@ import torch
 from fastsr.data.crops import Crops, batches
 from fastsr.data.prepare import prepare
 from fastsr.data.training import find_training_pictures
-from fastsr.device import resolve_device
+from fastsr.runtime.device import resolve_device
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining
 from fastsr.training.start import fast_arithmetic, start

@@ -23,9 +23,9 @@ from benchmarks.sr3_samplers import gradient
 from fastsr.errors import InputError
 from fastsr.evaluate.folder import BICUBIC, REFERENCE
 from fastsr.images import load
-from fastsr.niqe.model import PristineModel
-from fastsr.niqe.model import load as load_model
-from fastsr.niqe.score import niqe
+from fastsr.metrics.niqe_model import PristineModel
+from fastsr.metrics.niqe_model import load as load_model
+from fastsr.metrics.niqe_score import niqe
 
 LOOKS = "looks.json"
 

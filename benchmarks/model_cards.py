@@ -21,8 +21,8 @@ from benchmarks.card_commands import commands_of, run
 from benchmarks.card_floors import FLOORS, missed
 from benchmarks.card_scores import Figures, reached_table, read, scores, table
 from benchmarks.report import RESULTS, write_between_marks
-from fastsr.checksums import digest_of
-from fastsr.files import atomic_write
+from fastsr.io.downloads import digest_of
+from fastsr.io.files import atomic_write
 from fastsr.pretrained import FENCE, FOLDER
 from fastsr.pulse.formats import load as load_pulse
 from fastsr.sr3.formats import load as load_sr3

@@ -34,12 +34,12 @@ from benchmarks.pulse_faces import colours
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save
 from fastsr.data.protocols import eight_bits
 from fastsr.data.squares import middle
-from fastsr.files import find_images
-from fastsr.planes import luma
+from fastsr.figures.sheets import in_columns
+from fastsr.io.image_paths import find_images
+from fastsr.metrics.color import luma
 from fastsr.pulse.formats import load
 from fastsr.pulse.network import StyleGAN
 from fastsr.pulse.train_parts import drawn
-from fastsr.sheets import in_columns
 
 SAMPLES, PART = 512, 32
 SHOWN, ENLARGED = 8, 2

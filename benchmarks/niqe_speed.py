@@ -18,8 +18,8 @@ from torch import Tensor
 
 from fastsr.images import load
 from fastsr.metrics import niqe
-from fastsr.niqe.model import PristineModel
-from fastsr.niqe.model import load as load_model
+from fastsr.metrics.niqe_model import PristineModel
+from fastsr.metrics.niqe_model import load as load_model
 
 from .report import RESULTS, ROOT, data_folder, environment, save, write_between_marks
 

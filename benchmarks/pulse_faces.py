@@ -26,6 +26,7 @@ from torch import Tensor
 
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from fastsr.figures.sheets import in_columns
 from fastsr.images import load as load_picture
 from fastsr.images import single
 from fastsr.metrics import psnr
@@ -33,7 +34,6 @@ from fastsr.pulse.arguments import check_options
 from fastsr.pulse.call import Found, search_pictures
 from fastsr.pulse.checkpoint import Checkpoint
 from fastsr.pulse.formats import load
-from fastsr.sheets import in_columns
 
 FACTORS = (4, 8)
 RESTARTS = (1, 4)

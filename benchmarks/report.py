@@ -100,7 +100,7 @@ def _commit() -> str | None:
 
 def save(path: Path, report: dict[str, Any]) -> None:
     """Write `report` as JSON, the file appearing whole or not at all."""
-    from fastsr.files import atomic_write  # it imports torch, and every item of a queue imports this
+    from fastsr.io.files import atomic_write
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:

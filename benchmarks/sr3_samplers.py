@@ -30,9 +30,9 @@ from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_be
 from benchmarks.straightforward_sr3 import straightforward
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
+from fastsr.figures.sheets import in_columns
 from fastsr.images import read
 from fastsr.metrics import lr_consistency, psnr, ssim
-from fastsr.sheets import in_columns
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.formats import load
 from fastsr.sr3.inference import condition_of

@@ -21,7 +21,7 @@ from benchmarks import step_times
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
 from benchmarks.straightforward_sr3 import straightforward
-from fastsr.allocation import freed_memory_kept
+from fastsr.runtime.memory import freed_memory_kept
 from fastsr.sr3.network import PUBLISHED, UNet
 from fastsr.sr3.plans import plan
 from fastsr.sr3.sampling import sample

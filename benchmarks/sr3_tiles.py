@@ -21,9 +21,9 @@ from torch import Tensor
 
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from fastsr.figures.sheets import side_by_side
 from fastsr.images import load as load_picture
 from fastsr.metrics import lr_consistency, psnr
-from fastsr.sheets import side_by_side
 from fastsr.sr3.checkpoint import Checkpoint
 from fastsr.sr3.formats import load
 from fastsr.sr3.tiles import Axis

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fastsr.consistency import Downscale
 from fastsr.dip.fit import INPUT_RANGE
 from fastsr.dip.network import LEAKY_SLOPE, HourglassConfig
 from fastsr.dip.recipes import Recipe
+from fastsr.operators import Downscale
 
 OURS = "fastsr"
 EAGER = "straightforward module"

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from benchmarks.report import ROOT
-from fastsr.files import atomic_write
+from fastsr.io.files import atomic_write
 
 NOTEBOOK = ROOT / "docs" / "tour.ipynb"
 VERSION = 4

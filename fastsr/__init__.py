@@ -29,27 +29,27 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import consistency, metrics
-    from .compare import compare
     from .dip import dip
     from .errors import DomainWarning, FastsrError
-    from .history import History
+    from .figures.comparison import compare
+    from .figures.history import History
     from .images import load, save
+    from .images.resizing import resize
     from .pulse import pulse
-    from .resize import resize
     from .sr3 import sr3
     from .srgan import srgan
 
 _HOMES = {
     "DomainWarning": "errors",
     "FastsrError": "errors",
-    "History": "history",
-    "compare": "compare",
+    "History": "figures.history",
+    "compare": "figures.comparison",
     "consistency": "consistency",
     "dip": "dip",
     "load": "images",
     "metrics": "metrics",
     "pulse": "pulse",
-    "resize": "resize",
+    "resize": "images.resizing",
     "save": "images",
     "sr3": "sr3",
     "srgan": "srgan",

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from .errors import InputError, OutputError
-from .files import READ_SUFFIXES
-from .progress import progress_bar
+from .io.image_paths import READ_SUFFIXES
+from .runtime.progress import progress_bar
 
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fastsr_kernels.resample import AxisTable, axis_table, resample
 
-from .device import require_memory
 from .errors import InputError, InputTypeError
+from .runtime.memory import require_memory
 
 KERNELS = {"bicubic": "cubic", "lanczos2": "lanczos2", "lanczos3": "lanczos3", "linear": "linear", "box": "box"}
 BORDERS = ("symmetric", "replicate", "reflect")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from .images import Picture
+from .images.resizing import resize
 from .methods import Method, NoOptions, register
-from .resize import resize
 
 
 def _interpolate(name: str, kernel: str, summary: str) -> Method:

@@ -17,11 +17,12 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from fastsr.consistency import Downscale, project
+from fastsr.consistency import project
 from fastsr.errors import FastsrError, InputError
 from fastsr.images import Picture
 from fastsr.methods import Method, NoOptions, find, names, register
 from fastsr.nn import GroupNorm, ReflectConv2d
+from fastsr.operators import Downscale
 from fastsr_kernels.noise import add_noise
 from fastsr_kernels.resample import AxisTable, axis_table, resample
 

@@ -17,11 +17,11 @@ import fastsr
 from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.straightforward import Scale
 from fastsr import metrics
-from fastsr.consistency import Downscale
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import eight_bits
 from fastsr.dip.fit import INPUT_RANGE
 from fastsr.dip.recipes import Recipe, upscale
+from fastsr.operators import Downscale
 
 from .packages import load
 from .turns import rivals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastsr.files import atomic_write
+from fastsr.io.files import atomic_write
 
 from . import resize
 

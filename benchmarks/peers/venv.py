@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.report import ROOT
-from fastsr.files import atomic_write
+from fastsr.io.files import atomic_write
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CONSTRAINTS = ROOT / "constraints.txt"

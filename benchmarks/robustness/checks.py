@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.robustness.image_seeds import with_checksums
 from fastsr import images, srgan
-from fastsr.codecs import FORMATS
 from fastsr.errors import FastsrError, NotEnoughMemoryError
+from fastsr.io.codecs import FORMATS
 from fastsr.pulse import formats as pulse_formats
 from fastsr.sr3 import formats as sr3_formats
 from fastsr.srgan import formats as srgan_formats

@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 
 from benchmarks.robustness.checkpoint_seeds import seeds
 from fastsr.archives import Pick
-from fastsr.checksums import Checksum
 from fastsr.data.sets import DataSet, Download
+from fastsr.io.downloads import Checksum
 
 PICTURES = 6
 SIDE = 48
@@ -34,7 +34,7 @@ TRANSIENT = (".tmp", ".lock", ".part", ".version")
 CHUNK = 2**14
 NAMES = """
 from fastsr.archives import Pick
-from fastsr.checksums import Checksum
+from fastsr.io.downloads import Checksum
 from fastsr.data import sets
 from fastsr.data.sets import DataSet, Download
 """

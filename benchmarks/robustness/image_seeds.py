@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from fastsr.codecs import FORMATS, encode
+from fastsr.io.codecs import FORMATS, encode
 
 SIDES = 7, 5
 ORIENTATION = 0x0112

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..checks import whole_number
-from ..device import require_memory
 from ..errors import InputError
 from ..images import Picture, read
 from ..imresize import imresize
+from ..runtime.memory import require_memory
 from .faces import Face, Square
 
 FEATHER = 0.2

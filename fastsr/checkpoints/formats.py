@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..device import default_float32
 from ..errors import FastsrError, InputError
+from ..runtime.device import default_float32
 from .reading import IGNORED, Contents
 
 Loaded = TypeVar("Loaded")

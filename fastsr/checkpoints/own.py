@@ -13,7 +13,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import atomic_write
+from ..io.files import atomic_write
 from .reading import Contents
 
 METADATA = "fastsr"

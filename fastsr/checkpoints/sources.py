@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .. import pretrained
-from ..cache import cache_folder, file_name
 from ..checks import meant
-from ..checksums import split_hash
-from ..codecs import exists
-from ..downloads import fetch
 from ..errors import InputError, InputTypeError, MissingFileError
+from ..io.downloads import cache_folder, fetch, file_name, split_hash
+from ..io.files import exists
 
 
 def locate(weights: str | os.PathLike[str], method: str | None = None, named: Mapping[str, str] | None = None) -> Path:
-    """Return the file of `weights`; what is on the web is downloaded once, into `fastsr.cache.cache_folder()`.
+    """Return the file of `weights`; what is on the web is downloaded once, into `fastsr.io.downloads.cache_folder()`.
 
     Args:
         weights: "model.pth"; a name of `fastsr.pretrained` or of `named`; "https://example.org/model.pth", or the

@@ -41,7 +41,7 @@ class Command(click.Command):
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    from ..progress import print_beside_bars
+    from ..runtime.progress import print_beside_bars
 
     print_beside_bars(f"Warning: {spoken(str(message))}", err=True)
 
@@ -49,7 +49,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 @contextmanager
 def warnings_about(source: Path) -> Iterator[None]:
     """Let warnings name the picture `source` that they are about; each is shown, though it was shown of others."""
-    from ..progress import print_beside_bars
+    from ..runtime.progress import print_beside_bars
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DomainWarning)
@@ -84,7 +84,7 @@ def work_through(
         work: gives an iterator of results for one of pictures, in their order; it may raise `Interrupted`.
         write: writes the result of a picture; it may return the lines that say so, for the path of the output.
     """
-    from ..progress import print_beside_bars
+    from ..runtime.progress import print_beside_bars
 
     run = _Run(list(plan), max_pixels, check)
     results = work(run.pictures())

@@ -41,9 +41,9 @@ def compare(images: tuple[str, ...], output: str, titles: tuple[str, ...], **opt
       fastsr compare photo.png photo_dip_x4.png photo_srgan_x4.png -o compared.png
       fastsr compare dip/a.png srgan/a.png --original a.png --crop 96 0 224 128 -o compared.png
     """
-    from ..compare import compare as run
-    from ..files import prepare_folder
+    from ..figures.comparison import compare as run
     from ..images import save
+    from ..io.files import prepare_folder
 
     inputs = [*images, options["original"]] if options["original"] else images
     if os.path.realpath(output) in map(os.path.realpath, inputs):

@@ -75,15 +75,16 @@ def dip(
       fastsr dip noisy.png --task denoise
       fastsr dip old.png --task inpaint --mask scratches.png
     """
-    from ..codecs import check_size, is_folder
     from ..dip import dip as fit
     from ..dip.arguments import check_options, target_size
     from ..dip.jobs import demands
-    from ..files import comparison_of, plan_outputs
+    from ..figures.sheets import sheet_size, side_by_side
     from ..images import save
+    from ..images.resizing import resize
+    from ..io.codecs import check_size
+    from ..io.files import is_folder
+    from ..io.image_paths import comparison_of, plan_outputs
     from ..masks import read_known
-    from ..resize import resize
-    from ..sheets import sheet_size, side_by_side
 
     options = check_options(masked=mask is not None, **arguments)
     check_kernels(options.device)
@@ -132,7 +133,7 @@ def _suffix(task: str, factor: float) -> str:
 
 def _mask_of(source: Path, mask: str | None) -> Path | None:
     """Return the mask of a picture: the file given, or that of the picture's name in the folder given."""
-    from ..files import find_images
+    from ..io.image_paths import find_images
 
     if mask is None or not Path(mask).is_dir():
         return None if mask is None else Path(mask)

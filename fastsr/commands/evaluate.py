@@ -109,8 +109,8 @@ def _run(
     device: str | None,
     **own: Any,
 ) -> None:
-    from ..device import resolve_device
     from ..evaluate import evaluate as run
+    from ..runtime.device import resolve_device
 
     for used in (resolve_device(device), "cpu"):  # resizing and scores are computed on the CPU
         check_kernels(used)

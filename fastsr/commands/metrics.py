@@ -56,8 +56,8 @@ def metrics(
       fastsr metrics large.png --niqe
       fastsr metrics results/ originals/ --niqe --shave 4
     """
-    from ..codecs import is_folder
     from ..images import read
+    from ..io.files import is_folder
 
     if not niqe and (niqe_model is not None or niqe_channel != GREY):
         raise InputError("--niqe-model and --niqe-channel are for --niqe; give it too")
@@ -103,8 +103,8 @@ def _against_reference(options: dict[str, Any]) -> list[_Score]:
 
 
 def _niqe(channel: Any, model: str | None, shave: int) -> _Score:
-    from ..niqe.model import load
-    from ..niqe.score import column, niqe
+    from ..metrics.niqe_model import load
+    from ..metrics.niqe_score import column, niqe
 
     check_kernels("cpu")
     with renamed(model="niqe_model"):
@@ -119,7 +119,7 @@ def _niqe(channel: Any, model: str | None, shave: int) -> _Score:
 
 def _pairs(a: str, b: str | None) -> list[tuple[Path, Path | None]]:
     """Return the pictures of the folder A, each with that of the folder B which it belongs to, if there is B."""
-    from ..files import RESULT_STEM, find_images
+    from ..io.image_paths import RESULT_STEM, find_images
 
     paths = find_images([a])
     if b is None:

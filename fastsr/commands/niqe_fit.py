@@ -20,9 +20,9 @@ def niqe_fit(folder: str, output: str, max_pixels: int | None) -> None:
     fastsr metrics --niqe --niqe-model FILE writes the name of the file beside each.
     """
     from ..errors import InputError
-    from ..files import find_images, prepare_folder
-    from ..niqe.fit import fit
-    from ..niqe.model import save
+    from ..io.files import prepare_folder
+    from ..io.image_paths import find_images
+    from ..metrics.niqe_model import fit, save
 
     target = Path(output)
     if target.suffix.lower() != ".safetensors":  # before the work, which save would refuse only after it

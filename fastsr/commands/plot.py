@@ -25,8 +25,8 @@ def plot(run: str, output: str | None) -> None:
     \b
       fastsr plot runs/srgan
     """
-    from ..files import atomic_write, prepare_folder
-    from ..history import History
+    from ..figures.history import History
+    from ..io.files import atomic_write, prepare_folder
 
     target = Path(output or Path(run) / "curves.png")
     if target.suffix.lower() not in SUFFIXES:

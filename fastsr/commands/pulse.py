@@ -125,15 +125,15 @@ def pulse(
       fastsr pulse face.png --restarts 4
       fastsr pulse party.jpg --align --paste 4 --weights stylegan.safetensors
     """
-    from ..align.detector import yunet
-    from ..codecs import check_size
-    from ..device import resolve_seed
+    from ..align.detection import yunet
     from ..domain import warn
-    from ..files import plan_outputs
     from ..images import save
+    from ..io.codecs import check_size
+    from ..io.image_paths import plan_outputs
     from ..pulse.arguments import check_options
     from ..pulse.doubts import doubts_of
     from ..pulse.placing import fitted
+    from ..runtime.device import resolve_seed
     from .pulse_jobs import Searches
 
     options = check_options(**arguments)
@@ -270,7 +270,7 @@ def _pasted(job: Job, factor: float, duplicates: int) -> Iterator[Picture]:
     """Yield the photo, enlarged, with the faces in it, for each duplicate."""
     from ..align import paste
     from ..images import read
-    from ..resize import resize
+    from ..images.resizing import resize
 
     large = resize(read(job.picture), factor)
     for number in range(duplicates):
@@ -282,9 +282,9 @@ def _pasted(job: Job, factor: float, duplicates: int) -> Iterator[Picture]:
 
 def _save_step(image: Tensor, given: Picture, result: Path, step: int) -> None:
     """Write a face, (C, H, W), and the same made as small as the picture given, to the folder of a result."""
-    from ..files import prepare_folder
     from ..images import read, save
     from ..imresize import imresize
+    from ..io.files import prepare_folder
     from ..pulse.call import NOTE
 
     face = replace(read(image.cpu()), comment=NOTE)

@@ -36,10 +36,10 @@ def resize(
     The result of photo.png at --scale 0.25 is photo_bicubic_x0.25.png. In folders and patterns the results of
     earlier runs are left out where the picture that they were made of is there too.
     """
-    from ..files import plan_outputs
     from ..images import save
+    from ..images.resizing import resize as run
     from ..imresize import check_options
-    from ..resize import resize as run
+    from ..io.image_paths import plan_outputs
 
     check_options(scale, size, options["kernel"], options["border"])
     check_kernels("cpu")

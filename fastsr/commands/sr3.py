@@ -83,12 +83,12 @@ def sr3(
       fastsr sr3 face.png
       fastsr sr3 face.png --samples 8 --mean --spread --weights sr3.safetensors
     """
-    from ..codecs import check_size
     from ..domain import warn
-    from ..files import plan_outputs
+    from ..figures.sheets import sheet_size, side_by_side
     from ..images import save
-    from ..resize import resize
-    from ..sheets import sheet_size, side_by_side
+    from ..images.resizing import resize
+    from ..io.codecs import check_size
+    from ..io.image_paths import plan_outputs
     from ..sr3 import sr3 as run
     from ..sr3.arguments import check_options, target_size
     from ..sr3.doubts import doubts_of
@@ -170,7 +170,7 @@ class _Files:
     @classmethod
     def of(cls, target: Path, samples: int | None) -> _Files:
         """Return them for the result `target`, which is the last of several samples."""
-        from ..files import comparison_of
+        from ..io.image_paths import comparison_of
 
         whole = target if samples is None else target.with_stem(target.stem.removesuffix(f"_{samples}"))
 
@@ -189,7 +189,7 @@ class _Files:
 
 def _numbered(output: str | None, number: int) -> str | None:
     """Return the file of the sample `number` where the output is a file."""
-    from ..files import names_folder
+    from ..io.image_paths import names_folder
 
     if output is None or names_folder(output):
         return output

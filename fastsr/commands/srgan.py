@@ -51,9 +51,9 @@ def srgan(images: tuple[str, ...], output: str | None, max_pixels: int | None, *
     photo_srgan_x4.png. In folders and patterns the results of earlier runs are left out where the picture that they
     were made of is there too.
     """
-    from ..codecs import check_size
-    from ..files import plan_outputs
     from ..images import save
+    from ..io.codecs import check_size
+    from ..io.image_paths import plan_outputs
     from ..srgan import srgan as run
     from ..srgan.arguments import check_options, target_size
 

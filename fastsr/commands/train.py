@@ -92,7 +92,7 @@ def _common_options(name: str) -> list[click.Parameter]:
 
 
 def _run(name: str, kind: type[Settings], output: Path, config: Path | None, **values: Any) -> None:
-    from ..device import resolve_device
+    from ..runtime.device import resolve_device
     from ..training.packages import require_packages
 
     require_packages()

@@ -14,7 +14,7 @@ from .common import Command
 
 if TYPE_CHECKING:
     from ..pretrained import Card
-    from ..srgan.named import NamedWeights
+    from ..pretrained.published import NamedWeights
 
 WIDTH = 100
 MEGABYTE = 10**6
@@ -43,7 +43,7 @@ def weights(name: str | None) -> None:
     """
     from .. import pretrained
     from ..checks import meant
-    from ..srgan.named import NAMED
+    from ..pretrained.published import NAMED
 
     bundled = pretrained.names()
     if name == "dip":
@@ -109,7 +109,7 @@ def _score(measure: str, value: float) -> str:
 
 def _web_table(named: Mapping[str, NamedWeights]) -> list[str]:
     """Return a row for each."""
-    from ..cache import cache_folder, file_name
+    from ..io.downloads import cache_folder, file_name
 
     lines = [PUBLISHED(f"on the web, {OF_THE_WEB}", "licence", "cached", "network")]
     for name, entry in named.items():

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..codecs import is_folder
 from ..errors import InputError
-from ..files import find_images
+from ..io.files import is_folder
+from ..io.image_paths import find_images
 from .sizes import find_sides, hr_part, lr_part
 
 SELF_EX_SR = re.compile(r"image_SRF_(\d+)")

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from fastsr_kernels.resample import axis_table, resample
 
-from ..device import resolve_seed
 from ..errors import FastsrError, InputError
+from ..runtime.device import resolve_seed
 from .held import Held, bytes_of, memory_for_pictures
 from .training import TrainingPicture
 

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..archives import unpack
-from ..cache import file_name
-from ..checksums import digest_of
-from ..codecs import exists
-from ..downloads import fetch
 from ..errors import InputError, OutputError
-from ..files import atomic_write, prepare_folder
-from ..locks import sole_use
-from ..progress import progress_bar
+from ..io.downloads import digest_of, fetch, file_name
+from ..io.files import atomic_write, exists, prepare_folder
+from ..io.locks import sole_use
+from ..runtime.progress import progress_bar
 from .sets import DataSet, Download
 
 RECORD = "fastsr-set.json"  # in the folder of a set: where it came from, and the size of each of its files

@@ -11,7 +11,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ..device import available_memory
+from ..runtime.memory import available_memory
 from .training import TrainingPicture
 
 SHARE = 0.25

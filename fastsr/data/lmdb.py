@@ -25,9 +25,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ..codecs import decode_pil
 from ..errors import InputError, OutputError
-from ..files import atomic_write, prepare_folder
+from ..io.codecs import decode_pil
+from ..io.files import atomic_write, prepare_folder
 from .pictures import three_channels
 
 SUFFIX = ".lmdb"

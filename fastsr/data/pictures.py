@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import codecs
+from ..io import codecs
 from .protocols import eight_bits
 
 PATH = "picture"

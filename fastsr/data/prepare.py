@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import FastsrError, InputError
-from ..files import find_images, prepare_folder
-from ..locks import sole_use
-from ..progress import progress_bar
-from ..settings_file import require_same, write_json
+from ..io.files import prepare_folder, require_same, write_json
+from ..io.image_paths import find_images
+from ..io.locks import sole_use
+from ..runtime.progress import progress_bar
 from .lmdb import package
 from .numbered import Numbered, database_of
 from .pictures import PictureFile
@@ -59,7 +59,7 @@ def prepare(
     picture is half written. Of two at once in one folder, the second one waits.
 
     Args:
-        inputs: files, folders and patterns, as `fastsr.files.find_images` takes them.
+        inputs: files, folders and patterns, as `fastsr.io.image_paths.find_images` takes them.
         output: the folder that gets HR/name.png, LR_bicubic/X4/name.png and SR_bicubic/X4/name.png, or with `lmdb`
             HR.lmdb, LR_bicubic_X4.lmdb and SR_bicubic_X4.lmdb; with `sizes` hr_128/name.png, lr_16/name.png and
             sr_16_128/name.png, or with `lmdb` squares_16_128.lmdb; and settings.json.

@@ -26,7 +26,8 @@ from torch import Tensor
 from .. import metrics
 from ..errors import InputError
 from ..images import read
-from ..resize import resize
+from ..images.resizing import resize
+from ..metrics.reference import Protocol as Rounding
 from .benchmarks import Sample
 
 DIP_MULTIPLE = 32
@@ -73,7 +74,7 @@ class Protocol:
     """
 
     prepare: Callable[[Sample, int], Case]
-    rounding: metrics.Protocol
+    rounding: Rounding
     shave_y: Callable[[int], int]
     shave_rgb: Callable[[int], int]
     kernel: str

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..codecs import FORMATS, decode_file, encode
 from ..errors import InputError
-from ..resize import resize
+from ..images.resizing import resize
+from ..io.codecs import FORMATS, decode_file, encode
 from .pictures import colours
 
 HR = "HR"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..archives import Pick
-from ..checksums import Checksum, split_hash
 from ..errors import InputError
+from ..io.downloads import Checksum, split_hash
 from . import self_ex_sr
 
 DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"

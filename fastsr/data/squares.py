@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..codecs import decode_file
 from ..errors import InputError
-from ..resize import resize
+from ..images.resizing import resize
+from ..io.codecs import decode_file
 from .pictures import three_channels
 from .recipe import Made, png_bytes
 from .sizes import hr_part, lr_part, sr_part

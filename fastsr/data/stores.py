@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import OutputError
-from ..files import atomic_write, prepare_folder
+from ..io.files import atomic_write, prepare_folder
 from .lmdb import SUFFIX, Writer
 from .recipe import Made
 

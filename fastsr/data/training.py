@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..codecs import is_folder
 from ..errors import InputError
+from ..io.files import is_folder
 from .benchmarks import FACTOR_AT_END, HR_FOLDER, LR_FOLDER, find_benchmark
 from .lmdb import SUFFIX, Record, find_records, is_database
 from .numbered import find_squares, is_numbered

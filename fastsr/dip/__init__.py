@@ -11,7 +11,7 @@ from torch import Tensor
 from ..checks import check_callback
 from ..errors import Interrupted
 from ..images import arranged
-from ..kinds import same_kind
+from ..typing import same_kind
 from .arguments import check_options
 from .call import Call
 from .fit import State

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..checks import enlargement, flag, number, whole_number
-from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError, InputTypeError
 from ..imresize import KERNELS, LARGEST_SIDE, scaled_size
 from ..operators import Operator
+from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
 from .recipes import TASKS, Recipe, choose
 
 SMALLEST_SIDE = 4

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import InputError, InputTypeError, Interrupted
 from ..images import Picture, read, several, single
 from ..masks import read_known
-from ..progress import progress_bar
+from ..runtime.progress import progress_bar
 from .arguments import Options
 from .fit import State
 from .jobs import Job, demands, run

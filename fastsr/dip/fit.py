@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from fastsr_kernels.backend import no_autocast
 from fastsr_kernels.noise import add_noise
 
-from ..allocation import freed_memory_kept
-from ..device import default_float32, deterministic_convolutions
-from ..graph import Graphed
+from ..runtime.cuda_graph import Graphed
+from ..runtime.device import default_float32, deterministic_convolutions
+from ..runtime.memory import freed_memory_kept
 from .network import Hourglass
 from .optimizers import Muon
 from .recipes import Recipe

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from ..device import available_memory, require_memory
 from ..errors import NotEnoughMemoryError
+from ..runtime.memory import available_memory, require_memory
 from .arguments import Options, target_size
 from .fit import State, fit
 from .memory import fit_memory

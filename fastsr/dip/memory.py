@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from ..activations import saved_for_backward
+from ..runtime.memory import saved_for_backward
 from .network import Hourglass, HourglassConfig
 from .weights import Weights
 

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..consistency import Downscale
 from ..errors import InputError, InputTypeError
 from ..imresize import KERNELS
 from ..masks import reaches
-from ..operators import Compose, Identity, Mask, Operator
+from ..operators import Compose, Downscale, Identity, Mask, Operator
 from .arguments import Options, target_size
 from .recipes import Recipe, choose
 from .stopping import NoiseLevel, RunningVariance, Stopping

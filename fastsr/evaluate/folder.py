@@ -13,8 +13,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, OutputError
-from ..files import prepare_folder
-from ..settings_file import read_json, require_same, write_json
+from ..io.files import prepare_folder, read_json, require_same, write_json
 from .table import Row
 
 BICUBIC, REFERENCE = "bicubic", "hr"

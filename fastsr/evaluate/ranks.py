@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 from ..data.benchmarks import Sample
-from ..device import resolve_device
+from ..runtime.device import resolve_device
 
 # One process waits for another for as long as that needs for its last picture.
 PATIENCE = timedelta(days=30)

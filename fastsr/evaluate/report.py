@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..codecs import FORMATS, Raster, decode_file, encode
 from ..errors import InputError, MissingFileError
-from ..files import atomic_write
+from ..io.codecs import FORMATS, Raster, decode_file, encode
+from ..io.files import atomic_write
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SLOT = re.compile(r"\{\{(\w+)\}\}")

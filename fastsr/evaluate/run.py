@@ -18,8 +18,8 @@ from ..data.protocols import Protocol, eight_bits
 from ..domain import gathered, warn
 from ..errors import Doubt, FastsrError, InputError
 from ..images import read, save
+from ..images.resizing import resize
 from ..methods import Method
-from ..resize import resize
 from .folder import BICUBIC, REFERENCE, Folder, Machine, Settings
 from .ranks import Ranks
 from .report import write_report

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from statistics import fmean
 
-from ..files import atomic_write
+from ..io.files import atomic_write
 
 MEAN = "mean"
 HEADER = ("image", "size", "PSNR Y", "PSNR RGB", "SSIM", "LR-PSNR", "seconds")

@@ -14,7 +14,7 @@ from ..checks import check_callback
 from ..domain import warn, warned_of
 from ..errors import Doubt
 from ..images import arranged, read, single
-from ..kinds import same_kind
+from ..typing import same_kind
 from .arguments import LOSS, check_options
 from .call import search_pictures
 from .checkpoint import Checkpoint

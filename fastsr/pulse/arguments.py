@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, enlargement, flag, number, whole_number
-from ..device import resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError
 from ..pretrained import default_weights
+from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
 from .checkpoint import Checkpoint
 from .formats import load
 from .generator import Generator

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..consistency import remade_to_agree
 from ..images import Picture, read
 from ..imresize import imresize
-from ..progress import progress_bar
+from ..runtime.progress import progress_bar
 from .arguments import Options, check_size
 from .goals import Goal
 from .inference import Face, Searcher

@@ -17,7 +17,7 @@ from ..checks import whole_number
 from ..errors import InputError
 
 SLOPE = 0.2
-DRAWS = 1_000_000
+FIT_DRAWS = 1_000_000
 CHUNK = 1024
 """Draws at a time: enough to keep a device busy, few enough for the cache of a CPU."""
 
@@ -57,7 +57,7 @@ def drawn_rows(
 def fit_gaussian(
     mapping: Callable[[Tensor], Tensor],
     latent: int,
-    draws: int = DRAWS,
+    draws: int = FIT_DRAWS,
     seed: int = 0,
     device: torch.device | None = None,
     progress: Callable[[int], None] | None = None,

@@ -9,8 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..consistency import Downscale
-from ..metrics import LUMA
+from ..metrics.color import LUMA
+from ..operators import Downscale
 
 KERNEL, BORDER = "cubic", "symmetric"
 """Those of MATLAB's bicubic, as `fastsr.resize` has it."""

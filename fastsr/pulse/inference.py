@@ -10,9 +10,8 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor, nn
 
-from ..activations import saved_for_backward
-from ..device import available_memory, require_memory
 from ..errors import NotEnoughMemoryError, NotFiniteError
+from ..runtime.memory import available_memory, require_memory, saved_for_backward
 from .arguments import Options
 from .gaussian_fit import GaussianFit
 from .generator import Generator

@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ..device import resolve_device
-from ..progress import progress_bar
+from ..runtime.device import resolve_device
+from ..runtime.progress import progress_bar
 from .checkpoint import Checkpoint
-from .gaussian_fit import DRAWS, GaussianFit, fit_gaussian
+from .gaussian_fit import FIT_DRAWS, GaussianFit, fit_gaussian
 from .generator import Generator
 from .network import StyleGAN
 
@@ -35,7 +35,7 @@ def placed(network: Generator, device: torch.device, dtype: torch.dtype) -> Gene
 
 
 def fitted(
-    checkpoint: Checkpoint, device: str | torch.device | None = None, *, draws: int = DRAWS, progress: bool = True
+    checkpoint: Checkpoint, device: str | torch.device | None = None, *, draws: int = FIT_DRAWS, progress: bool = True
 ) -> Checkpoint:
     """Return the checkpoint with a Gaussian fit: its own, or one computed from draws of its mapping network.
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from fastsr_kernels.backend import no_autocast
 
-from ..allocation import freed_memory_kept
-from ..device import deterministic_convolutions
 from ..errors import NotFiniteError
-from ..graph import Graphed
+from ..runtime.cuda_graph import Graphed
+from ..runtime.device import deterministic_convolutions
+from ..runtime.memory import freed_memory_kept
 from .gaussian_fit import GaussianFit
 from .generator import Generator
 from .goals import Goal

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..data.pictures import StoredPicture
 from ..data.squares import middle
 from ..errors import InputError
-from ..resize import resize
+from ..images.resizing import resize
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..checks import check_callback
 from ..consistency import remade_to_agree
 from ..domain import warn, warned_of
 from ..images import Picture, arranged, read, single
-from ..progress import progress_bar
+from ..runtime.progress import progress_bar
 from .arguments import Options, check_options, target_size
 from .checkpoint import Checkpoint
 from .doubts import doubts_of

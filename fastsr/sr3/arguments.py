@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, enlargement, flag, whole_number
-from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
 from ..errors import InputError
 from ..imresize import LARGEST_SIDE, scaled_size
 from ..pretrained import default_weights
+from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
+from ..runtime.memory import require_memory
 from .checkpoint import Checkpoint
 from .formats import load
 from .plans import Plan, plan

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from fastsr_kernels.resample import axis_table, resample
 
-from ..allocation import freed_memory_kept
-from ..device import available_memory
 from ..errors import NotFiniteError
+from ..runtime.memory import available_memory, freed_memory_kept
 from .arguments import Options
 from .network import COLOURS, UNet
 from .sampling import State, sample

@@ -10,11 +10,11 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from ..codecs import Unnumbered
 from ..errors import InputError, OutputError
-from ..files import atomic_write
+from ..figures.sheets import PAPER, in_columns, opaque, side_by_side
 from ..imresize import imresize
-from ..sheets import PAPER, in_columns, opaque, side_by_side
+from ..io.codecs import Unnumbered
+from ..io.files import atomic_write
 from .sampling import State
 
 LARGEST_SIDE = 512

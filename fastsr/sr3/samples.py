@@ -10,7 +10,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from ..compare import compare
+from ..figures.comparison import compare
 from ..images import Picture
 
 SHOWN = 10

@@ -11,7 +11,7 @@ from torch import Tensor
 from fastsr_kernels.noise import diffuse, reverse_step
 
 from ..errors import NotFiniteError
-from ..graph import Graphed
+from ..runtime.cuda_graph import Graphed
 from .plans import Plan
 from .tiles import Network
 

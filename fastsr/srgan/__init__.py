@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..kinds import same_kind
+from ..typing import same_kind
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def srgan(
         NotEnoughMemoryError: the result, or the smallest tile, does not fit into memory.
     """
     from ..images import arranged, read, single
-    from ..progress import progress_bar
+    from ..runtime.progress import progress_bar
     from .arguments import check_options, target_size
     from .call import enlarge_pictures
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ..checks import enlargement, flag, whole_number
 from ..consistency import COPIES
-from ..device import require_memory, resolve_device, resolve_dtype
 from ..errors import InputError
+from ..images.tiling import LEAST_TILE
 from ..imresize import LARGEST_SIDE, scaled_size
 from ..pretrained import default_weights
-from ..tiling import LEAST_TILE
+from ..runtime.device import resolve_device, resolve_dtype
+from ..runtime.memory import require_memory
 from .checkpoint import Checkpoint
 from .formats import load
 

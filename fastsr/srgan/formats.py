@@ -10,8 +10,8 @@ from ..checkpoints.own import own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..errors import InputError
+from ..pretrained.published import NAMED
 from .checkpoint import RANGES, Checkpoint
-from .named import NAMED
 from .network import SRResNet, SRResNetConfig, Upscaler
 from .relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 from .relatives_layouts import RELATIVES_LAYOUTS

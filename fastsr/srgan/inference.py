@@ -10,10 +10,9 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from ..allocation import freed_memory_kept
-from ..device import available_memory
 from ..errors import InputError
-from ..tiling import LEAST_TILE, Tile, in_tiles, spans
+from ..images.tiling import LEAST_TILE, Tile, in_tiles, spans
+from ..runtime.memory import available_memory, freed_memory_kept
 from .checkpoint import Checkpoint
 from .fast import for_inference
 from .network import SRResNet, Upscaler

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 from ..errors import InputError, MissingFileError
-from ..files import atomic_write
+from ..io.files import atomic_write
 from ..options import scalar
 from .settings import Settings
 

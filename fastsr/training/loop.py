@@ -11,9 +11,9 @@ import torch
 from accelerate import Accelerator
 
 from ..errors import InputError, TrainingError
+from ..figures.run_log import SCORE
 from ..images import save
-from ..progress import progress_bar
-from ..run_log import SCORE
+from ..runtime.progress import progress_bar
 from .meter import Meter
 from .method import Training
 from .run_folder import RunFolder

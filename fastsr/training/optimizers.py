@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
-from ..device import has_bfloat16
 from ..muon import orthogonalise
+from ..runtime.device import has_bfloat16
 
 ADAM_RMS = 0.2
 """Root mean square of a typical Adam update; scaled to it, Muon shares the rate of Adam (arXiv 2502.16982)."""

@@ -18,11 +18,10 @@ from typing import Any
 
 import torch
 
-from ..codecs import exists
 from ..errors import InputError, OutputError
-from ..files import atomic_write, prepare_folder
-from ..locks import sole_use_or_error
-from ..run_log import LOSSES, SCORE
+from ..figures.run_log import LOSSES, SCORE
+from ..io.files import atomic_write, exists, prepare_folder
+from ..io.locks import sole_use_or_error
 from .config import read_settings, write_settings
 from .settings import Settings, changes
 

@@ -13,9 +13,9 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
-from ..allocation import freed_memory_kept
-from ..device import resolve_device
 from ..errors import InputError
+from ..runtime.device import resolve_device
+from ..runtime.memory import freed_memory_kept
 from .settings import Settings
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}

@@ -16,10 +16,11 @@ from torch import Tensor
 from ..data.benchmarks import Sample, find_benchmark
 from ..data.protocols import Case, eight_bits, find_protocol
 from ..errors import FastsrError, InputError
+from ..figures.sheets import in_rows, side_by_side
 from ..images import read
-from ..metrics import WINDOW, lr_consistency, psnr, ssim
-from ..planes import PEAK
-from ..sheets import in_rows, side_by_side
+from ..metrics import lr_consistency, psnr, ssim
+from ..metrics.color import PEAK
+from ..metrics.reference import WINDOW
 
 SHOWN = 4
 """Pictures of a sheet."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 import fastsr
 from benchmarks import gallery, gallery_sources
-from fastsr.sheets import MARGIN, TOP
+from fastsr.figures.sheets import MARGIN, TOP
 
 MOST_BYTES = 3_000_000
 

@@ -6,7 +6,7 @@ import torch
 
 import fastsr
 from benchmarks import nearest_faces
-from fastsr.sheets import MARGIN, TOP
+from fastsr.figures.sheets import MARGIN, TOP
 
 
 @pytest.fixture(scope="module")

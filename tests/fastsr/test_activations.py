@@ -1,6 +1,6 @@
 import torch
 
-from fastsr.activations import saved_for_backward
+from fastsr.runtime.memory import saved_for_backward
 
 
 def test_it_counts_what_autograd_saves_once_and_leaves_out_what_was_there():

@@ -10,10 +10,9 @@ import pytest
 import torch
 from scipy.ndimage import find_objects, label
 
-from fastsr.align import NoFaceError, detector, find_faces, finding
-from fastsr.cache import file_name
-from fastsr.checksums import Checksum
+from fastsr.align import NoFaceError, detection, find_faces
 from fastsr.errors import InputError, MissingFileError
+from fastsr.io.downloads import Checksum, file_name
 
 GREEN = (0, 255, 0)
 
@@ -35,7 +34,7 @@ def sees(tile):
 
 @pytest.fixture(autouse=True)
 def _detector(monkeypatch):
-    monkeypatch.setattr(finding, "yunet", lambda: sees)
+    monkeypatch.setattr(detection, "yunet", lambda: sees)
 
 
 def with_faces(height, width, *places):
@@ -81,7 +80,9 @@ def test_a_batch_is_refused():
 
 
 def test_what_can_be_no_face_is_none(monkeypatch):
-    monkeypatch.setattr(finding, "yunet", lambda: lambda _: np.array([[9, 9, 20, 20] + [15] * 10 + [0.9]], np.float32))
+    monkeypatch.setattr(
+        detection, "yunet", lambda: lambda _: np.array([[9, 9, 20, 20] + [15] * 10 + [0.9]], np.float32)
+    )
     with pytest.raises(NoFaceError):
         find_faces(np.zeros((50, 40, 3), np.uint8))
 
@@ -105,31 +106,31 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
     )
     monkeypatch.setitem(sys.modules, "cv2", opencv)
     monkeypatch.setenv("FASTSR_CACHE", str(tmp_path))
-    monkeypatch.setattr(detector, "ADDRESS", f"{web.address}/yunet.onnx")
-    monkeypatch.setattr(detector, "CHECKSUM", Checksum("sha256", hashlib.sha256(b"weights").hexdigest()))
+    monkeypatch.setattr(detection, "ADDRESS", f"{web.address}/yunet.onnx")
+    monkeypatch.setattr(detection, "CHECKSUM", Checksum("sha256", hashlib.sha256(b"weights").hexdigest()))
     web.files["/yunet.onnx"] = b"weights"
-    assert detector.YuNet()(np.full((640, 640, 3), (1, 2, 3), np.uint8)).shape == (0, 15)
+    assert detection.YuNet()(np.full((640, 640, 3), (1, 2, 3), np.uint8)).shape == (0, 15)
     assert asked[0][5, 5].tolist() == [3, 2, 1]
     assert asked[0].flags.c_contiguous
     web.files["/yunet.onnx"] = b"others"
-    detector.YuNet()  # from the cache
+    detection.YuNet()  # from the cache
     next(tmp_path.glob("*yunet.onnx")).unlink()
     with pytest.raises(InputError, match=r"the face detector, .* has sha256"):
-        detector.YuNet()
+        detection.YuNet()
     web.files.clear()
     message = (
         rf"detector, .* cannot be downloaded: .*; or download it elsewhere, and copy it to '{tmp_path}/.*yunet.onnx'"
     )
     with pytest.raises(MissingFileError, match=message):
-        detector.YuNet()
+        detection.YuNet()
 
 
 def test_without_opencv_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match="install it with pip install opencv-python-headless"):
-        detector.YuNet()
+        detection.YuNet()
 
 
 def test_the_documentation_says_where_the_detector_is_kept():
     page = Path(__file__).parents[2] / "docs" / "weights.md"
-    assert f"`{file_name(detector.ADDRESS)}` in the cache folder" in page.read_text()
+    assert f"`{file_name(detection.ADDRESS)}` in the cache folder" in page.read_text()

@@ -3,12 +3,12 @@ import sys
 
 import pytest
 
-from fastsr.allocation import freed_memory_kept
+from fastsr.runtime.memory import freed_memory_kept
 
 PAGES = """
 import resource
 import torch
-from fastsr.allocation import freed_memory_kept
+from fastsr.runtime.memory import freed_memory_kept
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastsr.cache import cache_folder, file_name
+from fastsr.io.downloads import cache_folder, file_name
 
 
 def test_the_cache_is_in_the_home_folder_or_where_a_variable_says(monkeypatch, tmp_path):

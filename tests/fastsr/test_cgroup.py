@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastsr.cgroup import memory_left
-from fastsr.device import available_memory
+from fastsr.runtime.memory import available_memory, memory_left
 
 V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
 V2 = ("memory.max", "memory.current")
@@ -48,5 +47,5 @@ def test_without_a_limit_it_is_what_the_machine_has(tmp_path: Path, monkeypatch:
     group(tmp_path / "memory", V1, NO_LIMIT, 600)
     unlimited = left(tmp_path, "1:memory:/\n")
     for limit, limited in ((5, True), (unlimited, False), (None, False)):
-        monkeypatch.setattr("fastsr.device.memory_left", lambda limit=limit: limit)
+        monkeypatch.setattr("fastsr.runtime.memory.memory_left", lambda limit=limit: limit)
         assert (available_memory(torch.device("cpu")) == 5) == limited

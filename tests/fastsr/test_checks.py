@@ -10,7 +10,7 @@ import pytest
 
 from fastsr.checks import check_callback, choice, enlargement, flag, meant, number, whole_number
 from fastsr.errors import InputError, InputTypeError
-from fastsr.history import History
+from fastsr.figures.history import History
 
 
 def test_returns_plain_numbers():

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 import fastsr
-from fastsr import sheets
 from fastsr.cli import main
+from fastsr.figures import sheets
 from tests.command_line import error_of, opened, run, shell
 
 COMMAND = "from fastsr.cli import main; main()"

@@ -10,7 +10,7 @@ import fastsr
 from fastsr import metrics
 from fastsr.cli import main
 from fastsr.errors import FastsrError, InputError, InputTypeError, NotEnoughMemoryError
-from fastsr.sheets import MARGIN, TOP, in_rows, side_by_side
+from fastsr.figures.sheets import MARGIN, TOP, in_rows, side_by_side
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

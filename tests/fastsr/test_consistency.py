@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 import fastsr
-from fastsr.consistency import CLOSE, Downscale, agree, project, remade_to_agree
+from fastsr.consistency import CLOSE, agree, project, remade_to_agree
 from fastsr.errors import InputError, NotEnoughMemoryError
 from fastsr.images import load, read
 from fastsr.imresize import imresize
+from fastsr.operators import Downscale
 
 SIZES = [((32, 40), (8, 5)), ((37, 23), (11, 20)), ((12, 12), (8, 8))]
 LEVEL = 1 / 255
@@ -274,7 +275,7 @@ def test_no_gradient_flows_through_and_the_operator_can_still_be_differentiated(
 
 
 def test_a_result_that_does_not_fit_into_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 2**16)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 2**16)
     with pytest.raises(NotEnoughMemoryError, match="making a result of 100x90 pixels agree"):
         project(random(3, 90, 100), random(3, 9, 10))
 

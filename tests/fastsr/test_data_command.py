@@ -3,10 +3,10 @@ import hashlib
 import pytest
 from click.testing import CliRunner
 
-from fastsr.checksums import Checksum
 from fastsr.cli import main
 from fastsr.data import sets
 from fastsr.data.sets import DataSet, Download
+from fastsr.io.downloads import Checksum
 
 
 def run(*arguments):

@@ -9,10 +9,9 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from fastsr import downloads
-from fastsr.checksums import Checksum, split_hash
-from fastsr.downloads import fetch
 from fastsr.errors import InputError, MissingFileError, OutputError
+from fastsr.io import downloads
+from fastsr.io.downloads import Checksum, fetch, split_hash
 
 BODY = bytes(range(256)) * 4000
 SHA256 = Checksum("sha256", hashlib.sha256(BODY).hexdigest())
@@ -232,7 +231,7 @@ def test_a_killed_download_goes_on(get, web):
     code = (
         f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n"
         "from pathlib import Path\n"
-        "from fastsr.downloads import fetch\n"
+        "from fastsr.io.downloads import fetch\n"
         f"fetch({web.address + '/a.zip'!r}, Path({str(get.path)!r}), checksum=None, what='a', progress=False)"
     )
     child = subprocess.Popen([sys.executable, "-c", code])

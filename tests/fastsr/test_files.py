@@ -3,8 +3,8 @@ import stat
 
 import pytest
 
-from fastsr import files
 from fastsr.errors import InputError, MissingFileError, OutputError
+from fastsr.io import files, image_paths
 
 
 @pytest.fixture
@@ -19,15 +19,15 @@ def photos(tmp_path, monkeypatch):
 
 
 def found(*inputs):
-    return [path.as_posix() for path in files.find_images(inputs)]
+    return [path.as_posix() for path in image_paths.find_images(inputs)]
 
 
 def planned(inputs, output=None, **options):
-    return [target.as_posix() for _, target in files.plan_outputs(inputs, output, suffix="_dip_x4", **options)]
+    return [target.as_posix() for _, target in image_paths.plan_outputs(inputs, output, suffix="_dip_x4", **options)]
 
 
 def worked_on(inputs, output=None, **options):
-    return [source.as_posix() for source, _ in files.plan_outputs(inputs, output, suffix="_dip_x4", **options)]
+    return [source.as_posix() for source, _ in image_paths.plan_outputs(inputs, output, suffix="_dip_x4", **options)]
 
 
 def test_a_folder_gives_its_images_sorted(photos):
@@ -60,7 +60,7 @@ def test_nothing_found_is_an_error(photos):
 
 
 def test_results_go_beside_their_inputs(photos):
-    assert files.plan_outputs(["one"], None, suffix="_dip_x4")[0][0].as_posix() == "one/a.JPG"
+    assert image_paths.plan_outputs(["one"], None, suffix="_dip_x4")[0][0].as_posix() == "one/a.JPG"
     assert planned(["one", "x[1].png"]) == ["one/a_dip_x4.JPG", "one/b_dip_x4.png", "x[1]_dip_x4.png"]
 
 
@@ -124,11 +124,11 @@ def test_a_folder_in_the_way_of_a_comparison_is_refused(photos):
 @pytest.mark.parametrize("inputs", [["one"], ["one/*"], ["one/b.png", "one"]])
 @pytest.mark.parametrize("compare", [True, False])
 def test_a_second_run_writes_the_same_files_anew(photos, inputs, compare):
-    first = files.plan_outputs(inputs, None, suffix="_dip_x4", compare=compare)
+    first = image_paths.plan_outputs(inputs, None, suffix="_dip_x4", compare=compare)
     for _, target in first:
         target.touch()
-        files.comparison_of(target).touch()
-    assert files.plan_outputs(inputs, None, suffix="_dip_x4", compare=compare) == first
+        image_paths.comparison_of(target).touch()
+    assert image_paths.plan_outputs(inputs, None, suffix="_dip_x4", compare=compare) == first
 
 
 def test_results_of_other_commands_are_no_inputs_beside_what_they_were_made_of(photos):

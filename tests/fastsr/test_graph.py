@@ -9,13 +9,12 @@ import pytest
 import torch
 
 import fastsr
-from fastsr.consistency import Downscale
 from fastsr.dip import fit as dip_fit
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.dip.stopping import NoiseLevel, RunningVariance
-from fastsr.graph import WARM_UP, Graphed
-from fastsr.operators import Compose, Mask
+from fastsr.operators import Compose, Downscale, Mask
+from fastsr.runtime.cuda_graph import WARM_UP, Graphed
 
 
 class Recorder:

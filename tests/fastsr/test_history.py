@@ -9,13 +9,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 import fastsr
-from fastsr import history as module
 from fastsr import metrics
 from fastsr.cli import main
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe
 from fastsr.errors import InputError, MissingFileError
-from fastsr.run_log import LOSSES
+from fastsr.figures import history as module
+from fastsr.figures.run_log import LOSSES
 from fastsr.training.run_folder import RunFolder
 
 QUICK = {"steps": 3, "device": "cpu", "progress": False}

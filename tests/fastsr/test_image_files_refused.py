@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import fastsr
-from fastsr import codecs, images
+from fastsr import images
 from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError, OutputError
+from fastsr.io import codecs
 
 
 def noise(dtype):
@@ -72,7 +73,7 @@ def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch, method, whe
 def test_files_too_large_for_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     Image.new("RGB", (30, 20)).save(path)
-    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 6 * 3 * 30 * 20 - 1)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 6 * 3 * 30 * 20 - 1)
     with pytest.raises(NotEnoughMemoryError, match=r"reading img='.*a.png' of 30x20 pixels needs about"):
         images.read(path)
     monkeypatch.undo()

@@ -8,14 +8,14 @@ import time
 import pytest
 
 from fastsr.errors import OutputError
-from fastsr.locks import sole_use, sole_use_or_error
+from fastsr.io.locks import sole_use, sole_use_or_error
 
 REFUSED, ENTERED = 3, 4
 ENTER = f"""
 import sys
 from pathlib import Path
 from fastsr.errors import OutputError
-from fastsr.locks import sole_use_or_error
+from fastsr.io.locks import sole_use_or_error
 try:
     with sole_use_or_error(Path(sys.argv[1]), "taken"):
         sys.exit({ENTERED})
@@ -26,7 +26,7 @@ except OutputError as error:
 FORK = """
 import os, sys, time
 from pathlib import Path
-from fastsr.locks import sole_use_or_error
+from fastsr.io.locks import sole_use_or_error
 with sole_use_or_error(Path(sys.argv[1]), "taken"):
     child = os.fork()
     if not child:

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from fastsr.consistency import Downscale
-from fastsr.operators import Compose, Identity, Mask, Operator
+from fastsr.operators import Compose, Downscale, Identity, Mask, Operator
 
 
 @pytest.fixture

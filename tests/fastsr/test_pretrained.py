@@ -11,8 +11,8 @@ from setuptools.config.pyprojecttoml import read_configuration
 
 import fastsr
 from fastsr import pretrained
-from fastsr.checksums import digest_of
 from fastsr.errors import DomainWarning, InputError
+from fastsr.io.downloads import digest_of
 from fastsr.pretrained import DEFAULTS, METHODS, called, card_of, default_weights, names, path_of, pictures_of
 
 ROOT = Path(fastsr.__file__).parents[1]

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastsr.progress import print_beside_bars, progress_bar
+from fastsr.runtime.progress import print_beside_bars, progress_bar
 
 
 class Terminal:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from fastsr.errors import InputError
-from fastsr.settings_file import read_json, require_same, write_json
+from fastsr.io.files import read_json, require_same, write_json
 
 
 def test_the_same_settings_pass_and_others_are_named(tmp_path):

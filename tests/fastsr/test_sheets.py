@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from fastsr.sheets import LONGEST_TITLE, MARGIN, TOP, drawable, fitted, in_columns, sheet_size, side_by_side
+from fastsr.figures.sheets import LONGEST_TITLE, MARGIN, TOP, drawable, fitted, in_columns, sheet_size, side_by_side
 
 
 def picture(value: int, width: int, height: int) -> Image.Image:

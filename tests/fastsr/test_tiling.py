@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from fastsr.errors import NotEnoughMemoryError
-from fastsr.tiling import in_tiles, is_out_of_memory, spans, tiles
+from fastsr.images.tiling import in_tiles, is_out_of_memory, spans, tiles
 
 REACH = 2
 

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from fastsr.cache import cache_folder, file_name
 from fastsr.commands.weights import without_links
-from fastsr.srgan.named import NAMED
+from fastsr.io.downloads import cache_folder, file_name
+from fastsr.pretrained.published import NAMED
 from tests import command_line
 
 LICENCE = "BSDS500: for research and education; T91: no licence is stated, and that is all that is known of it"

@@ -18,7 +18,7 @@ from fastsr.data.prepare import prepare
 from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, OutputError
 from fastsr.evaluate import evaluate
-from fastsr.settings_file import write_json
+from fastsr.io.files import write_json
 from fastsr.training.run_folder import RunFolder
 
 resource = pytest.importorskip("resource")

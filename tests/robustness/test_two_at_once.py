@@ -11,8 +11,8 @@ import pytest
 
 import fastsr
 from fastsr.evaluate import evaluate
-from fastsr.files import atomic_write, prepare_folder
-from fastsr.locks import remove_unless_held
+from fastsr.io.files import atomic_write, prepare_folder
+from fastsr.io.locks import remove_unless_held
 
 fcntl = pytest.importorskip("fcntl")
 

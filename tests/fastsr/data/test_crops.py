@@ -300,7 +300,7 @@ def test_lr_of_crops_asks_for_no_free_memory(monkeypatch):
     def asked(*arguments):
         raise AssertionError("asked for free memory")
 
-    monkeypatch.setattr("fastsr.device.available_memory", asked)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", asked)
     assert make_lr(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), 4).shape == (1, 3, 4, 4)
 
 

@@ -9,11 +9,11 @@ from PIL import Image
 from skimage import data
 
 import fastsr
-from fastsr.consistency import Downscale
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import upscale
 from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, Interrupted, NotEnoughMemoryError
 from fastsr.images import read
+from fastsr.operators import Downscale
 
 NARROW = replace(upscale("fast", 4), network=HourglassConfig(channels=(32,) * 5))
 """The fast recipe with a network that suits a test's small pictures and its patience."""
@@ -149,7 +149,7 @@ def test_numbers_of_numpy_are_numbers():
 def test_activations_are_bfloat16_where_the_device_computes_in_it(monkeypatch):
     small = np.random.default_rng(3).random((8, 8, 3), dtype=np.float32)
     for found, dtype in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr("fastsr.device.has_bfloat16", lambda device, found=found: found)
+        monkeypatch.setattr("fastsr.runtime.device.has_bfloat16", lambda device, found=found: found)
         assert np.array_equal(fastsr.dip(small, 2, **QUICK), fastsr.dip(small, 2, dtype=dtype, **QUICK))
 
 

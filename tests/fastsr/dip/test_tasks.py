@@ -10,12 +10,11 @@ from PIL import Image
 from skimage import data
 
 import fastsr
-from fastsr.consistency import Downscale
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, denoise
 from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
 from fastsr.imresize import KERNELS
-from fastsr.operators import Mask
+from fastsr.operators import Downscale, Mask
 
 CALL = importlib.import_module("fastsr.dip.call")
 QUIET = {"device": "cpu", "progress": False}

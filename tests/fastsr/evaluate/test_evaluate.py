@@ -16,8 +16,8 @@ import fastsr
 from fastsr.dip.method import Options as DipOptions
 from fastsr.errors import DeviceError, InputError, InputTypeError
 from fastsr.evaluate import evaluate
+from fastsr.images.resizing import resize
 from fastsr.methods import Method, NoOptions, register
-from fastsr.resize import resize
 
 
 @pytest.fixture

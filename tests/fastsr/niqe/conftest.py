@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastsr.niqe.model import PristineModel
+from fastsr.metrics.niqe_model import PristineModel
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import gamma
 
-from fastsr.niqe.aggd import fit
+from fastsr.metrics.niqe_features import fit
 
 GRID = np.arange(200, 10001) / 1000
 RATIOS = gamma(2 / GRID) ** 2 / (gamma(1 / GRID) * gamma(3 / GRID))

@@ -4,8 +4,7 @@ import torch
 from scipy.ndimage import correlate
 
 from fastsr.imresize import imresize
-from fastsr.niqe.aggd import fit
-from fastsr.niqe.features import count_blocks, measure, mscn
+from fastsr.metrics.niqe_features import count_blocks, fit, measure, mscn
 
 
 def window():

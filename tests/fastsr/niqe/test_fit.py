@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from fastsr.errors import InputError
-from fastsr.niqe.features import measure
-from fastsr.niqe.fit import fit
+from fastsr.metrics.niqe_features import measure
+from fastsr.metrics.niqe_model import fit
 
 PICTURES = 10
 

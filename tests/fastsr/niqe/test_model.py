@@ -7,7 +7,7 @@ from scipy.io import savemat
 
 from fastsr.checkpoints.own import write_own
 from fastsr.errors import InputError, MissingFileError
-from fastsr.niqe.model import gaussian, load, save
+from fastsr.metrics.niqe_model import gaussian, load, save
 
 
 def test_a_model_comes_back_as_it_was(model, tmp_path):

@@ -6,8 +6,8 @@ from PIL import Image
 import fastsr
 from fastsr.errors import DeviceError, InputError, InputTypeError
 from fastsr.metrics import niqe
-from fastsr.niqe.model import load
-from fastsr.niqe.score import column
+from fastsr.metrics.niqe_model import load
+from fastsr.metrics.niqe_score import column
 
 # What code gives that does as MATLAB does, on Y as most code for super-resolution has it.
 SET14_Y = {

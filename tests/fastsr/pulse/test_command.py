@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 import fastsr
 from fastsr.align import Face, Landmarks, NoFaceError, align, paste
 from fastsr.errors import NotFiniteError
-from fastsr.files import plan_outputs
+from fastsr.io.image_paths import plan_outputs
 from fastsr.pretrained import DEFAULTS
 from fastsr.pulse import call, pulse
 from tests.command_line import run
@@ -145,7 +145,7 @@ def test_a_picture_that_fails_does_not_keep_the_others(face, weights, save_noise
 @pytest.fixture
 def photo(tmp_path, save_noise, monkeypatch):
     """A photo of two faces, and one of none."""
-    monkeypatch.setattr("fastsr.align.detector.yunet", lambda: None)
+    monkeypatch.setattr("fastsr.align.detection.yunet", lambda: None)
 
     def found(picture):
         if picture.pixels.shape[-1] == 20:

@@ -92,7 +92,7 @@ def test_the_command_names_each_picture_and_each_face_of_a_photo(faces, kind, tm
     assert said(tmp_path / "known.png", tmp_path / "other.png", "--duplicates", 2) == other
     photo = save_noise(tmp_path / "photo.png", 40, 50)
     marks = Landmarks((10, 10), (16, 11), (10, 17), (15, 18)), Landmarks((30, 12), (38, 11), (31, 20), (37, 20))
-    monkeypatch.setattr("fastsr.align.detector.yunet", lambda: None)
+    monkeypatch.setattr("fastsr.align.detection.yunet", lambda: None)
     monkeypatch.setattr("fastsr.align.find_faces", lambda picture: [Face(one) for one in marks])
     faces_of = [f"Warning: {str(photo)!r}: face {number} is {unlike}\n" for number in (1, 2)]
     assert said(photo, "--align", "--side", 8) == "".join(faces_of)

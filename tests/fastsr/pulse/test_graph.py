@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from fastsr.errors import NotFiniteError
-from fastsr.graph import WARM_UP
 from fastsr.pulse import search as module
 from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import LossWeights
@@ -12,6 +11,7 @@ from fastsr.pulse.placing import placed
 from fastsr.pulse.search import Settings, search
 from fastsr.pulse.spherical import OPTIMIZERS
 from fastsr.pulse.starts import draw
+from fastsr.runtime.cuda_graph import WARM_UP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 STEPS = WARM_UP + 5

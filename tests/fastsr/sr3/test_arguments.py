@@ -130,8 +130,8 @@ def test_a_result_that_does_not_fit_into_memory_is_refused(count, samples, small
     one = 3 * 4 * 400 * 600
     needed = (10 + 3 * count * samples) * one
     pixels = torch.zeros(count, 3, 100, 150)
-    monkeypatch.setattr("fastsr.device.available_memory", lambda device: needed)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: needed)
     assert target_size(pixels, made) == (400, 600)
-    monkeypatch.setattr("fastsr.device.available_memory", lambda device: needed - 1)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: needed - 1)
     with pytest.raises(NotEnoughMemoryError, match="enlarging img to 600x400 needs about"):
         target_size(pixels, made)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fastsr.errors import NotFiniteError
-from fastsr.graph import WARM_UP
+from fastsr.runtime.cuda_graph import WARM_UP
 from fastsr.sr3 import sampling
 from fastsr.sr3.plans import plan
 from fastsr.sr3.tiles import Tiles, in_tiles

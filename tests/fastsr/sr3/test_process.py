@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from fastsr.errors import InputError, OutputError
-from fastsr.resize import resize
-from fastsr.sheets import TOP, in_columns, opaque, side_by_side
+from fastsr.figures.sheets import TOP, in_columns, opaque, side_by_side
+from fastsr.images.resizing import resize
 from fastsr.sr3 import sr3
 from fastsr.sr3.process import DURATION, HELD, KEPT, LARGEST_SIDE, SHOWN, Process
 from fastsr.sr3.sampling import State

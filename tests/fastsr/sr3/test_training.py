@@ -8,8 +8,8 @@ from fastsr.consistency import project
 from fastsr.data.crops import make_lr
 from fastsr.errors import InputError
 from fastsr.images import save as save_picture
+from fastsr.images.resizing import resize
 from fastsr.metrics import psnr
-from fastsr.resize import resize
 from fastsr.sr3 import sr3
 from fastsr.sr3.formats import load, save
 from fastsr.sr3.network import UNet

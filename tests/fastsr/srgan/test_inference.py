@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from fastsr.device import resolve_dtype
 from fastsr.errors import InputError
 from fastsr.images import read
 from fastsr.metrics import psnr
+from fastsr.runtime.device import resolve_dtype
 from fastsr.srgan import inference
 from fastsr.srgan.checkpoint import Checkpoint
 from fastsr.srgan.formats import load

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from fastsr.checkpoints import sources
-from fastsr.checksums import digest_of
 from fastsr.errors import MissingFileError
+from fastsr.io.downloads import digest_of
+from fastsr.pretrained.published import NAMED
 from fastsr.srgan import formats
-from fastsr.srgan.named import NAMED
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -247,7 +247,7 @@ class Bar:
 @pytest.mark.parametrize("options", [{}, {"tile": 16}, {"ensemble": True}])
 def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
     bar, shown = Bar(), []
-    monkeypatch.setattr("fastsr.progress.progress_bar", lambda *_, **given: shown.append(given["shown"]) or bar)
+    monkeypatch.setattr("fastsr.runtime.progress.progress_bar", lambda *_, **given: shown.append(given["shown"]) or bar)
     enlarge([torch.rand(3, 8, 9), torch.rand(2, 3, 20, 20)], weights=small(), **options)
     assert bar.total == 8 * 9 + 2 * 20 * 20
     assert bar.done == pytest.approx(bar.total)
@@ -284,14 +284,14 @@ def test_a_picture_too_small_to_reflect_is_refused(small):
 
 
 def test_a_result_that_does_not_fit_into_memory_is_refused(small, monkeypatch):
-    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 2**20)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 2**20)
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 200, 200), weights=small())
 
 
 def test_memory_is_asked_for_what_consistency_needs_too(small, monkeypatch):
     picture = 4 * 3 * 80 * 80
-    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 4 * picture)
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 4 * picture)
     monkeypatch.setattr(call, "Enlarger", None)  # nothing is to begin
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 20, 20), weights=small(), consistency=True)

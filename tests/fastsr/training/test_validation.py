@@ -5,7 +5,7 @@ from fastsr import metrics
 from fastsr.data.protocols import eight_bits
 from fastsr.errors import InputError
 from fastsr.images import load, read, save
-from fastsr.resize import resize
+from fastsr.images.resizing import resize
 from fastsr.training.validation import LARGEST_SIDE, SHOWN, Validation, sheet
 
 

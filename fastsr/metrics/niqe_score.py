@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from ..checks import choice
-from ..device import resolve_device
 from ..errors import InputError
-from ..planes import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
-from .features import BLOCK, count_blocks, measure
-from .live import LIVE
-from .model import LEAST_BLOCKS, PristineModel, load
+from ..runtime.device import resolve_device
+from .color import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
+from .niqe_features import BLOCK, count_blocks, measure
+from .niqe_model import LEAST_BLOCKS, LIVE, PristineModel, load
 
 Channel = Literal["grey", "y"]
 

@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from .checksums import Checksum, difference
-from .errors import InputError, MissingFileError, OutputError
+from ..errors import InputError, MissingFileError, OutputError
+from ..runtime.progress import progress_bar
 from .files import atomic_write, prepare_folder
 from .locks import sole_use
-from .progress import progress_bar
+
+HASH_CHUNK = 2**20
+HASH = re.compile(r"sha256=([0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What a file is known by: `algorithm` is one of hashlib's, `digits` are hexadecimal, in lower case."""
+
+    algorithm: str
+    digits: str
+
+
+def split_hash(text: str, what: str) -> tuple[str, Checksum | None]:
+    """Split "text#sha256=..." into what is before the # and the checksum, which is None where there is no #.
+
+    Raises:
+        InputError: something else is after the #; `what` names the argument.
+    """
+    before, _, fragment = text.partition("#")
+    if not fragment:
+        return before, None
+    found = HASH.fullmatch(fragment)
+    if found is None:
+        raise InputError(f"{what} ends in no hash; write #sha256= and 64 hexadecimal digits")
+    return before, Checksum("sha256", found[1].lower())
+
+
+def digest_of(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal digest of a file; `algorithm` is one of hashlib's."""
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as file:
+        while chunk := file.read(HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def difference(path: Path, checksum: Checksum) -> str | None:
+    """Return in words how the digest of a file differs from `checksum`; None where it does not."""
+    found = digest_of(path, checksum.algorithm)
+    return None if found == checksum.digits else f"{checksum.algorithm} {found} instead of {checksum.digits}"
+
 
 SECONDS_OF_SILENCE = 30
 CHUNK = 2**20
@@ -187,3 +231,16 @@ def _beside(path: Path, suffix: str) -> Path:
 def _discard(*paths: Path) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloads: FASTSR_CACHE, or ~/.cache/fastsr."""
+    folder = os.environ.get("FASTSR_CACHE")
+    return Path(folder) if folder else Path.home() / ".cache" / "fastsr"
+
+
+def file_name(address: str) -> str:
+    """Return a name for what is at `address`: its own, after a hash that keeps two files of one name apart."""
+    name = unquote(urlsplit(address).path).rpartition("/")[2]
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]
+    return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{safe or 'file'}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .images import read
+from ..images import read
 
 TEXT_HEIGHT = 16
 MARGIN = 6

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,57 @@ from torch import Tensor
 
 from ..checkpoints.own import own_facts, unknown, write_own
 from ..checkpoints.reading import Contents
-from ..codecs import exists
 from ..errors import InputError, InputTypeError, MissingFileError
-from .features import BLOCK, FEATURES
-from .live import LIVE, is_live, live_path
+from ..images import read
+from ..io.downloads import Checksum, cache_folder, difference, fetch_needed
+from ..io.files import atomic_write, exists
+from ..runtime.progress import progress_bar
+from .color import grey8, levels8, size_of
+from .niqe_features import BLOCK, FEATURES, count_blocks, measure
+
+LIVE = "LIVE"
+ADDRESS = "https://raw.githubusercontent.com/utlive/niqe/HEAD/modelparameters.mat"
+CHECKSUM = Checksum("sha256", "fa2aa4d12dd9595c3fb6bf8b4e1a15c79d5d1469238d0901c88dead195be578d")
+FILE = Path("niqe", "modelparameters.mat")
+"""In FASTSR_DATA and in the cache."""
+NOTICE = "NOTICE.txt"
+
+
+def live_path() -> Path:
+    """Return the file of LIVE's model: FASTSR_DATA/niqe/modelparameters.mat, or that of the cache, downloaded once.
+
+    It is checked each time. In the cache LIVE's notice is kept beside it.
+
+    Raises:
+        InputError: the file is another one.
+        MissingFileError: it cannot be downloaded.
+        OutputError: the cache cannot be written to.
+    """
+    data = os.environ.get("FASTSR_DATA")
+    if data and (Path(data) / FILE).exists():
+        path = Path(data) / FILE
+        differs = difference(path, CHECKSUM)
+        if differs:
+            raise InputError(f"{str(path)!r} is not LIVE's model: it has {differs}; give it as model= to use it")
+        return path
+    path = cache_folder() / FILE
+    fetch_needed(ADDRESS, path, CHECKSUM, "LIVE's model for NIQE")
+    notice = path.with_name(NOTICE)
+    if not notice.exists():
+        with atomic_write(notice) as file:
+            file.write(notice_text().encode())
+    return path
+
+
+def is_live(path: Path) -> bool:
+    """Whether a file is LIVE's model, wherever it lies."""
+    return difference(path, CHECKSUM) is None
+
+
+def notice_text() -> str:
+    """Return the notice under which LIVE publishes the model."""
+    return (files(__package__) / "live_notice.txt").read_text(encoding="utf-8")
+
 
 ARCHITECTURE = "NIQE"
 LEAST_BLOCKS = 2
@@ -155,3 +204,46 @@ def _own(path: Path, what: str) -> tuple[Tensor, Tensor, str]:
 
 
 READERS = {".mat": _matlab, ".safetensors": _own}
+
+
+SHARP = 0.75
+"""The share of the sharpness of a picture's sharpest block that the blocks to use exceed."""
+
+
+def fit(
+    paths: Sequence[Path], *, name: str, source: str, max_pixels: int | None = None, progress: bool = True
+) -> PristineModel:
+    """Fit a model as NIQE's authors did: mean and covariance of the features of the sharp blocks of all pictures.
+
+    Args:
+        paths: image files of good photographs.
+        name: what results by this model are called by, such as the name of its file.
+        source: where the pictures are from, which the model will say.
+        max_pixels: of a picture.
+        progress: whether to show a bar.
+
+    Raises:
+        MissingFileError: a picture is not there.
+        InputError: a picture cannot be read or has no block, or all of them have too few sharp blocks for a covariance
+            of full rank.
+    """
+    chosen = []
+    with progress_bar("niqe-fit", "picture", shown=progress) as bar:
+        bar.reset(len(paths))
+        for path in paths:
+            plane = grey8(levels8(read(path, "DIR", max_pixels=max_pixels).pixels[0]))[0]
+            if not count_blocks(*plane.shape):
+                raise InputError(
+                    f"{str(path)!r} is {size_of(plane)} pixels; a picture to fit NIQE on has at least {BLOCK}x{BLOCK}"
+                )
+            blocks = measure(plane)
+            chosen.append(blocks.features[blocks.sharpness > SHARP * blocks.sharpness.max()])
+            bar.update()
+    features = torch.cat(chosen)
+    mean, covariance, complete = gaussian(features)
+    if complete <= FEATURES:
+        raise InputError(
+            f"{len(paths)} pictures of {source!r} have {complete} sharp blocks that are not flat; a covariance of "
+            f"{FEATURES} features takes at least {FEATURES + 1}: give more or larger pictures"
+        )
+    return PristineModel(mean, covariance, name, f"{complete} blocks of {len(paths)} pictures of {source!r}")

@@ -8,7 +8,6 @@ written. Of other formats comes what Pillow gives.
 from __future__ import annotations
 
 import errno
-import stat
 import struct
 import sys
 import threading
@@ -24,8 +23,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from .device import require_memory
-from .errors import FastsrError, InputError, MissingFileError, NotEnoughMemoryError, OutputError
+from ..errors import FastsrError, InputError, NotEnoughMemoryError, OutputError
+from ..runtime.memory import require_memory
+from .files import is_folder
 
 KEPT_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 # What the other modes become; any mode not named here is converted to RGB.
@@ -133,34 +133,6 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
         if layout is not None:
             raster = _decode_deep(path, raster, layout)
     return raster
-
-
-def is_folder(path: Path, what: str) -> bool:
-    """Whether `path` is a folder, and not a file; errors call it `what`.
-
-    Raises:
-        MissingFileError: there is nothing of that name.
-        InputError: it cannot be looked at.
-    """
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name with a null byte
-        raise MissingFileError(f"{what} does not exist") from error
-    except OSError as error:
-        raise InputError(f"{what} cannot be read: {error.strerror}") from error
-
-
-def exists(path: Path, what: str) -> bool:
-    """Whether there is a file or folder of that name; errors call it `what`.
-
-    Raises:
-        InputError: it cannot be looked at.
-    """
-    try:
-        is_folder(path, what)
-    except MissingFileError:
-        return False
-    return True
 
 
 def decode_pil(image: Image.Image, name: str) -> Raster:

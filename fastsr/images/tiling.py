@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .errors import NotEnoughMemoryError
+from ..errors import NotEnoughMemoryError
 
 LEAST_TILE = 16
 """The smallest side to which a tile is halved when memory runs out."""

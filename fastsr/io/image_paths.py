@@ -5,16 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import re
-import secrets
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
-from .codecs import FORMATS, is_folder
-from .errors import FastsrError, InputError, OutputError
-from .locks import new_and_held, remove_unless_held
+from ..errors import FastsrError, InputError, OutputError
+from .codecs import FORMATS
+from .files import is_folder, prepare_folder
 
 # What a result is called: its input, the method or kernel, the task, the factor or size; then which face it is of, and
 # the number of a sample, or what of it is beside it.
@@ -22,8 +18,6 @@ RESULT_STEM = re.compile(
     r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)"
     r"(_(face[0-9]+|pasted))?(_([0-9]+|compare|mean|spread|process))?"
 )
-TEMPORARY = f".{'[0-9a-f]' * 8}.tmp"
-"""What files are called, as a glob, until they are whole."""
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
 
 
@@ -172,23 +166,6 @@ def _result_name(source: Path, suffix: str, folder: Path) -> Path:
     return folder / f"{source.stem}{suffix}{extension}"
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make `folder` where it is missing, and check that files can be written in it: before the work, not after.
-
-    What killed processes were writing in it goes: half a checkpoint is large.
-
-    Raises:
-        OutputError: it cannot be made, or nothing can be written in it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(TEMPORARY):
-            remove_unless_held(left)
-        _probe(_temporary(folder))
-    except OSError as error:
-        raise OutputError(f"output folder {str(folder)!r} is not writable: {error.strerror}") from error
-
-
 def _check_name(target: Path) -> None:
     """Check that the file system takes the name, which may be too long for it.
 
@@ -200,40 +177,3 @@ def _check_name(target: Path) -> None:
         pass
     except OSError as error:
         raise OutputError(f"output {str(target)!r} cannot be written: {error.strerror}") from error
-
-
-def _probe(path: Path) -> None:
-    path.touch(exist_ok=False)
-    path.unlink(missing_ok=True)  # a process that removes what others left may have been first
-
-
-@contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that replaces `path` when the block ends; if it fails, `path` stays as it was.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    path = Path(path)
-    temporary = _temporary(path.parent)
-    try:
-        with new_and_held(temporary) as file:
-            yield file
-            file.flush()
-            if sys.platform == "win32":
-                file.close()  # there an open file keeps its name
-            os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):  # the first error is the one to tell
-            temporary.unlink()
-        if isinstance(error, OSError) and not isinstance(error, FastsrError):
-            raise OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
-        raise
-
-
-def _temporary(folder: Path) -> Path:
-    """Name a file in the folder of the final one: `os.replace` does not cross file systems.
-
-    The name is short and not made from the final one, which may already be as long as the file system allows.
-    """
-    return folder / f".{secrets.token_hex(4)}.tmp"

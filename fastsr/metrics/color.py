@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import whole_number
-from .errors import InputError
-from .images import read, several
+from ..checks import whole_number
+from ..errors import InputError
+from ..images import read, several
 
 PEAK = 255.0
 LUMA = (65.481, 128.553, 24.966)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .images import Picture, each
-from .imresize import imresize
-from .kinds import same_kind
+from ..imresize import imresize
+from ..typing import same_kind
+from . import Picture, each
 
 
 @same_kind

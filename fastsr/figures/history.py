@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
-from .images import Picture, read
-from .metrics import psnr
+from ..errors import InputError
+from ..images import Picture, read
+from ..metrics import psnr
 from .run_log import read_log
 
 if TYPE_CHECKING:

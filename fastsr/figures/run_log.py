@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, MissingFileError
+from ..errors import InputError, MissingFileError
 
 LOSSES = "losses.jsonl"
 """The file in the folder of a run: on each line a JSON object of a step, its stage, and means of losses, or scores."""

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import codecs
-from .errors import InputError, InputTypeError, OutputError
-from .files import atomic_write
-from .imresize import imresize
+from ..errors import InputError, InputTypeError, OutputError
+from ..imresize import imresize
+from ..io import codecs
+from ..io.files import atomic_write
 
 KINDS = "a path, a PIL image, a NumPy array, a torch tensor or a Picture"
 LEVELS = {

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from .cgroup import memory_left
-from .checks import whole_number
-from .errors import DeviceError, InputError, NotEnoughMemoryError
+from ..checks import whole_number
+from ..errors import DeviceError, InputError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -77,40 +76,6 @@ def default_float32() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def available_memory(device: torch.device) -> int | None:
-    """Bytes that an allocation on `device` can still get; None where the system does not say."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return free + reserved
-    found = (_unused_memory(), memory_left())
-    return min((number for number in found if number is not None), default=None)
-
-
-def _unused_memory() -> int | None:
-    """Bytes that nothing on this machine uses; in a container it is the host's."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as meminfo:
-            fields = dict(line.split(":", 1) for line in meminfo)
-    except OSError:
-        return None
-    return int(fields["MemAvailable"].split()[0]) * 1024
-
-
-def require_memory(needed: int, device: torch.device, what: str) -> None:
-    """Refuse work that cannot fit, before it starts.
-
-    Raises:
-        NotEnoughMemoryError: `needed` bytes are more than `device` has left.
-    """
-    available = available_memory(device)
-    if available is not None and needed > available:
-        raise NotEnoughMemoryError(
-            f"{what} needs about {needed / 2**30:.1f} GiB and {device} has {available / 2**30:.1f} GiB left; "
-            "make it smaller"
-        )
 
 
 def resolve_seed(seed: int) -> int:

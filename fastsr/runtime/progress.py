@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-# Of text, in notebooks too: tqdm.auto's widgets need ipywidgets, and do not follow a total that changes.
 from tqdm import tqdm
 
 

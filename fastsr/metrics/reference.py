@@ -1,18 +1,4 @@
-"""How close a picture is to a reference, by named protocols.
-
-A PSNR without its protocol is not a number: on the same picture protocols differ by more than methods do.
-
-- "rgb8", what networks report: both pictures rounded to 8-bit RGB, luma Y in floating point;
-- "matlab8", what MATLAB code reports: both rounded to 8-bit RGB, Y rounded to 8 bits too;
-- "float", what Deep Image Prior reports: nothing is rounded.
-
-Y is BT.601 luma from 16 to 235, Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B from 0 to 255. A grey
-picture is its own Y, unscaled, as MATLAB code has it; beside a colour picture it counts as one of equal R, G, B.
-The peak is 255 in every protocol. Alpha is ignored. Tables of networks use channel="y" with shave = factor,
-Deep Image Prior channel="y" with shave=4.
-
-`niqe` needs no reference: see docs/niqe.md.
-"""
+"""PSNR, SSIM and LR consistency: how close an image is to a reference, by the protocols of `fastsr.metrics`."""
 
 from __future__ import annotations
 
@@ -23,13 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checks import choice
-from .errors import InputError
-from .images import read
-from .niqe.score import niqe as niqe
-from .planes import LUMA as LUMA
-from .planes import PEAK, check_shave, levels, levels8, luma, luma8, pictures, shaved, size_of
-from .resize import resize
+from ..checks import choice
+from ..errors import InputError
+from ..images import read
+from ..images.resizing import resize
+from .color import PEAK, check_shave, levels, levels8, luma, luma8, pictures, shaved, size_of
 
 Channel = Literal["y", "rgb"]
 Protocol = Literal["rgb8", "matlab8", "float"]

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from .checks import whole_number
-from .device import require_memory
-from .errors import InputError, InputTypeError
-from .images import Picture, read, single
-from .metrics import psnr
+from ..checks import whole_number
+from ..errors import InputError, InputTypeError
+from ..images import Picture, read, single
+from ..metrics import psnr
+from ..runtime.memory import require_memory
 from .sheets import in_rows, opaque, side_by_side
 
 LARGEST_SIDE = 512

@@ -1,0 +1,1 @@
+"""Figures: comparisons of images, training curves and sheets of samples."""

@@ -1,0 +1,1 @@
+"""Files: image codecs, atomic writes, image paths, locks and downloads."""

@@ -1,0 +1,1 @@
+"""Where work runs: devices, memory, CUDA graphs and progress bars."""
