@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import fastsr
 from fastsr import domain
-from fastsr.checkpoints.own import own_facts
+from fastsr.checkpoints.layouts import own_facts
 from fastsr.checkpoints.reading import read
 from fastsr.checkpoints.sources import locate
 from fastsr.data.training import find_training_pictures

@@ -26,7 +26,7 @@ from pathlib import Path
 from benchmarks.robustness.commands import Work, contents, half_written, left_over, server, works
 
 PRELOADED = [
-    *("fastsr.cli", "fastsr.srgan.training", "fastsr.sr3.training", "fastsr.pulse.training", "fastsr.dip.call"),
+    *("fastsr.cli", "fastsr.srgan.training", "fastsr.sr3.training", "fastsr.pulse.training", "fastsr.dip.runner"),
     *("fastsr.evaluate", "fastsr.data.prepare", "fastsr.pulse.call", "fastsr.sr3.inference", "fastsr.srgan.call"),
 ]
 """Imported once, in the process of which the commands are forked: kills are to hit work, not imports."""

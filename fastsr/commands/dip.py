@@ -77,14 +77,14 @@ def dip(
     """
     from ..dip import dip as fit
     from ..dip.arguments import check_options, target_size
-    from ..dip.jobs import demands
+    from ..dip.runner import demands
+    from ..dip.tasks import read_known
     from ..figures.sheets import sheet_size, side_by_side
     from ..images import save
     from ..images.resizing import resize
     from ..io.codecs import check_size
     from ..io.files import is_folder
     from ..io.image_paths import comparison_of, plan_outputs
-    from ..masks import read_known
 
     options = check_options(masked=mask is not None, **arguments)
     check_kernels(options.device)

@@ -13,9 +13,9 @@ from ..errors import Interrupted
 from ..images import arranged
 from ..typing import same_kind
 from .arguments import check_options
-from .call import Call
 from .fit import State
 from .recipes import Recipe
+from .runner import Call
 
 
 @same_kind

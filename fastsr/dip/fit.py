@@ -17,11 +17,10 @@ from fastsr_kernels.noise import add_noise
 from ..runtime.cuda_graph import Graphed
 from ..runtime.device import default_float32, deterministic_convolutions
 from ..runtime.memory import freed_memory_kept
+from .early_stopping import Stopping
 from .network import Hourglass
-from .optimizers import Muon
+from .optimizers import Muon, Weights
 from .recipes import Recipe
-from .stopping import Stopping
-from .weights import Weights
 
 INPUT_RANGE = 0.1
 STEPS_BETWEEN_LOOKS = 10

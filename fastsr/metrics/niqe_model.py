@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checkpoints.own import own_facts, unknown, write_own
+from ..checkpoints.layouts import own_facts, unknown, write_own
 from ..checkpoints.reading import Contents
 from ..errors import InputError, InputTypeError, MissingFileError
 from ..images import read

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ..checkpoints.own import fingerprint
+from ..checkpoints.layouts import fingerprint
 from ..domain import Domain
 from ..errors import InputError
 from .gaussian_fit import GaussianFit

@@ -7,8 +7,7 @@ import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..checkpoints.formats import Format, configured, fill, load_as
-from ..checkpoints.own import own_facts, tuples, unknown, write_own
+from ..checkpoints.layouts import Format, configured, fill, load_as, own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..domain import Domain

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.formats import Format, configured, fill
+from ..checkpoints.layouts import Format, configured, fill
 from ..checkpoints.reading import Contents, read
 from ..errors import InputError
 from .checkpoint import Checkpoint

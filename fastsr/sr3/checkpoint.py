@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..checkpoints.own import fingerprint
+from ..checkpoints.layouts import fingerprint
 from ..domain import Domain
 from .network import UNet
 

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.formats import Format, configured, fill, load_as, renamed
-from ..checkpoints.own import own_facts, tuples, unknown, write_own
+from ..checkpoints.layouts import Format, configured, fill, load_as, own_facts, renamed, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..domain import Domain

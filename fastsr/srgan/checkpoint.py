@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checkpoints.own import fingerprint
+from ..checkpoints.layouts import fingerprint
 from .network import Upscaler
 
 RANGES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 
-from ..checkpoints.formats import Format, configured, fill, load_as
-from ..checkpoints.own import own_facts, tuples, unknown, write_own
+from ..checkpoints.layouts import Format, configured, fill, load_as, own_facts, tuples, unknown, write_own
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from ..checkpoints.formats import Format, configured, fill, renamed
+from ..checkpoints.layouts import Format, configured, fill, renamed
 from ..checkpoints.reading import Contents
 from .checkpoint import Checkpoint
 from .relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig

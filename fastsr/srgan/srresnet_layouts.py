@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ..checkpoints.formats import Format, configured, fill, renamed
+from ..checkpoints.layouts import Format, configured, fill, renamed
 from ..checkpoints.reading import Contents
 from .checkpoint import Checkpoint
 from .network import SRResNet, SRResNetConfig

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from torch import Tensor, nn
 
-from ..checkpoints.formats import fill, load_as
+from ..checkpoints.layouts import fill, load_as
 from ..checkpoints.reading import read
 from ..checkpoints.sources import locate
 from ..errors import InputError

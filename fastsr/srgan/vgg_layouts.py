@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..checkpoints.formats import Format, renamed
+from ..checkpoints.layouts import Format, renamed
 from ..checkpoints.reading import Contents
 from .checkpoint import RANGES
 

@@ -10,9 +10,9 @@ import torch
 
 import fastsr
 from fastsr.dip import fit as dip_fit
+from fastsr.dip.early_stopping import NoiseLevel, RunningVariance
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, upscale
-from fastsr.dip.stopping import NoiseLevel, RunningVariance
 from fastsr.operators import Compose, Downscale, Mask
 from fastsr.runtime.cuda_graph import WARM_UP, Graphed
 

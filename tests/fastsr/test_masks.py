@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fastsr.dip.tasks import reaches, read_known
 from fastsr.errors import InputError, InputTypeError
-from fastsr.masks import reaches, read_known
 
 HOLE = np.zeros((6, 9), bool)
 HOLE[1:3, 4:8] = True

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import fastsr
-from fastsr.checkpoints.own import write_own
+from fastsr.checkpoints.layouts import write_own
 from fastsr.data.prepare import prepare
 from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, OutputError

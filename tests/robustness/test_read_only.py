@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import fastsr
 import fastsr.data.processes  # now: Python itself may be for root alone
-from fastsr.checkpoints.own import write_own
+from fastsr.checkpoints.layouts import write_own
 from fastsr.checkpoints.sources import locate
 from fastsr.cli import main
 from fastsr.data.fetch import get_set

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastsr.checkpoints.formats import Format, configured, fill, load_as, renamed
+from fastsr.checkpoints.layouts import Format, configured, fill, load_as, renamed
 from fastsr.checkpoints.reading import Contents
 from fastsr.errors import InputError
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.dip.jobs import MOST_WAITING, run
+from fastsr.dip.runner import MOST_WAITING, run
 
 
 class FakeJob:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.dip.stopping import NoiseLevel, RunningVariance
+from fastsr.dip.early_stopping import NoiseLevel, RunningVariance
 
 STEPS = 120
 LEAST = 60

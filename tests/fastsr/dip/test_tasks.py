@@ -16,7 +16,7 @@ from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
 from fastsr.imresize import KERNELS
 from fastsr.operators import Downscale, Mask
 
-CALL = importlib.import_module("fastsr.dip.call")
+CALL = importlib.import_module("fastsr.dip.runner")
 QUIET = {"device": "cpu", "progress": False}
 TINY = Recipe(HourglassConfig(channels=(8, 8)), steps=4, optimizer="muon")
 QUICK = {**QUIET, "preset": TINY, "steps": 3}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from fastsr.checkpoints.own import write_own
+from fastsr.checkpoints.layouts import write_own
 from fastsr.errors import InputError, MissingFileError
 from fastsr.metrics.niqe_model import gaussian, load, save
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..errors import FastsrError, InputError
+from ..io.files import atomic_write
 from ..runtime.device import default_float32
 from .reading import IGNORED, Contents
 
@@ -145,3 +151,58 @@ def _at_most(parameters: int, problem: str) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+METADATA = "fastsr"
+"""The key of the file's metadata under which that is said, in JSON."""
+
+
+def write_own(path: str | os.PathLike[str], facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write weights.
+
+    Args:
+        path: of the file, .safetensors.
+        facts: what JSON can hold; "architecture" is what tells networks apart.
+        tensors: by key.
+
+    Raises:
+        InputError: the suffix is another one.
+        OutputError: the file cannot be written.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        raise InputError(f"path={str(path)!r} does not end in .safetensors")
+    there = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    with atomic_write(Path(path)) as file:
+        file.write(to_bytes(there, {METADATA: json.dumps(facts)}))
+
+
+def own_facts(contents: Contents) -> dict[str, Any] | None:
+    """Return what a file says of itself; None where it is not of this layout, nothing where it cannot be understood."""
+    if METADATA not in contents.metadata:
+        return None
+    try:
+        facts = json.loads(contents.metadata[METADATA])
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def unknown(contents: Contents, error: Exception) -> InputError:
+    """Return the error for a file of ours that says what this version does not know."""
+    return InputError(
+        f"{contents.name} was written for another method or by another version of fastsr: {error!r} is unknown"
+    )
+
+
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of JSON with tuples in place of lists, as configurations have them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Return digits that are others for other tensors."""
+    digest = hashlib.sha256()
+    for key, tensor in tensors.items():
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
