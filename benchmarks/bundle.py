@@ -36,7 +36,7 @@ from fastsr.pretrained import FOLDER
 from fastsr.pulse import formats as pulse
 from fastsr.pulse.network import StyleGAN
 from fastsr.sr3 import formats as sr3
-from fastsr.srgan import formats as srgan
+from fastsr.srgan import checkpoints as srgan
 
 ROUNDING = 2.0**-11
 """How much float16 rounds a number, relative to it, at the most."""

@@ -26,7 +26,7 @@ from fastsr.consistency import agree
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import Case, eight_bits, find_protocol
 from fastsr.imresize import imresize
-from fastsr.srgan.formats import load
+from fastsr.srgan.checkpoints import load
 from fastsr.srgan.inference import Enlarger
 
 FACTOR = 4

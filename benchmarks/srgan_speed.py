@@ -29,10 +29,9 @@ from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, s
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import eight_bits, find_protocol
 from fastsr.images import read
-from fastsr.srgan.checkpoint import Checkpoint
-from fastsr.srgan.formats import load
+from fastsr.srgan.checkpoints import Checkpoint, load
 from fastsr.srgan.inference import Enlarger
-from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 FACTOR = 4
 SIDES = {256: 5, 1024: 2}

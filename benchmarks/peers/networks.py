@@ -16,8 +16,8 @@ import fastsr
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import eight_bits, find_protocol
 from fastsr.images import read
-from fastsr.srgan.formats import load as load_generator
-from fastsr.srgan.relatives import RRDBNet, RRDBNetConfig
+from fastsr.srgan.checkpoints import load as load_generator
+from fastsr.srgan.esrgan import RRDBNet, RRDBNetConfig
 
 from .packages import in_words, load
 from .turns import Rival, rivals, take_turns

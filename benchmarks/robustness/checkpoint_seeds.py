@@ -23,10 +23,10 @@ from fastsr.sr3 import checkpoint as sr3_checkpoint
 from fastsr.sr3 import formats as sr3_formats
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
-from fastsr.srgan import checkpoint as srgan_checkpoint
-from fastsr.srgan import formats as srgan_formats
-from fastsr.srgan.network import SRResNet, SRResNetConfig
-from fastsr.srgan.relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
+from fastsr.srgan import checkpoints as srgan_checkpoint
+from fastsr.srgan import checkpoints as srgan_formats
+from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 WIDTH = 2
 MSRRESNET = {"first": "conv_first", "trunk": "body", "upsampling.0": "upconv1", "large": "conv_hr", "last": "conv_last"}

@@ -14,7 +14,7 @@ from ..typing import same_kind
 if TYPE_CHECKING:
     import torch
 
-    from .checkpoint import Checkpoint
+    from .checkpoints import Checkpoint
 
 
 @same_kind
@@ -43,7 +43,7 @@ def srgan(
             their result with MATLAB's bicubic kernel.
         weights: the path or URL (http or https, with "#sha256=..." at will) of a checkpoint by fastsr, leftthomas,
             Lornatang, sgrvinod, eriklindernoren, BasicSR or ESRGAN; a name that `fastsr weights` lists, such as
-            "realesrgan-x4plus"; or what `fastsr.srgan.formats.load` made of one. By default "srgan-x4", and
+            "realesrgan-x4plus"; or what `fastsr.srgan.checkpoints.load` made of one. By default "srgan-x4", and
             "srresnet-x2" up to a factor of 2. What is on the web is downloaded once, to FASTSR_CACHE or
             ~/.cache/fastsr. No code of the file is run.
         ensemble: average the results of the 8 flips and rotations: a little better, and 8 times the work.
@@ -73,7 +73,7 @@ def srgan(
     from ..images import arranged, read, single
     from ..runtime.progress import progress_bar
     from .arguments import check_options, target_size
-    from .call import enlarge_pictures
+    from .inference import enlarge_pictures
 
     options = check_options(
         factor, weights=weights, ensemble=ensemble, tile=tile, device=device, dtype=dtype, consistency=consistency

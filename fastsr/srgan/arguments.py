@@ -17,8 +17,7 @@ from ..imresize import LARGEST_SIDE, scaled_size
 from ..pretrained import default_weights
 from ..runtime.device import resolve_device, resolve_dtype
 from ..runtime.memory import require_memory
-from .checkpoint import Checkpoint
-from .formats import load
+from .checkpoints import Checkpoint, load
 
 
 @dataclass(frozen=True)

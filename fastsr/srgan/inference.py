@@ -4,18 +4,70 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..consistency import remade_to_agree
 from ..errors import InputError
+from ..images import read
 from ..images.tiling import LEAST_TILE, Tile, in_tiles, spans
+from ..imresize import imresize
 from ..runtime.memory import available_memory, freed_memory_kept
-from .checkpoint import Checkpoint
-from .fast import for_inference
-from .network import SRResNet, Upscaler
+from .arguments import Options, target_size
+from .checkpoints import Checkpoint
+from .networks import Doubling, SRResNet, Upscaler, fold_batch_norm
+
+
+def for_inference(network: SRResNet) -> SRResNet:
+    """Return a copy of `network` that computes the same but for rounding, and has no gradients.
+
+    Batch norms are folded. PReLU, which has one slope, works in place. The last convolution, where it pads with zeros,
+    is done on the pixels before they are shuffled: its three channels leave most of a vector unit idle, and twelve of
+    them, with a kernel of half the side, do not.
+    """
+    fast = fold_batch_norm(network)
+    for parent in list(fast.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.PReLU):
+                setattr(parent, name, nn.LeakyReLU(child.weight.item(), inplace=True))
+    if network.config.padding == "zeros":
+        step = fast.upsampling[-1]
+        assert isinstance(step, Doubling)
+        fast.last = nn.Sequential(before_shuffle(fast.last), step.shuffle)  # type: ignore[assignment]
+        step.shuffle = nn.Identity()  # type: ignore[assignment]
+    return fast.requires_grad_(False)
+
+
+def before_shuffle(convolution: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution C with shuffle(C(x)) = convolution(shuffle(x)), for shuffles of 2x2 pixels.
+
+    Output pixel (2 i + a, 2 j + b) reads input pixels (2 i + a + dy, 2 j + b + dx), which before the shuffle are at
+    (i + (a + dy) // 2, j + (b + dx) // 2) in the channel of their parity.
+
+    Args:
+        convolution: with an odd square kernel, padded with zeros by half of it.
+    """
+    outputs, inputs, kernel, _ = convolution.weight.shape
+    half = kernel // 2
+    small = (half + 1) // 2
+    weight = convolution.weight.new_zeros(outputs, 2, 2, inputs, 2, 2, 2 * small + 1, 2 * small + 1)
+    for a in range(2):
+        for b in range(2):
+            for dy in range(-half, half + 1):
+                for dx in range(-half, half + 1):
+                    (row, u), (column, v) = divmod(a + dy, 2), divmod(b + dx, 2)
+                    tap = convolution.weight.detach()[:, :, half + dy, half + dx]
+                    weight[:, a, b, :, u, v, small + row, small + column] = tap
+    made = nn.Conv2d(4 * inputs, 4 * outputs, 2 * small + 1, padding=small, device="meta")
+    made.weight = nn.Parameter(weight.reshape(made.weight.shape))
+    assert convolution.bias is not None
+    made.bias = nn.Parameter(convolution.bias.detach().repeat_interleave(4))
+    return made
+
 
 LARGEST_TILE = {"cpu": 512, "cuda": 1024}
 """So large that the overlap of SRResNet costs little; memory does not grow with the picture beyond it."""
@@ -149,3 +201,55 @@ class Enlarger:
             placed.first = InFloat32(copy.deepcopy(self._fast.first).to(self._device), dtype)
             self._placed[dtype] = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self._placed[dtype]
+
+
+VIEWS = [(turns, flipped) for flipped in (False, True) for turns in range(4)]
+"""The eight flips and rotations: quarter turns, after a flip or without one."""
+
+
+def enlarge_pictures(images: Iterable[tuple[Any, str]], options: Options, bar: Any) -> Iterator[Any]:
+    """Yield the result of each image, of the kind that came.
+
+    Args:
+        images: each with what errors call it.
+        options: the arguments.
+        bar: counts the pixels of the images.
+    """
+    enlarger = Enlarger(options.checkpoint, options.device, options.dtype)
+    with bar:
+        for image, name in images:
+            picture = read(image, name)
+            size = target_size(picture.pixels, options, name)
+            parts = [_enlarge(part, size, enlarger, options, bar.update) for part in picture.premultiplied.split(1)]
+            large = torch.cat(parts)
+            with torch.no_grad():  # alpha may come with a gradient
+                result = remade_to_agree(picture, large) if options.consistency else picture.remade(large)
+            yield result
+
+
+def _enlarge(
+    pixels: Tensor, size: tuple[int, int], enlarger: Enlarger, options: Options, report: Callable[[float], Any]
+) -> Tensor:
+    """Return one picture, (1, C, H, W), at `size` (height, width)."""
+    with torch.inference_mode():
+        if options.ensemble:
+            large = _average(pixels, enlarger, options, report)
+        else:
+            large = enlarger(pixels, tile=options.tile, report=report)
+        return large if large.shape[-2:] == size else imresize(large, size=size).clamp(0, 1)
+
+
+def _average(pixels: Tensor, enlarger: Enlarger, options: Options, report: Callable[[float], Any]) -> Tensor:
+    """Return the mean of the results of the eight `VIEWS`, each turned back."""
+
+    def report_part(done: float) -> None:
+        report(done / len(VIEWS))
+
+    total: Tensor | None = None
+    for turns, flipped in VIEWS:
+        view = torch.rot90(pixels.flip(-1) if flipped else pixels, turns, (-2, -1))
+        large = torch.rot90(enlarger(view, tile=options.tile, report=report_part), -turns, (-2, -1))
+        large = large.flip(-1) if flipped else large
+        total = large.clone() if total is None else total.add_(large)
+    assert total is not None
+    return total.div_(len(VIEWS))

@@ -10,7 +10,7 @@ from ..pretrained import DEFAULTS, SRGAN_UP_TO_2, default_weights
 from ..trained import trained
 from . import srgan
 from .arguments import check_options
-from .formats import load
+from .checkpoints import load
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..training.settings import CropSettings, at_least, one_of, setting
-from .discriminator import SHRINKS
-from .network import NORMS, PADDINGS, SCALES, SRResNetConfig
+from .networks import NORMS, PADDINGS, SCALES, SHRINKS, SRResNetConfig
 from .vgg import LAYERS
 
 PIXEL_LOSSES = ("mse", "l1")

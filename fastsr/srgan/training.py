@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,19 +12,119 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..errors import FastsrError, InputError
 from ..training import train as training
 from ..training.crops import Crop, CropTraining
 from ..training.learner import Learner
 from ..training.loop import Outcome
 from ..training.optimizers import muon_adam
 from ..training.sharing import whole_at_last
-from .adversary import Adversary
-from .checkpoint import Checkpoint
-from .formats import save
+from .checkpoints import Checkpoint, load, save
 from .inference import Enlarger
-from .network import SRResNet
-from .train_parts import SRGAN_STAGE, SRRESNET_STAGE, first_generator, stage_losses
-from .train_settings import TrainSettings
+from .losses import SRRESNET, GeneratorLoss, LossWeights, discriminator_loss
+from .networks import Discriminator, SRResNet
+from .train_settings import PIXELS, TrainSettings
+from .vgg import load_features
+
+SRRESNET_STAGE, SRGAN_STAGE = "srresnet", "srgan"
+
+
+def first_generator(settings: TrainSettings) -> SRResNet:
+    """Return the generator with its first weights."""
+    config = settings.generator
+    torch.manual_seed(settings.seed)
+    network = SRResNet(config)
+    if settings.init is not None:
+        checkpoint = _checkpoint_of(settings.init)
+        other = checkpoint.network
+        if (
+            not isinstance(other, SRResNet)
+            or replace(other.config, scale=config.scale) != config
+            or {checkpoint.input_range, checkpoint.output_range} != {"unit"}
+        ):
+            raise InputError(
+                f"init={settings.init!r} is {checkpoint}, and the settings are for {config}; both must be the same "
+                "but for the scale, with colours in [0, 1]"
+            )
+        network.load_state_dict(_at_scale(other.state_dict(), other, network))
+    return network
+
+
+def _checkpoint_of(init: str) -> Checkpoint:
+    """Return the generator in a file; errors call it by the name of the setting."""
+    try:
+        return load(init)
+    except FastsrError as error:
+        raise type(error)(str(error).replace("weights=", "init=", 1)) from error
+
+
+def _at_scale(weights: dict[str, Tensor], of: SRResNet, network: SRResNet) -> dict[str, Tensor]:
+    """Return weights for a network of another scale: its last doublings are those of the other one, as many as it has.
+
+    Doublings that the other one lacks keep the weights that they have.
+    """
+    shift = len(network.upsampling) - len(of.upsampling)
+    result = dict(network.state_dict())
+    for key, value in weights.items():
+        part, number, rest = (*key.split(".", 2), "")[:3]
+        if part == "upsampling":
+            key = f"{part}.{int(number) + shift}.{rest}"
+        if key in result:
+            result[key] = value
+    return result
+
+
+def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, GeneratorLoss]:
+    """Return the generator's loss in each stage; weights of VGG that are not there are told before the first stage."""
+    losses = {SRRESNET_STAGE: GeneratorLoss(LossWeights(l1=1.0) if settings.pixel_loss == "l1" else SRRESNET)}
+    if settings.gan_steps:
+        pixels = settings.content == PIXELS
+        pixel = 1.0 if pixels else settings.pixel
+        absolute = settings.pixel_loss == "l1" and not pixels
+        weights = LossWeights(
+            0.0 if absolute else pixel, float(not pixels), settings.adversarial, pixel if absolute else 0.0
+        )
+        features = None if pixels else load_features(settings.content, settings.vgg_weights)
+        # As the pictures are laid out; else each convolution would copy what it gets.
+        loss = GeneratorLoss(weights, features).to(device)
+        losses[SRGAN_STAGE] = loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return losses
+
+
+class Adversary:
+    """A discriminator, new, and its optimizer.
+
+    Args:
+        crop: the side of the pictures.
+        beta1: of Adam; its rate is set for each step.
+        accelerator: of the training.
+    """
+
+    def __init__(self, crop: int, beta1: float, accelerator: Accelerator):
+        self._accelerator = accelerator
+        self.network = Discriminator(crop)
+        self._learner = Learner(self.network, beta1, accelerator)
+        self.optimizer = self._learner.optimizer
+
+    def step(self, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+        """Make one update from pictures and generated ones, each in parts of a step, and return the loss."""
+        judge, total = self._learner.parallel, torch.zeros((), device=self._accelerator.device)
+        for index, (hr, sr) in enumerate(zip(real, fake, strict=True)):
+            with whole_at_last(self._accelerator, judge, index, len(real)):
+                loss = discriminator_loss(judge(hr), judge(sr.detach())) / len(real)
+                self._accelerator.backward(loss)
+            total += loss.detach()
+        self._learner.update()
+        return total
+
+    @contextmanager
+    def frozen(self) -> Iterator[Discriminator]:
+        """Give the discriminator of this process for the generator's gradients, and get none for itself."""
+        self.network.requires_grad_(False)
+        try:
+            yield self.network
+        finally:
+            self.network.requires_grad_(True)
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:

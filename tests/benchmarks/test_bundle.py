@@ -19,9 +19,9 @@ from fastsr.sr3 import formats as sr3
 from fastsr.sr3.checkpoint import Checkpoint as Diffusion
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
-from fastsr.srgan import formats as srgan
-from fastsr.srgan.checkpoint import Checkpoint as Generator
-from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan import checkpoints as srgan
+from fastsr.srgan.checkpoints import Checkpoint as Generator
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 PICTURES = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(number)) for number in range(LEAST)]
 

@@ -15,9 +15,8 @@ from benchmarks.card_floors import FLOORS, Floor
 from benchmarks.card_scores import read, scores, table
 from fastsr.evaluate import evaluate
 from fastsr.pretrained import FENCE, FOLDER
-from fastsr.srgan.checkpoint import Checkpoint
-from fastsr.srgan.formats import save
-from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan.checkpoints import Checkpoint, save
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 CARD = """# small
 

@@ -15,7 +15,7 @@ from benchmarks.peers import __main__ as command
 from benchmarks.peers import dip, metrics, networks, packages, resize, run, turns, venv
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe
-from fastsr.srgan.relatives import RRDBNetConfig
+from fastsr.srgan.esrgan import RRDBNetConfig
 
 
 @pytest.fixture

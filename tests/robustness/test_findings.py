@@ -17,7 +17,7 @@ from benchmarks.robustness.checkpoint_seeds import seeds
 from fastsr import images
 from fastsr.checkpoints.reading import read
 from fastsr.errors import InputError
-from fastsr.srgan.formats import load
+from fastsr.srgan.checkpoints import load
 
 
 @pytest.mark.parametrize("value", [np.nan, 3.0])

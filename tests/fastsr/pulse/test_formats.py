@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from fastsr.errors import InputError, MissingFileError
 from fastsr.pulse.formats import load, save
 from fastsr.pulse.gaussian_fit import GaussianFit
-from fastsr.srgan.checkpoint import Checkpoint as Upscaler
-from fastsr.srgan.formats import save as save_srgan
-from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan.checkpoints import Checkpoint as Upscaler
+from fastsr.srgan.checkpoints import save as save_srgan
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 
 @pytest.mark.parametrize("fit", [True, False])

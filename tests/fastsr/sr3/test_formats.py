@@ -13,9 +13,9 @@ from fastsr.sr3 import formats
 from fastsr.sr3.formats import load, save
 from fastsr.sr3.network import PUBLISHED, UNetConfig
 from fastsr.sr3.schedules import Schedule, curve_of
-from fastsr.srgan import formats as srgan_formats
-from fastsr.srgan.checkpoint import Checkpoint as Generator
-from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan import checkpoints as srgan_formats
+from fastsr.srgan.checkpoints import Checkpoint as Generator
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 # Groups are 32 in files that are not published: what they norm are multiples of that.
 FACTS = [

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fastsr.srgan.discriminator import Discriminator
+from fastsr.srgan.networks import Discriminator
 
 
 def test_the_paper_has_as_many_parameters():

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import fastsr
 from fastsr.errors import InputError, MissingFileError, OutputError
-from fastsr.srgan.formats import load, save
+from fastsr.srgan.checkpoints import load, save
 
 
 def test_a_saved_generator_is_loaded_as_it_was(small, tmp_path):

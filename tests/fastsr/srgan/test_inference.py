@@ -8,11 +8,10 @@ from fastsr.images import read
 from fastsr.metrics import psnr
 from fastsr.runtime.device import resolve_dtype
 from fastsr.srgan import inference
-from fastsr.srgan.checkpoint import Checkpoint
-from fastsr.srgan.formats import load
+from fastsr.srgan.checkpoints import Checkpoint, load
+from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 from fastsr.srgan.inference import Enlarger
-from fastsr.srgan.network import SRResNet
-from fastsr.srgan.relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
+from fastsr.srgan.networks import SRResNet
 
 CPU = torch.device("cpu")
 

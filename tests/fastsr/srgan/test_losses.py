@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 import fastsr
 from fastsr import images
-from fastsr.srgan.discriminator import Discriminator
 from fastsr.srgan.losses import (
     SRGAN_MSE,
     SRGAN_VGG,
@@ -16,7 +15,7 @@ from fastsr.srgan.losses import (
     adversarial_loss,
     discriminator_loss,
 )
-from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan.networks import Discriminator, SRResNet, SRResNetConfig
 from fastsr.srgan.vgg import VGGFeatures, load_features
 
 

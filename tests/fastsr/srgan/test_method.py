@@ -5,7 +5,7 @@ import fastsr
 from fastsr.errors import FastsrError
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.srgan import formats
+from fastsr.srgan import checkpoints
 from fastsr.srgan.method import Options
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     assert details() == first
     changed = small()
     changed.network.last.bias.add_(0.001)
-    formats.save(changed, weights)
+    checkpoints.save(changed, weights)
     assert details() != first
 
 

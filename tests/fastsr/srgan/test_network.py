@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from fastsr.nn import ReflectConv2d
-from fastsr.srgan.fast import before_shuffle, for_inference
-from fastsr.srgan.network import SRResNet, SRResNetConfig, fold_batch_norm
+from fastsr.srgan.inference import before_shuffle, for_inference
+from fastsr.srgan.networks import SRResNet, SRResNetConfig, fold_batch_norm
 
 SMALL = {"blocks": 2, "width": 8}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.srgan.relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
+from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 
 
 @pytest.mark.parametrize(

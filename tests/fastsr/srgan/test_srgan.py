@@ -10,7 +10,7 @@ from fastsr.consistency import project
 from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError
 from fastsr.images import read
 from fastsr.imresize import imresize
-from fastsr.srgan import call
+from fastsr.srgan import inference
 
 QUICK = {"device": "cpu", "dtype": "float32", "progress": False}
 
@@ -140,7 +140,7 @@ def test_every_picture_of_a_list_is_looked_at_before_the_work(small, monkeypatch
     def never(*arguments):
         raise AssertionError("worked")
 
-    monkeypatch.setattr(call, "Enlarger", never)
+    monkeypatch.setattr(inference, "Enlarger", never)
     with pytest.raises(InputError, match=r"img\[1\] has shape"):
         enlarge([torch.rand(3, 8, 8), torch.rand(5, 8, 8)], weights=small())
 
@@ -153,7 +153,7 @@ def test_the_ensemble_is_the_mean_of_eight_views(small):
             large = torch.rot90(straight(checkpoint, torch.rot90(flipped, turns, (-2, -1))), -turns, (-2, -1))
             views.append(large if flipped is x else large.flip(-1))
     expected = torch.stack(views).mean(0)
-    assert len(set(call.VIEWS)) == 8
+    assert len(set(inference.VIEWS)) == 8
     assert (views[0] - expected).abs().max() > 1e-3
     assert (enlarge(x, weights=checkpoint, ensemble=True) - expected).abs().max() < 1e-6
 
@@ -292,7 +292,7 @@ def test_a_result_that_does_not_fit_into_memory_is_refused(small, monkeypatch):
 def test_memory_is_asked_for_what_consistency_needs_too(small, monkeypatch):
     picture = 4 * 3 * 80 * 80
     monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 4 * picture)
-    monkeypatch.setattr(call, "Enlarger", None)  # nothing is to begin
+    monkeypatch.setattr(inference, "Enlarger", None)  # nothing is to begin
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 20, 20), weights=small(), consistency=True)
 

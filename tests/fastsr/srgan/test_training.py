@@ -11,8 +11,8 @@ import fastsr
 from fastsr.errors import InputError, MissingFileError, TrainingError
 from fastsr.images import load as load_picture
 from fastsr.images import save as save_picture
-from fastsr.srgan import losses, train_parts
-from fastsr.srgan.formats import load, save
+from fastsr.srgan import losses, training
+from fastsr.srgan.checkpoints import load, save
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
 from fastsr.srgan.vgg import VGGFeatures
@@ -164,7 +164,7 @@ def test_every_term_reaches_the_generator(accumulate, settings, begun, monkeypat
         torch.manual_seed(1)
         return VGGFeatures(layer, scale=1e3)
 
-    monkeypatch.setattr(train_parts, "load_features", random_features)
+    monkeypatch.setattr(training, "load_features", random_features)
     after = []
     for content, adversarial in (("mse", 0.0), ("vgg12", 0.0), ("vgg12", 1e-3)):
         training = begun(
@@ -369,8 +369,8 @@ def test_lr_files_that_come_are_refused(settings, tmp_path):
 
 
 def test_features_are_weighted_and_laid_out_as_the_pictures_are(settings, monkeypatch):
-    monkeypatch.setattr(train_parts, "load_features", lambda layer, path: VGGFeatures(layer))
-    loss = train_parts.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
+    monkeypatch.setattr(training, "load_features", lambda layer, path: VGGFeatures(layer))
+    loss = training.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
     assert loss.weights == losses.LossWeights(pixel=0.5, content=1.0, adversarial=1e-3)
     weights = [p for p in loss.features.parameters() if p.ndim == 4 and p.shape[2] == 3]
     assert weights

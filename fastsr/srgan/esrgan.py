@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..imresize import imresize
-from .network import Upscaler, reach_below
+from .networks import Upscaler, reach_below
 
 RESIDUE = 0.2
 """The part of what a dense block found that is added to its input."""
