@@ -35,7 +35,7 @@ from fastsr.io.files import prepare_folder
 from fastsr.pretrained import FOLDER
 from fastsr.pulse import formats as pulse
 from fastsr.pulse.network import StyleGAN
-from fastsr.sr3 import formats as sr3
+from fastsr.sr3 import checkpoints as sr3
 from fastsr.srgan import checkpoints as srgan
 
 ROUNDING = 2.0**-11

@@ -25,7 +25,7 @@ from fastsr.io.downloads import digest_of
 from fastsr.io.files import atomic_write
 from fastsr.pretrained import FENCE, FOLDER
 from fastsr.pulse.formats import load as load_pulse
-from fastsr.sr3.formats import load as load_sr3
+from fastsr.sr3.checkpoints import load as load_sr3
 from fastsr.srgan.checkpoints import load as load_srgan
 
 SECTIONS = ("Scores", "Memorisation")

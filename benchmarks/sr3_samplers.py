@@ -33,8 +33,7 @@ from fastsr.data.protocols import find_protocol
 from fastsr.figures.sheets import in_columns
 from fastsr.images import read
 from fastsr.metrics import lr_consistency, psnr, ssim
-from fastsr.sr3.checkpoint import Checkpoint
-from fastsr.sr3.formats import load
+from fastsr.sr3.checkpoints import Checkpoint, load
 from fastsr.sr3.inference import condition_of
 
 COURSES = (

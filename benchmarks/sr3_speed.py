@@ -23,8 +23,7 @@ from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OUR
 from benchmarks.straightforward_sr3 import straightforward
 from fastsr.runtime.memory import freed_memory_kept
 from fastsr.sr3.network import PUBLISHED, UNet
-from fastsr.sr3.plans import plan
-from fastsr.sr3.sampling import sample
+from fastsr.sr3.sampling import plan, sample
 from fastsr.sr3.schedules import Schedule
 
 ROUNDS = {128: 5, 512: 2}

@@ -24,9 +24,8 @@ from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_be
 from fastsr.figures.sheets import side_by_side
 from fastsr.images import load as load_picture
 from fastsr.metrics import lr_consistency, psnr
-from fastsr.sr3.checkpoint import Checkpoint
-from fastsr.sr3.formats import load
-from fastsr.sr3.tiles import Axis
+from fastsr.sr3.checkpoints import Checkpoint, load
+from fastsr.sr3.inference import Axis
 
 WHOLE, DOUBLE, SINGLE, APART = "whole", "tiles of twice the side", "tiles of the side", "such tiles, each drawn alone"
 STEPS = 20

@@ -19,8 +19,8 @@ from fastsr.pulse import checkpoint as pulse_checkpoint
 from fastsr.pulse import formats as pulse_formats
 from fastsr.pulse.gaussian_fit import GaussianFit
 from fastsr.pulse.network import Architecture, StyleGAN
-from fastsr.sr3 import checkpoint as sr3_checkpoint
-from fastsr.sr3 import formats as sr3_formats
+from fastsr.sr3 import checkpoints as sr3_checkpoint
+from fastsr.sr3 import checkpoints as sr3_formats
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
 from fastsr.srgan import checkpoints as srgan_checkpoint

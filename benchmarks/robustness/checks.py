@@ -15,7 +15,7 @@ from fastsr import images, srgan
 from fastsr.errors import FastsrError, NotEnoughMemoryError
 from fastsr.io.codecs import FORMATS
 from fastsr.pulse import formats as pulse_formats
-from fastsr.sr3 import formats as sr3_formats
+from fastsr.sr3 import checkpoints as sr3_formats
 from fastsr.srgan import checkpoints as srgan_formats
 
 LOADERS: tuple[Callable[[Any], Any], ...] = (srgan_formats.load, sr3_formats.load, pulse_formats.load)

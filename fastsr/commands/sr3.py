@@ -90,8 +90,7 @@ def sr3(
     from ..io.codecs import check_size
     from ..io.image_paths import plan_outputs
     from ..sr3 import sr3 as run
-    from ..sr3.arguments import check_options, target_size
-    from ..sr3.doubts import doubts_of
+    from ..sr3.arguments import check_options, doubts_of, target_size
     from ..sr3.process import Process
 
     if (mean or spread) and (samples or 1) < 2:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from ..checks import check_callback
-from ..errors import Interrupted
-from ..images import arranged
 from ..typing import same_kind
-from .arguments import check_options
-from .fit import State
-from .recipes import Recipe
-from .runner import Call
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from .fit import State
+    from .recipes import Recipe
 
 
 @same_kind
@@ -88,6 +85,12 @@ def dip(
         Interrupted: Ctrl-C; its `image` is the picture reached so far, of an iterator the next one (a list or a batch
             is dropped).
     """
+    from ..checks import check_callback
+    from ..errors import Interrupted
+    from ..images import arranged
+    from .arguments import check_options
+    from .runner import Call
+
     options = check_options(
         factor,
         task=task,

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-from ..checks import check_callback
-from ..consistency import remade_to_agree
-from ..domain import warn, warned_of
-from ..images import Picture, arranged, read, single
-from ..runtime.progress import progress_bar
-from .arguments import Options, check_options, target_size
-from .checkpoint import Checkpoint
-from .doubts import doubts_of
-from .inference import Diffuser
-from .samples import Samples
-from .sampling import State
-
-NOTE = "Detail in this picture was invented by fastsr sr3 (SR3, a diffusion model). It identifies nobody."
-"""What a file with a result says of itself."""
+    from .checkpoints import Checkpoint
+    from .sampling import State
 
 
 def sr3(
@@ -58,7 +46,7 @@ def sr3(
         factor: how much larger the result is, that which the weights were trained for; None for that.
         weights: the path or URL (http or https, with "#sha256=..." at will) of a checkpoint by `fastsr train sr3`, or
             of I*_E*_gen.pth by the best-known implementation of SR3; a name that `fastsr weights` lists; or what
-            `fastsr.sr3.formats.load` made of one. By default "sr3-faces-x8", for faces. No code of the file is run.
+            `fastsr.sr3.checkpoints.load` made of one. By default "sr3-faces-x8", for faces. No code of the file is run.
         steps: how often the network is asked.
         sampler: "dpm-solver++", of second order, for few steps; "ddim"; or "ddpm", that of the paper, for many.
         spacing: where on the noise curve of the training the steps are: uniform in "log-snr" or in "time", or
@@ -91,6 +79,13 @@ def sr3(
         DeviceError: a device that is not there.
         NotEnoughMemoryError: the result does not fit into memory.
     """
+    from ..checks import check_callback
+    from ..domain import warn, warned_of
+    from ..images import arranged, read, single
+    from ..runtime.progress import progress_bar
+    from .arguments import check_options, doubts_of
+    from .inference import draw
+
     options = check_options(
         factor,
         weights=weights,
@@ -110,50 +105,8 @@ def sr3(
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
         watched = warned_of(named, partial(doubts_of, options=options))
-        return _results(watched, options, several, callback, bar)
+        return draw(watched, options, several, callback, bar)
     images = single(img)
     warn([doubt for one, name in images for doubt in doubts_of(read(one, name), name, options)])
     bar.total = len(images) * options.plan.steps
-    return arranged(img, _results(images, options, several, callback, bar))
-
-
-def _results(
-    images: Iterable[tuple[Any, str]],
-    options: Options,
-    several: bool,
-    callback: Callable[[int, Tensor, State], None] | None,
-    bar: Any,
-) -> Iterator[Any]:
-    """Yield the result of each image, of the kind that came."""
-    diffuser = Diffuser(options)
-    begun = 0
-    passed = 0.0
-
-    def report(part: float, seen: Tensor, state: State) -> None:
-        nonlocal passed
-        before = round(passed)
-        passed += part
-        bar.update(round(passed) - before)
-        state.first += begun
-        if callback is not None:
-            callback(state.step, seen, state)
-
-    def tile_done(count: int, tiles: int) -> None:
-        bar.set_postfix_str(f"tile {count} of {tiles}")
-
-    with bar:
-        for number, (image, name) in enumerate(images, 1):
-            bar.total = max(bar.total or 0, number * options.plan.steps)  # an iterator does not say how many come
-            picture = replace(read(image, name), comment=NOTE)
-            size = target_size(picture.pixels, options, name)
-            drawn = diffuser(picture.premultiplied, size, report, tile_done)
-            begun += drawn.shape[0] * drawn.shape[1]
-            made = [_made(picture, sample, options) for sample in drawn.unbind(1)]
-            yield Samples(picture, made) if several else picture.like(made[0].pixels, made[0].alpha)
-
-
-@torch.no_grad()
-def _made(picture: Picture, colours: Tensor, options: Options) -> Picture:
-    """Return a sample, (N, C, H, W), as a picture with the alpha of the one that it is of."""
-    there = replace(picture, origin=replace(picture.origin, kind="picture"))
-    return remade_to_agree(there, colours) if options.consistency else there.remade(colours)
+    return arranged(img, draw(images, options, several, callback, bar))

@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, enlargement, flag, whole_number
-from ..errors import InputError
+from ..errors import Doubt, InputError
+from ..images import Picture
 from ..imresize import LARGEST_SIDE, scaled_size
 from ..pretrained import default_weights
 from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
 from ..runtime.memory import require_memory
-from .checkpoint import Checkpoint
-from .formats import load
-from .plans import Plan, plan
-from .samplers import SAMPLERS
-from .spacings import SPACINGS
+from .checkpoints import Checkpoint, load
+from .sampling import SAMPLERS, SPACINGS, Plan, plan
 
 TILE_OF_TRAINED = 2
 """The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
@@ -148,3 +146,35 @@ def _check_count(name: str, value: Any, least: int, why: str = "") -> int:
     if count < least:
         raise InputError(f"{name}={value} is too few; give {right}")
     return count
+
+
+FOR_PHOTOS = "fastsr.srgan enlarges photos"
+
+
+def doubts_of(picture: Picture, name: str, options: Options) -> list[Doubt]:
+    """Return what speaks against a picture, or nothing: also where the weights do not say what they were trained on.
+
+    It is of another size than the pictures of the training, perhaps so much larger that a tile is a part of what they
+    were whole; or it does not look like them.
+
+    Raises:
+        InputError, NotEnoughMemoryError: see `target_size`.
+    """
+    checkpoint, size = options.checkpoint, target_size(picture.pixels, options, name)
+    domain, trained, factor = checkpoint.domain, checkpoint.size, checkpoint.factor
+    if domain is None:
+        return []
+    known = checkpoint.pictures or "pictures"
+    if trained is not None and factor is not None:
+        low = trained // factor
+        known += f" of {low}x{low} pixels"
+        if size != (trained, trained):
+            height, width = picture.pixels.shape[-2:]
+            parts = max(size) > TILE_OF_TRAINED * trained
+            why = "it is drawn in parts, with the texture of such pictures" if parts else "the result may be worse"
+            remedy = f"fastsr.resize(img, size=({low}, {low})) makes that size, and {FOR_PHOTOS}"
+            return [Doubt(name, f"{width}x{height} pixels, and {checkpoint.name} knows {known}: {why}; {remedy}")]
+    if domain.outside(picture.premultiplied):
+        why = f"the {known} that {checkpoint.name} knows: the result has the texture of such pictures; {FOR_PHOTOS}"
+        return [Doubt(name, f"unlike {why}")]
+    return []

@@ -4,20 +4,127 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fastsr_kernels.resample import axis_table, resample
 
+from ..consistency import remade_to_agree
 from ..errors import NotFiniteError
+from ..images import Picture, read
 from ..runtime.memory import available_memory, freed_memory_kept
-from .arguments import Options
-from .network import COLOURS, UNet
+from .arguments import Options, target_size
+from .network import COLOURS, Network, UNet
+from .samples import Samples
 from .sampling import State, sample
-from .tiles import Tiles, groups, in_tiles, padded
+
+OVERLAP = 4
+"""Neighbouring tiles share at least one part in so many of their side."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The tiles along one axis: of one length, beginning at `starts`."""
+
+    starts: tuple[int, ...]
+    tile: int
+    length: int
+
+    @classmethod
+    def cut(cls, length: int, tile: int) -> Axis:
+        """Cut an axis into tiles of `tile`, or take it whole where that is all of it."""
+        if length <= tile:
+            return cls((0,), length, length)
+        overlap = -(-tile // OVERLAP) if tile > 1 else 0
+        count = -(-(length - overlap) // (tile - overlap))
+        return cls(tuple(round(index * (length - tile) / (count - 1)) for index in range(count)), tile, length)
+
+    def weights(self) -> Tensor:
+        """Return how much each tile counts at each of its pixels, (tiles, tile): in an overlap one fades, 1 in all."""
+        place = torch.arange(self.tile, dtype=torch.float64, device="cpu")
+        ramp = torch.minimum(place + 1, self.tile - place)
+        total = torch.zeros(self.length, dtype=torch.float64, device="cpu")
+        for start in self.starts:
+            total[start : start + self.tile] += ramp
+        return torch.stack([ramp / total[start : start + self.tile] for start in self.starts])
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of a picture of (height, width)."""
+
+    rows: Axis
+    columns: Axis
+
+    @classmethod
+    def cut(cls, size: tuple[int, int], tile: int) -> Tiles:
+        """Cut a picture into tiles of `tile` a side at the most."""
+        height, width = size
+        return cls(Axis.cut(height, tile), Axis.cut(width, tile))
+
+    def __len__(self) -> int:
+        return len(self.rows.starts) * len(self.columns.starts)
+
+    @property
+    def places(self) -> list[tuple[slice, slice]]:
+        """The rows and the columns of each tile."""
+        return [
+            (slice(top, top + self.rows.tile), slice(left, left + self.columns.tile))
+            for top in self.rows.starts
+            for left in self.columns.starts
+        ]
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """How much each tile counts at each of its pixels, (tiles, height, width) of a tile, float32."""
+        rows, columns = self.rows.weights(), self.columns.weights()
+        return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(0, 1).float()
+
+
+def in_tiles(
+    network: Network, tiles: Tiles, most: int, device: torch.device, done: Callable[[int, int], None] | None = None
+) -> Network:
+    """Return the network that works on the tiles of pictures, on at most `most` tiles at once.
+
+    `done` is called after each group of tiles with how many have been worked on since the call, and how many there are.
+    """
+    weights, places = tiles.weights.to(device), tiles.places
+
+    def fused(condition: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
+        said = torch.zeros_like(noisy)
+        count = max(most // len(noisy), 1)
+        for first in range(0, len(places), count):
+            group = places[first : first + count]
+            known, unknown = (
+                torch.cat([whole[..., rows, columns] for rows, columns in group]) for whole in (condition, noisy)
+            )
+            parts = network(known, unknown, level.repeat(len(group))).to(noisy.dtype).split(len(noisy))
+            for (rows, columns), weight, part in zip(group, weights[first : first + count], parts, strict=True):
+                said[..., rows, columns] += weight * part
+            if done is not None:
+                done(first + len(group), len(places))
+        return said
+
+    return network if len(tiles) == 1 else fused
+
+
+def padded(pixels: Tensor, multiple: int, least: int) -> Tensor:
+    """Return (N, C, H, W) with its last rows and columns repeated up to multiples, and sides of at least `least`."""
+    height, width = (-(-max(side, least) // multiple) * multiple for side in pixels.shape[-2:])
+    return F.pad(pixels, (0, width - pixels.shape[-1], 0, height - pixels.shape[-2]), mode="replicate")
+
+
+def groups(count: int, most: int) -> Iterator[slice]:
+    """Cut `count` into slices of at most `most`."""
+    return (slice(first, min(first + most, count)) for first in range(0, count, most))
+
 
 SHARE = 0.5
 """The part of the free memory that features may take."""
@@ -126,3 +233,49 @@ def _colours(seen: Tensor, size: tuple[int, int], channels: int) -> Tensor:
     """Bring what is seen, in [-1, 1] and perhaps padded, to colours (rows, channels, H, W) in [0, 1]."""
     colours = (seen[..., : size[0], : size[1]] + 1) / 2
     return colours if channels == COLOURS else colours.mean(1, keepdim=True)
+
+
+NOTE = "Detail in this picture was invented by fastsr sr3 (SR3, a diffusion model). It identifies nobody."
+"""What a file with a result says of itself."""
+
+
+def draw(
+    images: Iterable[tuple[Any, str]],
+    options: Options,
+    several: bool,
+    callback: Callable[[int, Tensor, State], None] | None,
+    bar: Any,
+) -> Iterator[Any]:
+    """Yield the result of each image, of the kind that came."""
+    diffuser = Diffuser(options)
+    begun = 0
+    passed = 0.0
+
+    def report(part: float, seen: Tensor, state: State) -> None:
+        nonlocal passed
+        before = round(passed)
+        passed += part
+        bar.update(round(passed) - before)
+        state.first += begun
+        if callback is not None:
+            callback(state.step, seen, state)
+
+    def tile_done(count: int, tiles: int) -> None:
+        bar.set_postfix_str(f"tile {count} of {tiles}")
+
+    with bar:
+        for number, (image, name) in enumerate(images, 1):
+            bar.total = max(bar.total or 0, number * options.plan.steps)  # an iterator does not say how many come
+            picture = replace(read(image, name), comment=NOTE)
+            size = target_size(picture.pixels, options, name)
+            drawn = diffuser(picture.premultiplied, size, report, tile_done)
+            begun += drawn.shape[0] * drawn.shape[1]
+            made = [_made(picture, sample, options) for sample in drawn.unbind(1)]
+            yield Samples(picture, made) if several else picture.like(made[0].pixels, made[0].alpha)
+
+
+@torch.no_grad()
+def _made(picture: Picture, colours: Tensor, options: Options) -> Picture:
+    """Return a sample, (N, C, H, W), as a picture with the alpha of the one that it is of."""
+    there = replace(picture, origin=replace(picture.origin, kind="picture"))
+    return remade_to_agree(there, colours) if options.consistency else there.remade(colours)

@@ -10,7 +10,7 @@ from ..pretrained import DEFAULTS, default_weights
 from ..trained import trained
 from . import sr3
 from .arguments import check_options
-from .formats import load
+from .checkpoints import load
 
 
 @dataclass(frozen=True)

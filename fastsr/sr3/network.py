@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -259,3 +259,7 @@ def levels_of(sides: Sequence[int], side: int, count: int) -> tuple[int, ...]:
     if odd:
         raise ValueError(f"attention={odd[0]} is the side of no features; they have {', '.join(map(str, found))}")
     return tuple(sorted(found[one] for one in sides))
+
+
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Maps condition, noisy picture, both (N, 3, H, W), and level (N,) to (N, 3, H, W); see `UNet.forward`."""

@@ -11,9 +11,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..training.settings import CropSettings, at_least, one_of, setting
 from .network import UNetConfig, levels_of
-from .predictions import PREDICTIONS
-from .samplers import SAMPLERS
-from .schedules import SCHEDULES, Schedule
+from .sampling import SAMPLERS
+from .schedules import PREDICTIONS, SCHEDULES, Schedule
 
 SAMPLER = "dpm-solver++"
 """What validation and sheets are drawn by."""

@@ -15,8 +15,8 @@ from fastsr.pulse import formats as pulse
 from fastsr.pulse.checkpoint import Checkpoint as Faces
 from fastsr.pulse.gaussian_fit import GaussianFit
 from fastsr.pulse.network import Architecture, StyleGAN
-from fastsr.sr3 import formats as sr3
-from fastsr.sr3.checkpoint import Checkpoint as Diffusion
+from fastsr.sr3 import checkpoints as sr3
+from fastsr.sr3.checkpoints import Checkpoint as Diffusion
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
 from fastsr.srgan import checkpoints as srgan

@@ -8,7 +8,7 @@ import torch
 import fastsr
 from benchmarks import sr3_samplers, sr3_speed, sr3_tiles, step_times
 from benchmarks.straightforward_sr3 import straightforward
-from fastsr.sr3.checkpoint import Checkpoint
+from fastsr.sr3.checkpoints import Checkpoint
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
 

@@ -31,7 +31,7 @@ def said(message, *names):
         ("srgan", "'factor=3.png' is no picture, factor= is none, nor is path='b.png' or sampler='ddim'", None),
         ("sr3", "fastsr.resize(img, size=(8, 8)) makes it", "`fastsr resize IN --size 8 8` makes it"),
         ("sr3", "is for fastsr.pulse; or fastsr.srgan.", "is for `fastsr pulse`; or `fastsr srgan`."),
-        ("sr3", "fastsr.images.read(path, max_pixels=...) or fastsr.sr3.formats.load or fastsr.srgan(x)", None),
+        ("sr3", "fastsr.images.read(path, max_pixels=...) or fastsr.sr3.checkpoints.load or fastsr.srgan(x)", None),
         ("evaluate srgan", "data='x' has no tile=5", "--data x has no --tile 5"),
         ("train sr3", "schedule_steps=0 is too few", "--schedule-steps 0 is too few"),
     ],

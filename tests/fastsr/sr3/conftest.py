@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastsr.sr3.checkpoint import Checkpoint
-from fastsr.sr3.formats import save
+from fastsr.sr3.checkpoints import Checkpoint, save
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
 

@@ -6,7 +6,7 @@ import torch
 
 from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError
 from fastsr.sr3.arguments import LARGEST_TILE, check_options, target_size
-from fastsr.sr3.plans import plan
+from fastsr.sr3.sampling import plan
 
 
 def test_the_defaults(small):

@@ -11,9 +11,8 @@ import fastsr
 from fastsr.cli import main
 from fastsr.errors import DomainWarning, InputError
 from fastsr.images import read
-from fastsr.sr3.arguments import check_options
-from fastsr.sr3.doubts import doubts_of
-from fastsr.sr3.formats import load, save
+from fastsr.sr3.arguments import check_options, doubts_of
+from fastsr.sr3.checkpoints import load, save
 
 QUICK = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = (

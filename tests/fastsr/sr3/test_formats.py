@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from fastsr.checkpoints.reading import Contents
 from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileError, OutputError
-from fastsr.sr3 import formats
-from fastsr.sr3.formats import load, save
+from fastsr.sr3 import checkpoints
+from fastsr.sr3.checkpoints import load, save
 from fastsr.sr3.network import PUBLISHED, UNetConfig
 from fastsr.sr3.schedules import Schedule, curve_of
 from fastsr.srgan import checkpoints as srgan_formats
@@ -171,7 +171,7 @@ def test_the_published_networks_are_known_by_their_shapes(side, facts, published
     shapes = {key: torch.empty(shape, device="meta") for key, shape in published(*facts).shapes().items()}
     buffers = {key: value.float() for key, value in published.buffers(TRAINED).items()}
     contents = Contents({**buffers, **shapes}, {}, "weights='published'")
-    loaded = formats.load_as(contents, formats.FORMATS)
+    loaded = checkpoints.load_as(contents, checkpoints.FORMATS)
     assert loaded.network.config == PUBLISHED[side]
     assert (loaded.factor, loaded.size, loaded.prediction) == (8, side, "epsilon")
     channels = ", ".join(str(64 * multiple) for multiple in facts[1])

@@ -6,8 +6,8 @@ import torch
 from fastsr.errors import NotFiniteError
 from fastsr.runtime.cuda_graph import WARM_UP
 from fastsr.sr3 import sampling
-from fastsr.sr3.plans import plan
-from fastsr.sr3.tiles import Tiles, in_tiles
+from fastsr.sr3.inference import Tiles, in_tiles
+from fastsr.sr3.sampling import plan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 STEPS = WARM_UP + 5

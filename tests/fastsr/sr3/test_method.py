@@ -7,7 +7,7 @@ import torch
 from fastsr.errors import FastsrError
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.sr3 import formats, sr3
+from fastsr.sr3 import checkpoints, sr3
 from fastsr.sr3.method import Options
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     first = details()
     assert first.startswith("U-Net for 4 to 16, 8, 16 channels, 2000 steps, x0 (fastsr), weights ")
     assert details() == first
-    formats.save(small(gain=0.5), weights)
+    checkpoints.save(small(gain=0.5), weights)
     assert details() != first
 
 

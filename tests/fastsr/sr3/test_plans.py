@@ -3,11 +3,8 @@
 import pytest
 import torch
 
-from fastsr.sr3.plans import plan
-from fastsr.sr3.predictions import PREDICTIONS, seen
-from fastsr.sr3.samplers import SAMPLERS
-from fastsr.sr3.schedules import Schedule
-from fastsr.sr3.spacings import SPACINGS
+from fastsr.sr3.sampling import SAMPLERS, SPACINGS, plan
+from fastsr.sr3.schedules import PREDICTIONS, Schedule, seen
 
 CURVE = Schedule().curve()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.sr3.predictions import PREDICTIONS, seen, target
+from fastsr.sr3.schedules import PREDICTIONS, seen, target
 
 GAMMAS = torch.tensor([4.386e-5, 0.1, 0.5, 0.9, 0.9999], dtype=torch.float64)
 

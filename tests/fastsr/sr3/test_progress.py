@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import fastsr
-from fastsr.sr3.tiles import Tiles
+from fastsr.sr3.inference import Tiles
 
 MODULE = importlib.import_module("fastsr.sr3")  # whose name in fastsr is the function
 STEPS = 3

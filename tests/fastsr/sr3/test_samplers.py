@@ -7,9 +7,8 @@ that the variance at the end follows without a draw.
 import pytest
 import torch
 
-from fastsr.sr3.samplers import SAMPLERS
+from fastsr.sr3.sampling import SAMPLERS, SPACINGS
 from fastsr.sr3.schedules import Schedule
-from fastsr.sr3.spacings import SPACINGS
 
 CURVE = Schedule().curve()
 DEVIATION = 0.1

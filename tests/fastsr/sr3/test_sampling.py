@@ -4,11 +4,8 @@ import pytest
 import torch
 
 from fastsr.errors import FastsrError, NotFiniteError
-from fastsr.sr3.plans import plan
-from fastsr.sr3.predictions import PREDICTIONS
-from fastsr.sr3.samplers import SAMPLERS
-from fastsr.sr3.sampling import START, sample
-from fastsr.sr3.schedules import Schedule, curve_of
+from fastsr.sr3.sampling import SAMPLERS, START, plan, sample
+from fastsr.sr3.schedules import PREDICTIONS, Schedule, curve_of
 from fastsr_kernels.noise import diffuse, reverse_step
 
 CURVE = Schedule().curve()

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from fastsr.sr3.sampling import CLEAREST, SPACINGS, karras, uniform_log_snr, uniform_time
 from fastsr.sr3.schedules import Schedule
-from fastsr.sr3.spacings import CLEAREST, SPACINGS, karras, uniform_log_snr, uniform_time
 
 CURVE = Schedule().curve()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastsr.sr3.tiles import OVERLAP, Axis, Tiles, groups, in_tiles, padded
+from fastsr.sr3.inference import OVERLAP, Axis, Tiles, groups, in_tiles, padded
 
 CPU = torch.device("cpu")
 

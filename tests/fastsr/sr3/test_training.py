@@ -11,12 +11,11 @@ from fastsr.images import save as save_picture
 from fastsr.images.resizing import resize
 from fastsr.metrics import psnr
 from fastsr.sr3 import sr3
-from fastsr.sr3.formats import load, save
+from fastsr.sr3.checkpoints import load, save
 from fastsr.sr3.network import UNet
 from fastsr.sr3.schedules import Schedule
-from fastsr.sr3.train_parts import Lessons
 from fastsr.sr3.train_settings import TrainSettings
-from fastsr.sr3.training import SR3Training, train
+from fastsr.sr3.training import Lessons, SR3Training, train
 from fastsr.training.start import start
 from fastsr_kernels.noise import diffuse
 

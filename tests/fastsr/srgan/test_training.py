@@ -11,7 +11,8 @@ import fastsr
 from fastsr.errors import InputError, MissingFileError, TrainingError
 from fastsr.images import load as load_picture
 from fastsr.images import save as save_picture
-from fastsr.srgan import losses, training
+from fastsr.srgan import losses
+from fastsr.srgan import training as srgan_training
 from fastsr.srgan.checkpoints import load, save
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
@@ -164,7 +165,7 @@ def test_every_term_reaches_the_generator(accumulate, settings, begun, monkeypat
         torch.manual_seed(1)
         return VGGFeatures(layer, scale=1e3)
 
-    monkeypatch.setattr(training, "load_features", random_features)
+    monkeypatch.setattr(srgan_training, "load_features", random_features)
     after = []
     for content, adversarial in (("mse", 0.0), ("vgg12", 0.0), ("vgg12", 1e-3)):
         training = begun(
