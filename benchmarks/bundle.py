@@ -33,10 +33,10 @@ from fastsr.errors import FastsrError, InputError
 from fastsr.io.downloads import digest_of
 from fastsr.io.files import prepare_folder
 from fastsr.pretrained import FOLDER
-from fastsr.pulse import formats as pulse
-from fastsr.pulse.network import StyleGAN
 from fastsr.sr3 import checkpoints as sr3
 from fastsr.srgan import checkpoints as srgan
+from fastsr.stylegan import checkpoints as pulse
+from fastsr.stylegan.network import StyleGAN
 
 ROUNDING = 2.0**-11
 """How much float16 rounds a number, relative to it, at the most."""

@@ -26,8 +26,14 @@ from pathlib import Path
 from benchmarks.robustness.commands import Work, contents, half_written, left_over, server, works
 
 PRELOADED = [
-    *("fastsr.cli", "fastsr.srgan.training", "fastsr.sr3.training", "fastsr.pulse.training", "fastsr.dip.runner"),
-    *("fastsr.evaluate", "fastsr.data.prepare", "fastsr.pulse.call", "fastsr.sr3.inference", "fastsr.srgan.inference"),
+    *("fastsr.cli", "fastsr.srgan.training", "fastsr.sr3.training", "fastsr.stylegan.training", "fastsr.dip.runner"),
+    *(
+        "fastsr.evaluate",
+        "fastsr.data.prepare",
+        "fastsr.pulse.runner",
+        "fastsr.sr3.inference",
+        "fastsr.srgan.inference",
+    ),
 ]
 """Imported once, in the process of which the commands are forked: kills are to hit work, not imports."""
 LONGEST = 600.0

@@ -24,9 +24,9 @@ from benchmarks.report import RESULTS, write_between_marks
 from fastsr.io.downloads import digest_of
 from fastsr.io.files import atomic_write
 from fastsr.pretrained import FENCE, FOLDER
-from fastsr.pulse.formats import load as load_pulse
 from fastsr.sr3.checkpoints import load as load_sr3
 from fastsr.srgan.checkpoints import load as load_srgan
+from fastsr.stylegan.checkpoints import load as load_pulse
 
 SECTIONS = ("Scores", "Memorisation")
 SCORES = ("<!-- scores -->", "<!-- end of scores -->")

@@ -37,9 +37,9 @@ from fastsr.data.squares import middle
 from fastsr.figures.sheets import in_columns
 from fastsr.io.image_paths import find_images
 from fastsr.metrics.color import luma
-from fastsr.pulse.formats import load
-from fastsr.pulse.network import StyleGAN
-from fastsr.pulse.train_parts import drawn
+from fastsr.stylegan.checkpoints import load
+from fastsr.stylegan.network import StyleGAN
+from fastsr.stylegan.training import drawn
 
 SAMPLES, PART = 512, 32
 SHOWN, ENLARGED = 8, 2

@@ -31,9 +31,8 @@ from fastsr.images import load as load_picture
 from fastsr.images import single
 from fastsr.metrics import psnr
 from fastsr.pulse.arguments import check_options
-from fastsr.pulse.call import Found, search_pictures
-from fastsr.pulse.checkpoint import Checkpoint
-from fastsr.pulse.formats import load
+from fastsr.pulse.runner import Found, search_pictures
+from fastsr.stylegan.checkpoints import Checkpoint, load
 
 FACTORS = (4, 8)
 RESTARTS = (1, 4)

@@ -21,15 +21,14 @@ from benchmarks import step_times
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
 from benchmarks.straightforward_stylegan import plain_steps, straightforward
-from fastsr.pulse.gaussian_fit import GaussianFit
-from fastsr.pulse.goals import Goal
+from fastsr.pulse.inference import placed
 from fastsr.pulse.losses import parse
-from fastsr.pulse.network import Architecture, StyleGAN
-from fastsr.pulse.placing import placed
 from fastsr.pulse.search import Settings, Step
-from fastsr.pulse.starts import draw
+from fastsr.pulse.targets import Goal, draw
 from fastsr.runtime.cuda_graph import Graphed
 from fastsr.runtime.memory import freed_memory_kept
+from fastsr.stylegan.latents import GaussianFit
+from fastsr.stylegan.network import Architecture, StyleGAN
 
 ROUNDS = {64: 20, 256: 5, 1024: 2}
 """Steps that are timed, after those that warm up; by the side of the picture."""

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fastsr.pulse.gaussian_fit import GaussianFit
-from fastsr.pulse.layers import EqualisedUpConv2d
-from fastsr.pulse.network import StyleGAN
-from fastsr.pulse.synthesis import StyledLayer
+from fastsr.stylegan.latents import GaussianFit
+from fastsr.stylegan.network import EqualisedUpConv2d, StyledLayer, StyleGAN
 
 
 class PlainUpConv(nn.Module):

@@ -15,10 +15,6 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from fastsr.pulse import checkpoint as pulse_checkpoint
-from fastsr.pulse import formats as pulse_formats
-from fastsr.pulse.gaussian_fit import GaussianFit
-from fastsr.pulse.network import Architecture, StyleGAN
 from fastsr.sr3 import checkpoints as sr3_checkpoint
 from fastsr.sr3 import checkpoints as sr3_formats
 from fastsr.sr3.network import UNet, UNetConfig
@@ -27,6 +23,10 @@ from fastsr.srgan import checkpoints as srgan_checkpoint
 from fastsr.srgan import checkpoints as srgan_formats
 from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.stylegan import checkpoints as pulse_checkpoint
+from fastsr.stylegan import checkpoints as pulse_formats
+from fastsr.stylegan.latents import GaussianFit
+from fastsr.stylegan.network import Architecture, StyleGAN
 
 WIDTH = 2
 MSRRESNET = {"first": "conv_first", "trunk": "body", "upsampling.0": "upconv1", "large": "conv_hr", "last": "conv_last"}

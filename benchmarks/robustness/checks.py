@@ -14,9 +14,9 @@ from benchmarks.robustness.image_seeds import with_checksums
 from fastsr import images, srgan
 from fastsr.errors import FastsrError, NotEnoughMemoryError
 from fastsr.io.codecs import FORMATS
-from fastsr.pulse import formats as pulse_formats
 from fastsr.sr3 import checkpoints as sr3_formats
 from fastsr.srgan import checkpoints as srgan_formats
+from fastsr.stylegan import checkpoints as pulse_formats
 
 LOADERS: tuple[Callable[[Any], Any], ...] = (srgan_formats.load, sr3_formats.load, pulse_formats.load)
 NUMBERS_TO_RUN = 20_000

@@ -130,9 +130,8 @@ def pulse(
     from ..images import save
     from ..io.codecs import check_size
     from ..io.image_paths import plan_outputs
-    from ..pulse.arguments import check_options
-    from ..pulse.doubts import doubts_of
-    from ..pulse.placing import fitted
+    from ..pulse.arguments import check_options, doubts_of
+    from ..pulse.inference import fitted
     from ..runtime.device import resolve_seed
     from .pulse_jobs import Searches
 
@@ -285,7 +284,7 @@ def _save_step(image: Tensor, given: Picture, result: Path, step: int) -> None:
     from ..images import read, save
     from ..imresize import imresize
     from ..io.files import prepare_folder
-    from ..pulse.call import NOTE
+    from ..pulse.runner import NOTE
 
     face = replace(read(image.cpu()), comment=NOTE)
     small = imresize(face.pixels, size=tuple(given.pixels.shape[-2:])).clamp(0, 1)

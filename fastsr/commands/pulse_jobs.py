@@ -15,7 +15,7 @@ from ..align import Face
 from ..errors import FastsrError
 from ..images import Picture
 from ..pulse.arguments import Options
-from ..pulse.call import Found, search_pictures
+from ..pulse.runner import Found, search_pictures
 from ..pulse.search import State
 
 Cut = Callable[[Picture], tuple[list[Face], list[Picture]]]

@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from ..checks import check_callback
-from ..domain import warn, warned_of
-from ..errors import Doubt
-from ..images import arranged, read, single
 from ..typing import same_kind
-from .arguments import LOSS, check_options
-from .call import search_pictures
-from .checkpoint import Checkpoint
-from .doubts import doubts_of
-from .generator import Generator
-from .losses import LossWeights
-from .search import State
+from .options import LOSS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..stylegan.checkpoints import Checkpoint
+    from ..stylegan.generator import Generator
+    from .losses import LossWeights
+    from .search import State
 
 
 @same_kind
@@ -61,7 +57,8 @@ def pulse(
         factor: how much larger the result is; it must be the generator's resolution over H. None for that.
         weights: the path or URL (http or https, with "#sha256=..." at will) of a StyleGAN by `fastsr train stylegan`
             or lernapparat; a name that `fastsr weights` lists; a folder with PULSE's synthesis.pt and mapping.pt; what
-            `fastsr.pulse.formats.load` made of one; or a generator of your own, see `fastsr.pulse.generator`. By
+            `fastsr.stylegan.checkpoints.load` made of one; or a generator of your own, see
+            `fastsr.stylegan.generator`. By
             default "faces-64". No code of a file is run.
         steps: of the optimiser, at most.
         eps: a picture is found when the mean squared error between the downscale (MATLAB's bicubic) and the picture
@@ -96,7 +93,7 @@ def pulse(
         The best picture of the search, not its last, of the kind and dtype that came in (a path gives a PIL image, or
         a NumPy array where PIL has no mode for it: 16-bit colour); `fastsr.save` writes into its file that it was
         invented. Grey pictures are compared in grey, and the result is grey. Whether eps was reached is in the
-        `callback`'s info and in what `fastsr.pulse.call.search_pictures` yields.
+        `callback`'s info and in what `fastsr.pulse.runner.search_pictures` yields.
 
     Raises:
         InputError, InputTypeError: an argument that cannot be used, named in the message: a picture that is not
@@ -107,6 +104,12 @@ def pulse(
         DeviceError: a device that is not there.
         NotEnoughMemoryError: a search does not fit into memory.
     """
+    from ..checks import check_callback
+    from ..domain import warn, warned_of
+    from ..images import arranged, read, single
+    from .arguments import check_options, doubts_of
+    from .runner import search_pictures
+
     options = check_options(
         factor,
         weights=weights,
@@ -133,7 +136,7 @@ def pulse(
         return (found.result for found in search_pictures(watched, options, callback, progress=progress))
     images = single(img)
     count = 0
-    doubts: list[Doubt] = []
+    doubts = []
     for one, name in images:
         picture = read(one, name)
         doubts += doubts_of(picture, name, options)

@@ -11,20 +11,18 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, enlargement, flag, number, whole_number
-from ..errors import InputError
+from ..domain import SIDE
+from ..errors import Doubt, InputError
+from ..images import Picture
 from ..pretrained import default_weights
 from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
-from .checkpoint import Checkpoint
-from .formats import load
-from .generator import Generator
-from .learning_rates import SCHEDULES
+from ..stylegan.checkpoints import Checkpoint, load
+from ..stylegan.generator import Generator
 from .losses import LossWeights, parse
-from .search import Settings
-from .spherical import OPTIMIZERS
-from .starts import NOISES
+from .options import LOSS
+from .search import OPTIMIZERS, SCHEDULES, Settings
+from .targets import NOISES
 
-LOSS = "100*L2+0.05*GEOCROSS"
-"""That of the paper."""
 MOST_STEPS, MOST_RESTARTS = 100_000, 10_000
 USUAL_FACTOR = 8
 """That of the smaller picture an error advises."""
@@ -41,7 +39,7 @@ class Options:
         seed: of the first start.
         restarts: starts of each picture.
         tile_latent: whether there is one latent row for all layers.
-        noise: a name of `fastsr.pulse.starts.NOISES`.
+        noise: a name of `fastsr.pulse.targets.NOISES`.
         trainable_noise: how many noise maps the search may change, where there are as many.
         consistency: whether the result is made to agree.
         batch: pictures at once, at most; None for what fits.
@@ -163,3 +161,33 @@ def _positive(name: str, value: Any, right: str) -> float:
     if not 0 < result < math.inf:
         raise InputError(f"{name}={value} is out of range; give {right}")
     return result
+
+
+REMEDY = "; `fastsr pulse --align` finds the faces in photos, and fastsr.srgan enlarges photos"
+
+
+def doubts_of(picture: Picture, name: str, options: Options, *, aligned: bool = False) -> list[Doubt]:
+    """Return what speaks against a picture, or nothing: also where the weights do not say what they were trained on.
+
+    Args:
+        picture: to search for.
+        name: what a message calls it.
+        options: of the search.
+        aligned: whether it was cut out of a photo as a face.
+
+    Raises:
+        InputError: see `check_size`.
+    """
+    check_size(picture.pixels, options, name)
+    checkpoint, side = options.checkpoint, picture.pixels.shape[-1]
+    domain, resolution = checkpoint.domain, checkpoint.network.resolution
+    if domain is None:
+        return []
+    what = f"the {checkpoint.pictures or 'pictures'} of {resolution}x{resolution} pixels that {checkpoint.name} knows"
+    if side < SIDE:
+        few = f"{side}x{side} pixels, and nearly any of {what} fits so few; give at least {SIDE}x{SIDE}"
+        return [Doubt(name, few)]
+    if domain.outside(picture.premultiplied):
+        remedy = "" if aligned else REMEDY
+        return [Doubt(name, f"unlike {what}, made small: the result is such a picture all the same{remedy}")]
+    return []

@@ -2,24 +2,74 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import NotEnoughMemoryError, NotFiniteError
+from ..runtime.device import resolve_device
 from ..runtime.memory import available_memory, require_memory, saved_for_backward
+from ..runtime.progress import progress_bar
+from ..stylegan.checkpoints import Checkpoint
+from ..stylegan.generator import Generator
+from ..stylegan.latents import FIT_DRAWS, GaussianFit, fit_gaussian
+from ..stylegan.network import StyleGAN
 from .arguments import Options
-from .gaussian_fit import GaussianFit
-from .generator import Generator
-from .goals import Goal
 from .losses import l2
-from .placing import fitted, placed
 from .search import Best, State, search
-from .starts import Start, draw
+from .targets import Goal, Start, draw
+
+_fits: WeakKeyDictionary[Checkpoint, GaussianFit] = WeakKeyDictionary()
+"""Those computed: it takes a while, and a checkpoint may be used for one picture after the other."""
+
+
+@torch.inference_mode(False)
+def placed(network: Generator, device: torch.device, dtype: torch.dtype) -> Generator:
+    """Return a copy of a generator on a device, without gradients for its parameters.
+
+    Convolutions of a `StyleGAN` are in `dtype`. Another module stays as it is; what is no module is not copied.
+    """
+    if isinstance(network, StyleGAN):
+        return network.folded(dtype).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(network, nn.Module):
+        return copy.deepcopy(network).eval().requires_grad_(False).to(device)
+    return network
+
+
+def fitted(
+    checkpoint: Checkpoint, device: str | torch.device | None = None, *, draws: int = FIT_DRAWS, progress: bool = True
+) -> Checkpoint:
+    """Return the checkpoint with a Gaussian fit: its own, or one computed from draws of its mapping network.
+
+    Args:
+        checkpoint: of a generator.
+        device: where to compute.
+        draws: how many.
+        progress: show a bar.
+    """
+    if checkpoint.fit is not None:
+        return checkpoint
+    if checkpoint not in _fits:
+        warnings.warn(
+            f"{checkpoint.name} has no Gaussian fit of its mapping network, which is now computed from {draws:,} "
+            "draws; to keep it, use or save what fastsr.pulse.inference.fitted makes of the checkpoint",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        where = resolve_device(device)
+        mapping = placed(checkpoint.network, where, torch.float32).mapping
+        with progress_bar("Gaussian fit", "draw", shown=progress, scaled=True) as bar:
+            bar.total = draws
+            latent = checkpoint.network.latent
+            _fits[checkpoint] = fit_gaussian(mapping, latent, draws, device=where, progress=bar.update)
+    return replace(checkpoint, fit=_fits[checkpoint])
+
 
 SHARE = 0.5
 """The part of the free memory that searches may take."""

@@ -7,10 +7,11 @@ from functools import partial
 
 from ..methods import register
 from ..pretrained import DEFAULTS, default_weights
+from ..stylegan.checkpoints import load
 from ..trained import trained
 from . import pulse
-from .arguments import LOSS, check_options
-from .formats import load
+from .arguments import check_options
+from .options import LOSS
 
 
 @dataclass(frozen=True)

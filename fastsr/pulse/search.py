@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, optim
 
 from fastsr_kernels.backend import no_autocast
 
@@ -16,13 +19,74 @@ from ..errors import NotFiniteError
 from ..runtime.cuda_graph import Graphed
 from ..runtime.device import deterministic_convolutions
 from ..runtime.memory import freed_memory_kept
-from .gaussian_fit import GaussianFit
-from .generator import Generator
-from .goals import Goal
-from .learning_rates import factors
+from ..stylegan.generator import Generator
+from ..stylegan.latents import GaussianFit
 from .losses import LossWeights, l2, total
-from .spherical import Spherical
-from .starts import Start
+from .targets import Goal, Start
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(optim.Adam, fused=True),
+    "adamw": partial(optim.AdamW, fused=True),
+    "adamax": optim.Adamax,
+    "sgd": partial(optim.SGD, fused=True),
+}
+TINY = 1e-12
+"""A row of zeros stays one."""
+
+
+class Spherical:
+    """An optimiser of `OPTIMIZERS` over tensors (N, rows, ...), each row of which keeps its length.
+
+    Every number is updated by its own gradient, so that no picture of a batch depends on another. A step can be
+    captured in a CUDA graph.
+    """
+
+    def __init__(self, optimizer: str, parameters: Sequence[Tensor], learning_rate: Tensor):
+        """Take the name of the optimiser, the tensors, and the learning rate, which is read at each step."""
+        capturable: dict[str, Any] = {}
+        if learning_rate.is_cuda and optimizer != "sgd":
+            capturable["capturable"] = True
+        self._parameters = list(parameters)
+        self._radii = [_lengths(parameter).clone() for parameter in parameters]
+        self._inner = OPTIMIZERS[optimizer](self._parameters, lr=learning_rate, **capturable)
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Update the tensors by their gradients."""
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._inner.step()
+        for parameter, radius in zip(self._parameters, self._radii, strict=True):
+            parameter.mul_(radius / _lengths(parameter).clamp(min=TINY))
+
+
+def _lengths(x: Tensor) -> Tensor:
+    """Return the length of each row, (N, rows, 1, ...)."""
+    return x.detach().flatten(2).norm(dim=2).view(*x.shape[:2], *(1,) * (x.ndim - 2))
+
+
+SCHEDULES = {
+    "fixed": ((0.0, 1.0), (1.0, 1.0)),
+    "linear1cycle": ((0.0, 0.1), (0.5, 1.0), (1.0, 0.1)),
+    "linear1cycledrop": ((0.0, 0.1), (0.45, 1.0), (0.9, 0.1), (1.0, 0.001)),
+}
+"""The part of the steps that is done, and the factor there; between them it changes evenly."""
+
+
+def factors(schedule: str, steps: int) -> Tensor:
+    """Return the factor of each step, float32 (steps,).
+
+    Args:
+        schedule: a name of `SCHEDULES`; "linear1cycledrop" is that of PULSE.
+        steps: how many there will be.
+    """
+    anchors = SCHEDULES[schedule]
+    done = torch.arange(steps, dtype=torch.float64, device="cpu") / steps
+    result = torch.full_like(done, anchors[0][1])
+    for (begin, first), (end, last) in pairwise(anchors):
+        result = torch.where(done >= begin, first + (last - first) * (done - begin) / (end - begin), result)
+    return result.float()
+
 
 STEPS_BETWEEN_LOOKS = 10
 """At figures on a GPU, which stops for it."""
@@ -35,9 +99,9 @@ class Settings:
     Attributes:
         steps: at most.
         eps: the mean squared error at which a picture is found.
-        optimizer: a name of `fastsr.pulse.spherical.OPTIMIZERS`.
+        optimizer: a name of `fastsr.pulse.search.OPTIMIZERS`.
         learning_rate: its largest.
-        schedule: a name of `fastsr.pulse.learning_rates.SCHEDULES`.
+        schedule: a name of `fastsr.pulse.search.SCHEDULES`.
         loss: the terms.
     """
 

@@ -11,10 +11,6 @@ from benchmarks import bundle as bundling
 from benchmarks import domains
 from fastsr.domain import LEAST
 from fastsr.errors import InputError
-from fastsr.pulse import formats as pulse
-from fastsr.pulse.checkpoint import Checkpoint as Faces
-from fastsr.pulse.gaussian_fit import GaussianFit
-from fastsr.pulse.network import Architecture, StyleGAN
 from fastsr.sr3 import checkpoints as sr3
 from fastsr.sr3.checkpoints import Checkpoint as Diffusion
 from fastsr.sr3.network import UNet, UNetConfig
@@ -22,6 +18,10 @@ from fastsr.sr3.schedules import Schedule
 from fastsr.srgan import checkpoints as srgan
 from fastsr.srgan.checkpoints import Checkpoint as Generator
 from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.stylegan import checkpoints as pulse
+from fastsr.stylegan.checkpoints import Checkpoint as Faces
+from fastsr.stylegan.latents import GaussianFit
+from fastsr.stylegan.network import Architecture, StyleGAN
 
 PICTURES = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(number)) for number in range(LEAST)]
 

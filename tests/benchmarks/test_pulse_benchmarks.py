@@ -6,12 +6,11 @@ import torch
 from benchmarks import pulse_faces, pulse_speed, step_times
 from benchmarks.straightforward_stylegan import plain_steps, straightforward
 from fastsr.pulse import search
-from fastsr.pulse.checkpoint import Checkpoint
-from fastsr.pulse.gaussian_fit import GaussianFit
-from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import parse, total
-from fastsr.pulse.network import Architecture, StyleGAN
-from fastsr.pulse.starts import draw
+from fastsr.pulse.targets import Goal, draw
+from fastsr.stylegan.checkpoints import Checkpoint
+from fastsr.stylegan.latents import GaussianFit
+from fastsr.stylegan.network import Architecture, StyleGAN
 
 SMALL = Architecture(32, latent=8, mapping_layers=2, fmap_base=64)
 

@@ -18,9 +18,9 @@ from click.testing import CliRunner
 from torch.distributed.run import get_args_parser
 
 from fastsr.cli import main
-from fastsr.pulse.train_settings import TrainSettings as StyleGANSettings
 from fastsr.sr3.train_settings import TrainSettings as SR3Settings
 from fastsr.srgan.train_settings import TrainSettings
+from fastsr.stylegan.train_settings import TrainSettings as StyleGANSettings
 from fastsr.training import packages
 from fastsr.training.run_folder import RunFolder
 from tests import command_line

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastsr.pulse.checkpoint import Checkpoint
-from fastsr.pulse.formats import save
-from fastsr.pulse.gaussian_fit import fit_gaussian
-from fastsr.pulse.network import Architecture, StyleGAN
+from fastsr.stylegan.checkpoints import Checkpoint, save
+from fastsr.stylegan.latents import fit_gaussian
+from fastsr.stylegan.network import Architecture, StyleGAN
 
 
 def drawn(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

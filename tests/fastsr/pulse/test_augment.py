@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from fastsr.pulse import augment as module
-from fastsr.pulse.augment import Adaptation, augment
+from fastsr.stylegan import discriminator as module
+from fastsr.stylegan.discriminator import Adaptation, augment
 
 ALWAYS, NEVER = torch.ones(()), torch.zeros(())
 

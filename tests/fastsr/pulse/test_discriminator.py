@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastsr.pulse import discriminator as module
-from fastsr.pulse.discriminator import Discriminator, spread
-from fastsr.pulse.train_losses import discriminator_loss, generator_loss, gradient_penalty
+from fastsr.stylegan import discriminator as module
+from fastsr.stylegan.discriminator import Discriminator, spread
+from fastsr.stylegan.training import discriminator_loss, generator_loss, gradient_penalty
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from fastsr.align import Face, Landmarks
 from fastsr.cli import main
 from fastsr.errors import DomainWarning, InputError
 from fastsr.images import read
-from fastsr.pulse.arguments import check_options
-from fastsr.pulse.doubts import doubts_of
-from fastsr.pulse.formats import load, save
+from fastsr.pulse.arguments import check_options, doubts_of
+from fastsr.stylegan.checkpoints import load, save
 
 QUICK = {"steps": 2, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = (

@@ -9,11 +9,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fastsr.errors import InputError, MissingFileError
-from fastsr.pulse.formats import load, save
-from fastsr.pulse.gaussian_fit import GaussianFit
 from fastsr.srgan.checkpoints import Checkpoint as Upscaler
 from fastsr.srgan.checkpoints import save as save_srgan
 from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.stylegan.checkpoints import load, save
+from fastsr.stylegan.latents import GaussianFit
 
 
 @pytest.mark.parametrize("fit", [True, False])

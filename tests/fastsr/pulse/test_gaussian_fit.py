@@ -5,13 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from fastsr.errors import InputError
-from fastsr.pulse import gaussian_fit
-from fastsr.pulse.gaussian_fit import GaussianFit, fit_gaussian
+from fastsr.stylegan import latents
+from fastsr.stylegan.latents import GaussianFit, fit_gaussian
 
 
 def test_the_fit_is_that_of_all_draws_at_once(small, monkeypatch):
     """In parts of which the last one is smaller."""
-    monkeypatch.setattr(gaussian_fit, "CHUNK", 300)
+    monkeypatch.setattr(latents, "CHUNK", 300)
     mapping, parts = small().network.mapping, []
     found = fit_gaussian(mapping, 8, draws=1000, seed=3, progress=parts.append)
     assert parts == [300, 300, 300, 100]

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from fastsr.errors import InputError, InputTypeError
-from fastsr.pulse.formats import load, save
-from fastsr.pulse.gaussian_fit import fit_gaussian
-from fastsr.pulse.generator import check_generator
+from fastsr.stylegan.checkpoints import load, save
+from fastsr.stylegan.generator import check_generator
+from fastsr.stylegan.latents import fit_gaussian
 
 
 class Modulated(nn.Module):

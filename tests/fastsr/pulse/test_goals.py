@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fastsr.imresize import imresize
-from fastsr.pulse.goals import Goal
+from fastsr.pulse.targets import Goal
 
 
 def picture(*shape, seed=0):

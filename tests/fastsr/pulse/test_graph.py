@@ -5,12 +5,10 @@ import torch
 
 from fastsr.errors import NotFiniteError
 from fastsr.pulse import search as module
-from fastsr.pulse.goals import Goal
+from fastsr.pulse.inference import placed
 from fastsr.pulse.losses import LossWeights
-from fastsr.pulse.placing import placed
-from fastsr.pulse.search import Settings, search
-from fastsr.pulse.spherical import OPTIMIZERS
-from fastsr.pulse.starts import draw
+from fastsr.pulse.search import OPTIMIZERS, Settings, search
+from fastsr.pulse.targets import Goal, draw
 from fastsr.runtime.cuda_graph import WARM_UP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -8,8 +8,8 @@ from fastsr.errors import NotFiniteError
 from fastsr.imresize import imresize
 from fastsr.pulse import inference
 from fastsr.pulse.arguments import check_options
-from fastsr.pulse.goals import Goal
 from fastsr.pulse.inference import Searcher
+from fastsr.pulse.targets import Goal
 
 QUICK = {"device": "cpu", "dtype": "float32", "steps": 5, "eps": 1e-6}
 

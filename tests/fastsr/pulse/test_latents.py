@@ -2,7 +2,7 @@
 
 import torch
 
-from fastsr.pulse.latents import mean_latent, mix, truncate
+from fastsr.stylegan.latents import mean_latent, mix, truncate
 
 LATENTS = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
 MEAN = torch.tensor([1.0, 2.0, 3.0, 4.0])

@@ -5,8 +5,8 @@ import torch
 
 from fastsr.checkpoints.reading import Contents
 from fastsr.errors import InputError
-from fastsr.pulse.formats import FORMATS, load
-from fastsr.pulse.network import Architecture
+from fastsr.stylegan.checkpoints import FORMATS, load
+from fastsr.stylegan.network import Architecture
 
 TALL = (5, 4, 4, 3, 3, 2)
 

@@ -9,9 +9,10 @@ from fastsr.errors import FastsrError
 from fastsr.evaluate import evaluate
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.pulse import formats, pulse
-from fastsr.pulse.call import NOTE
+from fastsr.pulse import pulse
 from fastsr.pulse.method import Options
+from fastsr.pulse.runner import NOTE
+from fastsr.stylegan import checkpoints
 
 CPU = torch.device("cpu")
 
@@ -51,7 +52,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     first = details()
     assert first.startswith("StyleGAN 16x16, 6 layers, latent 8 (fastsr), weights ")
     assert details() == first
-    formats.save(small(latent=9), weights)
+    checkpoints.save(small(latent=9), weights)
     assert details() != first
 
 

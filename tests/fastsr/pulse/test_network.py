@@ -4,10 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastsr.pulse.generator import check_generator
-from fastsr.pulse.layers import EqualisedConv2d, EqualisedLinear, EqualisedUpConv2d
-from fastsr.pulse.network import Architecture, StyleGAN
-from fastsr.pulse.noises import draw_noises, zero_noises
+from fastsr.stylegan.generator import check_generator, draw_noises, zero_noises
+from fastsr.stylegan.network import Architecture, EqualisedConv2d, EqualisedLinear, EqualisedUpConv2d, StyleGAN
 
 
 def given(network, count=2, dtype=torch.float32):

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from fastsr.pulse.checkpoint import Checkpoint
-from fastsr.pulse.gaussian_fit import fit_gaussian
-from fastsr.pulse.placing import fitted, placed
+from fastsr.pulse.inference import fitted, placed
+from fastsr.stylegan.checkpoints import Checkpoint
+from fastsr.stylegan.latents import fit_gaussian
 
 CPU = torch.device("cpu")
 

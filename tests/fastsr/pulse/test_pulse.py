@@ -13,9 +13,9 @@ from fastsr.errors import InputError, InputTypeError
 from fastsr.images import Picture, read
 from fastsr.imresize import imresize
 from fastsr.pulse.arguments import check_options
-from fastsr.pulse.call import NOTE, search_pictures
-from fastsr.pulse.goals import Goal
 from fastsr.pulse.inference import Searcher
+from fastsr.pulse.runner import NOTE, search_pictures
+from fastsr.pulse.targets import Goal
 
 QUICK = {"device": "cpu", "dtype": "float32", "steps": 3}
 

@@ -5,10 +5,9 @@ import torch
 
 from fastsr.errors import NotFiniteError
 from fastsr.imresize import imresize
-from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import geocross, parse
 from fastsr.pulse.search import Settings, search
-from fastsr.pulse.starts import draw
+from fastsr.pulse.targets import Goal, draw
 
 LOSS = "100*L2+0.05*GEOCROSS"
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fastsr.pulse.spherical import OPTIMIZERS, Spherical
+from fastsr.pulse.search import OPTIMIZERS, Spherical
 
 
 def tensors(*shape, seed=0):

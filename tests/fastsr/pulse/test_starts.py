@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fastsr.pulse.starts import draw
+from fastsr.pulse.targets import draw
 
 
 def begun(generator, seeds, **options):

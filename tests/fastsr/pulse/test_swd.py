@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastsr.pulse.swd import SlicedWasserstein
+from fastsr.stylegan.sliced_wasserstein import SlicedWasserstein
 
 
 def pictures(seed, side=8, noise=0.5):

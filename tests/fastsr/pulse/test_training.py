@@ -7,11 +7,10 @@ from fastsr.errors import InputError
 from fastsr.images import load as load_picture
 from fastsr.images import read
 from fastsr.images import save as save_picture
-from fastsr.pulse.formats import load
-from fastsr.pulse.network import StyleGAN
-from fastsr.pulse.train_parts import Mixing, drawn
-from fastsr.pulse.train_settings import TrainSettings
-from fastsr.pulse.training import StyleGANTraining, train
+from fastsr.stylegan.checkpoints import load
+from fastsr.stylegan.network import StyleGAN
+from fastsr.stylegan.train_settings import TrainSettings
+from fastsr.stylegan.training import Mixing, StyleGANTraining, drawn, train
 from fastsr.training.start import start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")

@@ -370,8 +370,8 @@ def test_lr_files_that_come_are_refused(settings, tmp_path):
 
 
 def test_features_are_weighted_and_laid_out_as_the_pictures_are(settings, monkeypatch):
-    monkeypatch.setattr(training, "load_features", lambda layer, path: VGGFeatures(layer))
-    loss = training.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
+    monkeypatch.setattr(srgan_training, "load_features", lambda layer, path: VGGFeatures(layer))
+    loss = srgan_training.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
     assert loss.weights == losses.LossWeights(pixel=0.5, content=1.0, adversarial=1e-3)
     weights = [p for p in loss.features.parameters() if p.ndim == 4 and p.shape[2] == 3]
     assert weights

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fastsr_kernels.upsample_blur import blur_downsample, upsample_blur
 
-from .synthesis import COLOURS
+from .network import COLOURS
 
 PATCH = 7
 PATCHES = 128

@@ -15,9 +15,9 @@ from ..images import Picture, read
 from ..imresize import imresize
 from ..runtime.progress import progress_bar
 from .arguments import Options, check_size
-from .goals import Goal
 from .inference import Face, Searcher
 from .search import State
+from .targets import Goal
 
 NOTE = "A plausible face that fastsr pulse (PULSE, a search in a generator) invented. It identifies nobody."
 """What a file with a result says of itself."""
