@@ -28,7 +28,7 @@ from fastsr import domain
 from fastsr.checkpoints.layouts import own_facts
 from fastsr.checkpoints.reading import read
 from fastsr.checkpoints.sources import locate
-from fastsr.data.training import find_training_pictures
+from fastsr.data.training_sets import find_training_pictures
 from fastsr.errors import FastsrError, InputError
 from fastsr.io.downloads import digest_of
 from fastsr.io.files import prepare_folder

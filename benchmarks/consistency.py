@@ -24,7 +24,8 @@ import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.consistency import agree
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import Case, eight_bits, find_protocol
+from fastsr.data.protocols import Case, find_protocol
+from fastsr.data.stored_images import eight_bits
 from fastsr.imresize import imresize
 from fastsr.srgan.checkpoints import load
 from fastsr.srgan.inference import Enlarger

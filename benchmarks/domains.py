@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from benchmarks.bundle import kind_of, pictures_of
 from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.checkpoints.sources import locate
-from fastsr.data.squares import middle
+from fastsr.data.recipes import middle
 from fastsr.domain import Domain
 
 CROPS, SMALLEST = 2, 64

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fastsr.data.pictures import PictureFile
 from fastsr.data.prepare import prepare as make_squares
+from fastsr.data.stored_images import PictureFile
 from fastsr.io.image_paths import find_images
 
 from .gpu_train_recipes import RECIPES

@@ -24,11 +24,11 @@ import torch
 
 from fastsr.data.crops import Crops, batches
 from fastsr.data.prepare import prepare
-from fastsr.data.training import find_training_pictures
+from fastsr.data.training_sets import find_training_pictures
 from fastsr.runtime.device import resolve_device
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining
-from fastsr.training.start import fast_arithmetic, start
+from fastsr.training.accelerator import fast_arithmetic, start
 
 from .report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 

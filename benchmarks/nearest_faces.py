@@ -32,8 +32,8 @@ import fastsr
 from benchmarks.gallery_sources import enlarged
 from benchmarks.pulse_faces import colours
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save
-from fastsr.data.protocols import eight_bits
-from fastsr.data.squares import middle
+from fastsr.data.recipes import middle
+from fastsr.data.stored_images import eight_bits
 from fastsr.figures.sheets import in_columns
 from fastsr.io.image_paths import find_images
 from fastsr.metrics.color import luma

@@ -27,7 +27,8 @@ from torch import Tensor
 from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import eight_bits, find_protocol
+from fastsr.data.protocols import find_protocol
+from fastsr.data.stored_images import eight_bits
 from fastsr.images import read
 from fastsr.srgan.checkpoints import Checkpoint, load
 from fastsr.srgan.inference import Enlarger

@@ -16,15 +16,13 @@ from .commands.data import data
 from .commands.dip import dip
 from .commands.doctor import doctor
 from .commands.evaluate import evaluate
-from .commands.metrics import metrics
-from .commands.niqe_fit import niqe_fit
-from .commands.plot import plot
+from .commands.metrics import metrics, niqe_fit
 from .commands.prepare import prepare
 from .commands.pulse import pulse
 from .commands.resize import resize
 from .commands.sr3 import sr3
 from .commands.srgan import srgan
-from .commands.train import train
+from .commands.train import plot, train
 from .commands.weights import weights
 
 

@@ -18,7 +18,7 @@ from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.straightforward import Scale
 from fastsr import metrics
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import eight_bits
+from fastsr.data.stored_images import eight_bits
 from fastsr.dip.fit import INPUT_RANGE
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.operators import Downscale

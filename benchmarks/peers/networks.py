@@ -14,7 +14,8 @@ from torch import Tensor
 
 import fastsr
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import eight_bits, find_protocol
+from fastsr.data.protocols import find_protocol
+from fastsr.data.stored_images import eight_bits
 from fastsr.images import read
 from fastsr.srgan.checkpoints import load as load_generator
 from fastsr.srgan.esrgan import RRDBNet, RRDBNetConfig

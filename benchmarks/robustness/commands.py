@@ -22,8 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from benchmarks.robustness.checkpoint_seeds import seeds
-from fastsr.archives import Pick
-from fastsr.data.sets import DataSet, Download
+from fastsr.data.sets import DataSet, Download, Pick
 from fastsr.io.downloads import Checksum
 
 PICTURES = 6
@@ -33,7 +32,7 @@ SECONDS = re.compile(r",[0-9.e-]+$", re.MULTILINE)
 TRANSIENT = (".tmp", ".lock", ".part", ".version")
 CHUNK = 2**14
 NAMES = """
-from fastsr.archives import Pick
+from fastsr.data.fetch import Pick
 from fastsr.io.downloads import Checksum
 from fastsr.data import sets
 from fastsr.data.sets import DataSet, Download

@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from ..errors import FastsrError, OutputError
-from .common import Command
-from .words import QUOTED
+from .common import QUOTED, Command
 
 PICTURE = re.compile(rf"\bpictures\[(\d+)\](?:={QUOTED})?")
 """What the function calls a picture, with its path where that is said."""

@@ -17,7 +17,7 @@ def doctor() -> None:
 
     from fastsr_kernels import backend
 
-    from ..doctor import report
+    from .doctor_checks import report
 
     with kernel_choice():
         backend.explain(torch.device("cpu"))

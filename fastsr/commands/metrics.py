@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import FastsrError, InputError
-from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, max_pixels_option
-from .words import renamed
+from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, max_pixels_option, renamed
 
 if TYPE_CHECKING:
     from ..images import Picture
@@ -165,3 +164,29 @@ def _print_table(
         means = [fmean(values) for values in zip(*rows, strict=True)]
         show(MEAN if len(rows) == len(pairs) else f"{MEAN} of {len(rows)}", numbers(means))
     return len(rows) == len(pairs)
+
+
+@click.command("niqe-fit", cls=Command)
+@click.argument("folder", metavar="DIR")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The file of the model, .safetensors.")
+@max_pixels_option
+def niqe_fit(folder: str, output: str, max_pixels: int | None) -> None:
+    """Fit a model of good photographs for NIQE.
+
+    Results by it can be compared with each other, not with those by the model of NIQE's authors. Therefore
+    fastsr metrics --niqe --niqe-model FILE writes the name of the file beside each.
+    """
+    from ..errors import InputError
+    from ..io.files import prepare_folder
+    from ..io.image_paths import find_images
+    from ..metrics.niqe_model import fit, save
+
+    target = Path(output)
+    if target.suffix.lower() != ".safetensors":  # before the work, which save would refuse only after it
+        raise InputError(f"output={output!r} does not end in .safetensors")
+    check_kernels("cpu")
+    paths = find_images([folder])
+    prepare_folder(target.parent)
+    model = fit(paths, name=target.name, source=Path(folder).resolve().name, max_pixels=max_pixels)
+    save(model, target)
+    click.echo(model)

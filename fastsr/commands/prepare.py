@@ -8,8 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import InputError
-from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_argument
-from .words import renamed
+from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_argument, renamed
 
 
 @click.command(cls=Command)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ..errors import OutputError
 from ..options import command_options
-from .common import EXIT_INTERRUPTED, Command, check_kernels
+from .common import EXIT_INTERRUPTED, Command, check_kernels, renamed
 
 if TYPE_CHECKING:
     from ..training.settings import Settings
@@ -93,10 +94,10 @@ def _common_options(name: str) -> list[click.Parameter]:
 
 def _run(name: str, kind: type[Settings], output: Path, config: Path | None, **values: Any) -> None:
     from ..runtime.device import resolve_device
-    from ..training.packages import require_packages
+    from ..training.settings import require_packages
 
     require_packages()
-    from ..training.config import read_settings
+    from ..training.settings import read_settings
 
     context = click.get_current_context()
     defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
@@ -111,3 +112,32 @@ def _run(name: str, kind: type[Settings], output: Path, config: Path | None, **v
         click.echo(f"Interrupted after step {outcome.step}; the same command goes on from there.", err=True)
     if not outcome.finished:
         context.exit(EXIT_INTERRUPTED)
+
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@click.command(cls=Command)
+@click.argument("run")
+@click.option("-o", "--output", metavar="OUT", help="A .png, .svg or .pdf file.  [default: RUN/curves.png]")
+def plot(run: str, output: str | None) -> None:
+    """Draw the curves of a training.
+
+    They are the losses and validations of RUN, a folder of fastsr train, which may still go on. Needs matplotlib:
+    pip install matplotlib.
+
+    \b
+      fastsr plot runs/srgan
+    """
+    from ..figures.history import History
+    from ..io.files import atomic_write, prepare_folder
+
+    target = Path(output or Path(run) / "curves.png")
+    if target.suffix.lower() not in SUFFIXES:
+        raise OutputError(f"output {str(target)!r} has no suffix that can be written: {', '.join(SUFFIXES)}")
+    with renamed(run="RUN"):
+        figure = History.read(run).plot()
+    prepare_folder(target.parent)
+    with atomic_write(target) as file:
+        figure.savefig(file, format=target.suffix[1:].lower())
+    click.echo(target)

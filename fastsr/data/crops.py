@@ -23,8 +23,7 @@ from fastsr_kernels.resample import axis_table, resample
 
 from ..errors import FastsrError, InputError
 from ..runtime.device import resolve_seed
-from .held import Held, bytes_of, memory_for_pictures
-from .training import TrainingPicture
+from .training_sets import Held, TrainingPicture, bytes_of, memory_for_pictures
 
 ORDER, PLACE = 0, 1
 """What random numbers are for."""

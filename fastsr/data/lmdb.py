@@ -28,7 +28,7 @@ from torch import Tensor
 from ..errors import InputError, OutputError
 from ..io.codecs import decode_pil
 from ..io.files import atomic_write, prepare_folder
-from .pictures import three_channels
+from .stored_images import three_channels
 
 SUFFIX = ".lmdb"
 DATA, META = "data.mdb", "meta_info.txt"

@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from .. import metrics
 from ..errors import InputError
-from ..images import read
 from ..images.resizing import resize
 from ..metrics.reference import Protocol as Rounding
 from .benchmarks import Sample
+from .stored_images import eight_bits
 
 DIP_MULTIPLE = 32
 DIP_SHAVE = 4
@@ -99,11 +98,6 @@ def find_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise InputError(f"protocol={name!r} is unknown; use one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
-
-
-def eight_bits(img: Any) -> Tensor:
-    """Return the colours of one image of any kind rounded to 8 bits, uint8 (C, H, W) on the CPU; alpha is ignored."""
-    return (read(img).pixels[0] * 255 + 0.5).floor().to(torch.uint8).cpu()
 
 
 def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.resources import files
 
-from ..archives import Pick
 from ..errors import InputError
 from ..io.downloads import Checksum, split_hash
-from . import self_ex_sr
+
+FOLDER = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/master/data/"
+FILES = "self_ex_sr.sha256"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A folder of pictures in an archive.
+
+    Attributes:
+        inside: the end of its path, such as "images/val".
+        into: the folder where the pictures go, "" for the topmost.
+        count: how many pictures there are.
+    """
+
+    inside: str
+    into: str
+    count: int
+
 
 DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 BSDS500 = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
@@ -88,9 +106,9 @@ def _sha256(digits: str) -> Checksum:
 
 
 def _self_ex_sr(name: str) -> tuple[Download, ...]:
-    rows = (line.split() for line in self_ex_sr.FILES.splitlines())
+    rows = (line.split() for line in (files(__package__) / FILES).read_text(encoding="utf-8").splitlines())
     return tuple(
-        Download(self_ex_sr.FOLDER + path, _sha256(digits), int(size), path.removeprefix(f"{name}/"))
+        Download(FOLDER + path, _sha256(digits), int(size), path.removeprefix(f"{name}/"))
         for digits, size, path in rows
         if path.startswith(f"{name}/")
     )

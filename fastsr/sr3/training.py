@@ -15,12 +15,12 @@ from torch.optim import Optimizer
 from fastsr_kernels.noise import diffuse
 
 from ..errors import InputError
-from ..training import train as training
-from ..training.crops import Crop, CropTraining
+from ..training import loop as training
+from ..training.accelerator import whole_at_last
 from ..training.learner import Learner
 from ..training.loop import Outcome
-from ..training.seeds import seed_of
-from ..training.sharing import whole_at_last
+from ..training.method import Crop, CropTraining
+from ..training.settings import seed_of
 from .arguments import TILE_OF_TRAINED, Options
 from .checkpoints import Checkpoint, load, save
 from .inference import Diffuser, condition_of
@@ -118,7 +118,7 @@ DISTANCES = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:
-    """Train SR3, or go on with it; see `fastsr.training.train.train`."""
+    """Train SR3, or go on with it; see `fastsr.training.loop.train`."""
     return training.train(SR3Training, settings, output, progress=progress)
 
 

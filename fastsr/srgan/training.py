@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import FastsrError, InputError
-from ..training import train as training
-from ..training.crops import Crop, CropTraining
+from ..training import loop as training
+from ..training.accelerator import whole_at_last
 from ..training.learner import Learner
 from ..training.loop import Outcome
+from ..training.method import Crop, CropTraining
 from ..training.optimizers import muon_adam
-from ..training.sharing import whole_at_last
 from .checkpoints import Checkpoint, load, save
 from .inference import Enlarger
 from .losses import SRRESNET, GeneratorLoss, LossWeights, discriminator_loss
@@ -128,7 +128,7 @@ class Adversary:
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:
-    """Train SRGAN, or go on with it; see `fastsr.training.train.train`."""
+    """Train SRGAN, or go on with it; see `fastsr.training.loop.train`."""
     return training.train(SRGANTraining, settings, output, progress=progress)
 
 

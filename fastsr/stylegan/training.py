@@ -15,19 +15,16 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from ..data.crops import Crops
-from ..data.pictures import StoredPicture
-from ..data.protocols import eight_bits
-from ..data.squares import middle
-from ..data.training import TrainingPicture, find_training_pictures
+from ..data.recipes import middle
+from ..data.stored_images import StoredPicture, eight_bits
+from ..data.training_sets import TrainingPicture, find_training_pictures
 from ..errors import InputError
 from ..images.resizing import resize
-from ..training import train as training
-from ..training.crops import Crop, own_batches
+from ..training import loop as training
+from ..training.accelerator import whole_at_last
 from ..training.learner import Learner
 from ..training.loop import Outcome
-from ..training.method import Training
-from ..training.pictures import described
-from ..training.sharing import whole_at_last
+from ..training.method import Crop, Training, described, own_batches
 from .checkpoints import Checkpoint, save
 from .discriminator import Adaptation, Discriminator, augment
 from .latents import fit_gaussian
@@ -249,7 +246,7 @@ FIT_DRAWS = 100_000
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:
-    """Train StyleGAN, or go on with it; see `fastsr.training.train.train`."""
+    """Train StyleGAN, or go on with it; see `fastsr.training.loop.train`."""
     return training.train(StyleGANTraining, settings, output, progress=progress)
 
 

@@ -2,26 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from ..errors import InputError, TrainingError
 from ..figures.run_log import SCORE
 from ..images import save
 from ..runtime.progress import progress_bar
-from .meter import Meter
+from .accelerator import fast_arithmetic, start
 from .method import Training
-from .run_folder import RunFolder
-from .seeds import seed_of
-from .settings import Settings
-from .start import fast_arithmetic
-from .state import capture, check_weights, restore
-from .stopping import Stop, stop_on_signals
+from .run_folder import RunFolder, capture, check_weights, restore
+from .settings import Settings, seed_of
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether this process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Note a first signal instead of dying of it; a second one of its kind does what it always does.
+
+    Processes forked meanwhile, which a signal to the group reaches too, ignore signals: who forked them ends them.
+    Outside the main thread, which alone gets signals, nothing is changed.
+    """
+    stop, owner = Stop(), os.getpid()
+    before: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            stop.requested = True
+            signal.signal(number, before[signal.Signals(number)])
+
+    if threading.current_thread() is threading.main_thread():
+        before = {each: signal.signal(each, note) for each in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+class Meter:
+    """Sums of losses, and for each loss the first step in which it was not finite.
+
+    All of it stays on the device until it is asked for: reading a number there would make each step wait.
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self._accelerator = accelerator
+        self._names: tuple[str, ...] = ()
+        self._sums = self._broken = torch.empty(0)
+        self._count = 0
+
+    def add(self, losses: Mapping[str, Tensor], step: int) -> None:
+        """Add the losses of step number `step`, counted from 1."""
+        if self._names != tuple(losses):
+            self._names = tuple(losses)
+            self._clear()
+        values = torch.stack([value.detach().double() for value in losses.values()])
+        self._sums += values
+        self._broken = torch.where((self._broken == 0) & ~values.isfinite(), step, self._broken)
+        self._count += 1
+
+    def check(self) -> None:
+        """Raise `TrainingError` in all processes where a loss of one of them was not finite."""
+        broken = self._accelerator.gather(self._broken).reshape(-1, len(self._names)).tolist()
+        found = [(step, name) for row in broken for step, name in zip(row, self._names, strict=True) if step]
+        if found:
+            step, name = min(found)
+            raise TrainingError(f"the loss {name!r} is not finite in step {step}")
+
+    def share(self) -> None:
+        """Give all processes the means over them."""
+        self._sums = self._accelerator.reduce(self._sums, "mean")
+
+    def read(self) -> dict[str, float]:
+        """Return the mean of each loss over all steps since the last time, and over all processes."""
+        self.share()
+        means = dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
+        self._clear()
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums, for a checkpoint."""
+        return {"names": list(self._names), "sums": self._sums.cpu(), "count": self._count}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on with the sums of a checkpoint."""
+        self._names = tuple(state["names"])
+        self._clear()
+        self._sums, self._count = state["sums"].to(self._accelerator.device), state["count"]
+
+    def _clear(self) -> None:
+        device = self._accelerator.device
+        self._sums = torch.zeros(len(self._names), dtype=torch.float64, device=device)
+        self._broken = torch.zeros(len(self._names), dtype=torch.int64, device=device)
+        self._count = 0
+
 
 AGREE_EVERY = 10
 """Steps between the times at which several processes ask each other whether one was told to stop."""
@@ -253,3 +347,34 @@ class _Run:
     def _tell(self, bar: Any, line: str) -> None:
         if self._shown:
             bar.write(line)
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def train(
+    method: Callable[[Kind, Accelerator], Training[Any]], settings: Kind, output: str | Path, *, progress: bool = True
+) -> Outcome:
+    """Train, or go on with it.
+
+    Args:
+        method: makes what is trained; it has checked nothing yet.
+        settings: of the training.
+        output: the folder of the run, see `run_folder`; one that holds a run of the same settings goes on after its
+            last checkpoint.
+        progress: show a bar on a terminal, and print validations.
+
+    Raises:
+        InputError, MissingFileError: a setting, a picture or a file that cannot be used, or the settings differ from
+            those of the run in the folder.
+        OutputError: the folder cannot be written in.
+        DeviceError: a device that is not there.
+        TrainingError: a loss is not finite; the last checkpoint stays as it was.
+    """
+    settings.check()
+    accelerator = start(settings, Path(output))
+    folder = RunFolder(Path(output))
+    folder.check(settings, folder.state())  # before pictures are decoded and weights are loaded
+    outcome = run(method(settings, accelerator), settings, folder, accelerator, progress=progress)
+    accelerator.end_training()
+    return outcome

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import torch
+from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from ..data.crops import Crops, batches, make_lr
+from ..data.lmdb import Record
+from ..data.stored_images import PictureFile, StoredPicture, eight_bits
+from ..data.stores import Square
+from ..data.training_sets import TrainingPicture, find_training_pictures
+from .settings import CropSettings
+from .validation import SHOWN, Upscale, Validation, sheet
 
 Batch = TypeVar("Batch")
 
@@ -68,3 +80,110 @@ class Training(ABC, Generic[Batch]):
     @abstractmethod
     def export(self, path: Path) -> None:
         """Write the weights for use: a .safetensors file."""
+
+
+def described(pictures: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
+    """Say which pictures there are, by the names of their HR and LR files, wherever the folders are."""
+    roots = [root for folder in folders for root in (Path(folder).resolve(), Path(folder))]
+    pairs = [[_name(stored, roots) for stored in (one.hr, one.lr) if stored is not None] for one in pictures]
+    kind = "with LR files and" if any(one.lr is not None for one in pictures) else "with"
+    return f"{len(pictures)} {kind} names of digest {hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8]}"
+
+
+def _name(stored: StoredPicture, roots: Sequence[Path]) -> str:
+    """The path of a picture below the first root that it is in."""
+    path = _path(stored)
+    return next(path.relative_to(root) for root in roots if path.is_relative_to(root)).as_posix()
+
+
+def _path(stored: StoredPicture) -> Path:
+    if isinstance(stored, Record):
+        return stored.folder / stored.name
+    if isinstance(stored, Square):
+        return stored.folder / stored.key
+    assert isinstance(stored, PictureFile)
+    return stored.path
+
+
+Crop = dict[str, Tensor]
+"""A batch of crops, as `fastsr.data.crops.batches` yields it."""
+
+
+class CropTraining(Training[Crop]):
+    """A method that learns from crops.
+
+    Attributes:
+        accelerator: of the training.
+
+    Args:
+        settings: of the training.
+        accelerator: of the training.
+        turned: see `fastsr.data.crops.Crops`.
+
+    Raises:
+        InputError, MissingFileError: pictures that are not there, or cannot be used.
+    """
+
+    def __init__(self, settings: CropSettings, accelerator: Accelerator, *, turned: bool = True):
+        self.accelerator = accelerator
+        self._factor, self._readers = settings.factor, settings.readers
+        self._part = settings.part(accelerator.num_processes)
+        pictures = find_training_pictures(settings.data, settings.factor)
+        self._pictures = described(pictures, settings.data)
+        self._crops = Crops(pictures, settings.crop, settings.factor, settings.seed, turned=turned)
+        self._validation = None
+        if settings.val is not None and accelerator.is_main_process:
+            self._validation = Validation(settings.val, settings.factor)
+            self.benchmark = self._validation.name
+
+    @abstractmethod
+    def upscale(self) -> Upscale:
+        """Return what the weights make of a picture."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Return which pictures there are."""
+        return {"set of training pictures": self._pictures}
+
+    def batches(self, sample: int) -> Iterator[Crop]:
+        """Return the crops of this process."""
+        return own_batches(self._crops, self._part, self._readers, self.accelerator, sample)
+
+    def placed(self, part: Crop) -> tuple[Tensor, Tensor]:
+        """Return LR and HR in [0, 1] on the device."""
+        there = {name: pictures.to(self.accelerator.device, non_blocking=True) for name, pictures in part.items()}
+        lr = there["lr"].float() / 255 if "lr" in there else make_lr(there["hr"], self._factor)
+        hr = there["hr"].float() / 255
+        return lr.contiguous(memory_format=torch.channels_last), hr.contiguous(memory_format=torch.channels_last)
+
+    def validate(self) -> Mapping[str, float]:
+        """Return the scores of what the weights make of the benchmark; none without one."""
+        return {} if self._validation is None else self._validation.scores(self.upscale())
+
+    def samples(self) -> Image.Image:
+        """Return what the weights make of pictures to validate on, or of crops to train on."""
+        return sheet(self.upscale(), self._crops_shown() if self._validation is None else self._validation.shown())
+
+    def _crops_shown(self) -> list[tuple[Tensor, Tensor]]:
+        crops = (self._crops[number] for number in range(SHOWN))
+        return [(crop.get("lr", eight_bits(make_lr(crop["hr"], self._factor))), crop["hr"]) for crop in crops]
+
+
+def own_batches(crops: Crops, part: int, readers: int, accelerator: Accelerator, sample: int) -> Iterator[Crop]:
+    """Return the crops of this process without end, its parts of the steps from sample number `sample` on.
+
+    Args:
+        crops: of all processes.
+        part: crops in a part.
+        readers: processes that cut them.
+        accelerator: of the training.
+        sample: the number of the first crop.
+    """
+    return batches(
+        crops,
+        part,
+        first=sample,
+        rank=accelerator.process_index,
+        ranks=accelerator.num_processes,
+        workers=readers,
+        pin=accelerator.device.type == "cuda",
+    )

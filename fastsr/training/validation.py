@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.benchmarks import Sample, find_benchmark
-from ..data.protocols import Case, eight_bits, find_protocol
+from ..data.protocols import Case, find_protocol
+from ..data.stored_images import eight_bits
 from ..errors import FastsrError, InputError
 from ..figures.sheets import in_rows, side_by_side
 from ..images import read

@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from fastsr.archives import Pick, unpack
+from fastsr.data.fetch import unpack
+from fastsr.data.sets import Pick
 from fastsr.errors import InputError
 
 PICKS = (Pick("data/images/val", "", 2), Pick("data/images/test", "test", 1))

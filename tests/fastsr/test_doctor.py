@@ -2,12 +2,12 @@
 
 import pytest
 
-from fastsr import doctor
+from fastsr.commands import doctor_checks
 from fastsr_kernels import philox
 
 
 def lines_of(name):
-    lines, healthy = doctor.report()
+    lines, healthy = doctor_checks.report()
     return [line for line in lines if line.startswith(f"  {name} ")], healthy
 
 

@@ -21,7 +21,7 @@ from fastsr.cli import main
 from fastsr.sr3.train_settings import TrainSettings as SR3Settings
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.stylegan.train_settings import TrainSettings as StyleGANSettings
-from fastsr.training import packages
+from fastsr.training import settings
 from fastsr.training.run_folder import RunFolder
 from tests import command_line
 
@@ -120,7 +120,7 @@ def test_other_settings_in_the_same_folder_are_refused_before_the_work(options, 
 
 
 def test_missing_packages_are_told(options, monkeypatch):
-    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "yaml" else object())
+    monkeypatch.setattr(settings, "find_spec", lambda name: None if name == "yaml" else object())
     status, _, err = run(*options)
     assert (status, err) == (2, "Error: fastsr train needs pyyaml: pip install pyyaml\n")
 

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from fastsr.cli import main
-from fastsr.commands.words import renamed, spoken
+from fastsr.commands.common import renamed, spoken
 from fastsr.errors import InputError
 
 

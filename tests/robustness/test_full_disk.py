@@ -15,7 +15,7 @@ import torch
 import fastsr
 from fastsr.checkpoints.layouts import write_own
 from fastsr.data.prepare import prepare
-from fastsr.data.training import find_training_pictures
+from fastsr.data.training_sets import find_training_pictures
 from fastsr.errors import InputError, OutputError
 from fastsr.evaluate import evaluate
 from fastsr.io.files import write_json

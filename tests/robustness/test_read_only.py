@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 import fastsr
-import fastsr.data.processes  # now: Python itself may be for root alone
+import fastsr.data.prepare  # now: Python itself may be for root alone
 from fastsr.checkpoints.layouts import write_own
 from fastsr.checkpoints.sources import locate
 from fastsr.cli import main

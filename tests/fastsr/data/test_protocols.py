@@ -7,7 +7,8 @@ from PIL import Image
 
 import fastsr
 from fastsr.data.benchmarks import Sample, find_benchmark
-from fastsr.data.protocols import PROTOCOLS, eight_bits, find_protocol
+from fastsr.data.protocols import PROTOCOLS, find_protocol
+from fastsr.data.stored_images import eight_bits
 from fastsr.errors import InputError
 
 

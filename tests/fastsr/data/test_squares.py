@@ -8,8 +8,8 @@ from PIL import Image
 import fastsr
 from fastsr.data.crops import Crops
 from fastsr.data.prepare import Prepared, prepare
-from fastsr.data.squares import Squares
-from fastsr.data.training import find_training_pictures
+from fastsr.data.recipes import Squares
+from fastsr.data.training_sets import find_training_pictures
 from fastsr.errors import InputError
 
 SIZES = (4, 16)

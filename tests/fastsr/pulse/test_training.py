@@ -11,7 +11,7 @@ from fastsr.stylegan.checkpoints import load
 from fastsr.stylegan.network import StyleGAN
 from fastsr.stylegan.train_settings import TrainSettings
 from fastsr.stylegan.training import Mixing, StyleGANTraining, drawn, train
-from fastsr.training.start import start
+from fastsr.training.accelerator import start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -7,8 +7,7 @@ from fastsr.errors import InputError
 from fastsr.sr3.network import PUBLISHED, UNetConfig
 from fastsr.sr3.schedules import Schedule
 from fastsr.sr3.train_settings import TrainSettings
-from fastsr.training.config import read_settings, write_settings
-from fastsr.training.settings import changes
+from fastsr.training.settings import changes, read_settings, write_settings
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from fastsr.sr3.network import UNet
 from fastsr.sr3.schedules import Schedule
 from fastsr.sr3.train_settings import TrainSettings
 from fastsr.sr3.training import Lessons, SR3Training, train
-from fastsr.training.start import start
+from fastsr.training.accelerator import start
 from fastsr_kernels.noise import diffuse
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")

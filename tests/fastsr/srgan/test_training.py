@@ -17,8 +17,8 @@ from fastsr.srgan.checkpoints import load, save
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
 from fastsr.srgan.vgg import VGGFeatures
+from fastsr.training.accelerator import start
 from fastsr.training.settings import changes
-from fastsr.training.start import start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

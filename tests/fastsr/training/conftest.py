@@ -8,13 +8,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fastsr.training.ema import Average
+from fastsr.training.accelerator import share, start, whole_at_last
+from fastsr.training.learner import Average
 from fastsr.training.loop import Outcome, run
 from fastsr.training.method import Training
 from fastsr.training.run_folder import RunFolder
 from fastsr.training.settings import Settings, setting
-from fastsr.training.sharing import share, whole_at_last
-from fastsr.training.start import start
 
 
 @dataclass(frozen=True)

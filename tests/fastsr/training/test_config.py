@@ -4,8 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from fastsr.errors import InputError, MissingFileError
-from fastsr.training.config import read_settings, write_settings
-from fastsr.training.settings import Settings, changes, setting
+from fastsr.training.settings import Settings, changes, read_settings, setting, write_settings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fastsr.training.ema import Average
+from fastsr.training.learner import Average
 
 
 def test_the_average_moves_by_what_is_not_kept():

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from fastsr.data.prepare import prepare
-from fastsr.data.training import find_training_pictures
+from fastsr.data.training_sets import find_training_pictures
 from fastsr.images import save
-from fastsr.training.pictures import described
+from fastsr.training.method import described
 
 
 def pair(folder):

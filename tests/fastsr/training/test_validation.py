@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fastsr import metrics
-from fastsr.data.protocols import eight_bits
+from fastsr.data.stored_images import eight_bits
 from fastsr.errors import InputError
 from fastsr.images import load, read, save
 from fastsr.images.resizing import resize

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
+from torch import nn
+from torch.optim import Optimizer
 
 from ..errors import InputError
 from ..runtime.device import resolve_device
@@ -68,4 +71,25 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
             torch.set_float32_matmul_precision("high")  # convolutions use TF32 unless they are told not to
             stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
             torch.backends.cudnn.benchmark = True
+        yield
+
+
+def share(accelerator: Accelerator, network: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    """Return both as they are used for training: gradients are the mean over the processes, in the precision set.
+
+    The processes begin with the weights of the first one.
+    """
+    with warnings.catch_warnings():
+        # The option's new name is not known to every version of PyTorch that is supported.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return accelerator.prepare(network, optimizer)
+
+
+@contextmanager
+def whole_at_last(accelerator: Accelerator, network: nn.Module, index: int, count: int) -> Iterator[None]:
+    """Run `network`, as `share` returns it, forward and backward for part `index` of `count` of a step.
+
+    Only with the last part the processes exchange gradients.
+    """
+    with nullcontext() if index == count - 1 else accelerator.no_sync(network):
         yield

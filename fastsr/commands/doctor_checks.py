@@ -23,14 +23,14 @@ from fastsr_kernels import (
 )
 from fastsr_kernels.resample import axis_table, resample
 
-from . import __version__
-from .dip.fit import Step
-from .dip.network import HourglassConfig
-from .dip.recipes import Recipe
-from .operators import Downscale
-from .runtime.cuda_graph import WARM_UP, Graphed
-from .runtime.device import has_bfloat16, resolve_dtype
-from .runtime.memory import available_memory
+from .. import __version__
+from ..dip.fit import Step
+from ..dip.network import HourglassConfig
+from ..dip.recipes import Recipe
+from ..operators import Downscale
+from ..runtime.cuda_graph import WARM_UP, Graphed
+from ..runtime.device import has_bfloat16, resolve_dtype
+from ..runtime.memory import available_memory
 
 PACKAGES = ("torch", "triton", "numpy", "pillow", "scikit-image", "safetensors")
 # The Philox stream of seed 1 and step 2, computed from its definition in Python's integers and float64.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ..images import read
 from ..io import codecs
-from .protocols import eight_bits
+
+
+def eight_bits(img: Any) -> Tensor:
+    """Return the colours of one image of any kind rounded to 8 bits, uint8 (C, H, W) on the CPU; alpha is ignored."""
+    return (read(img).pixels[0] * 255 + 0.5).floor().to(torch.uint8).cpu()
+
 
 PATH = "picture"
 """What errors call the argument that a picture's file is."""
