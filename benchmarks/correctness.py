@@ -21,7 +21,9 @@ def run(folder: str = "tests/kernels") -> dict[str, Any]:
 
 def graphs() -> dict[str, Any]:
     """Run the tests of the CUDA graphs of `fastsr.dip`, `sr3` and `pulse`; otherwise like `run`."""
-    return _pytest(*(f"tests/fastsr/{folder}test_graph.py" for folder in ("", "sr3/", "pulse/")))
+    return _pytest(
+        *(f"tests/fastsr/{name}.py" for name in ("runtime/test_cuda_graph", "sr3/test_graph", "pulse/test_graph"))
+    )
 
 
 def _pytest(*arguments: str) -> dict[str, Any]:

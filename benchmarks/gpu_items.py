@@ -74,7 +74,7 @@ ITEMS = (
             *DIP,
             *SR3,
             *PULSE,
-            "tests/fastsr/test_graph.py",
+            "tests/fastsr/runtime/test_cuda_graph.py",
             "tests/fastsr/sr3/test_graph.py",
             "tests/fastsr/pulse/test_graph.py",
             "benchmarks/correctness.py",

@@ -1,3 +1,5 @@
+"""TODO."""
+
 import inspect
 from dataclasses import fields
 
