@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import fastsr
 from fastsr import domain
-from fastsr.checkpoints.layouts import own_facts
+from fastsr.checkpoints.layouts import read_metadata
 from fastsr.checkpoints.reading import read
 from fastsr.checkpoints.sources import locate
 from fastsr.data.training_sets import find_training_pictures
@@ -121,7 +121,7 @@ def kind_of(weights: str) -> Kind:
     Raises:
         FastsrError: it cannot be read, or `fastsr train` did not write it.
     """
-    facts = own_facts(read(locate(weights))) or {}
+    facts = read_metadata(read(locate(weights))) or {}
     kind = KINDS.get(facts.get("architecture", ""))
     if kind is None:
         raise InputError(f"weights={weights!r} was not written by `fastsr train`; give such a file")

@@ -25,10 +25,10 @@ from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, s
 from fastsr.consistency import agree
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import Case, find_protocol
-from fastsr.data.stored_images import eight_bits
+from fastsr.data.stored_images import to_uint8
 from fastsr.imresize import imresize
 from fastsr.srgan.checkpoints import load
-from fastsr.srgan.inference import Enlarger
+from fastsr.srgan.inference import TiledUpscaler
 
 FACTOR = 4
 WEIGHTS = "leftthomas-srgan-x4.pth"
@@ -44,7 +44,7 @@ def both(enlarge: Enlarge, lr: Tensor) -> tuple[Tensor, Tensor]:
     """Return what `enlarge` makes of `lr`, as it is and made to agree; all are uint8 (C, height, width)."""
     pixels = lr[None].float() / 255
     large = enlarge(pixels)
-    return eight_bits(large[0]), eight_bits(agree(large, pixels)[0])
+    return to_uint8(large[0]), to_uint8(agree(large, pixels)[0])
 
 
 def disagreement(result: Tensor, lr: Tensor) -> dict[str, float]:
@@ -86,14 +86,14 @@ def inputs(case: Case) -> dict[str, Tensor]:
     def jpeg(quality: int) -> Tensor:
         file = io.BytesIO()
         _pil(case.lr).save(file, "JPEG", quality=quality)
-        return eight_bits(Image.open(file))
+        return to_uint8(Image.open(file))
 
     def noisy(levels: float) -> Tensor:
         noise = torch.randn(case.lr.shape, generator=torch.Generator().manual_seed(0))
         return (case.lr + levels * noise).round().clamp(0, 255).to(torch.uint8)
 
     def pillow(kernel: Image.Resampling) -> Tensor:
-        return eight_bits(_pil(case.hr).resize((case.lr.shape[-1], case.lr.shape[-2]), kernel))
+        return to_uint8(_pil(case.hr).resize((case.lr.shape[-1], case.lr.shape[-2]), kernel))
 
     return {
         "MATLAB's bicubic": case.lr,
@@ -137,7 +137,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     data = data_folder()
     cases = {name: _cases(data / name) for name in ("Set5", "Set14")}
-    srgan = Enlarger(load(data / "weights" / WEIGHTS), torch.device("cpu"), torch.float32)
+    srgan = TiledUpscaler(load(data / "weights" / WEIGHTS), torch.device("cpu"), torch.float32)
     methods: dict[str, Enlarge] = {"bicubic": lambda pixels: fastsr.resize(pixels, FACTOR), "SRGAN": srgan}
     rows = [
         row

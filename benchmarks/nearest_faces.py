@@ -33,7 +33,7 @@ from benchmarks.gallery_sources import enlarged
 from benchmarks.pulse_faces import colours
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save
 from fastsr.data.recipes import middle
-from fastsr.data.stored_images import eight_bits
+from fastsr.data.stored_images import to_uint8
 from fastsr.figures.sheets import in_columns
 from fastsr.io.image_paths import find_images
 from fastsr.metrics.color import luma
@@ -164,7 +164,7 @@ def main() -> None:
     if not isinstance(network, StyleGAN):
         raise SystemExit(f"{arguments.weights} is not of fastsr train stylegan")
     made = torch.cat(list(drawn(network, SAMPLES, PART)))
-    samples = torch.stack([eight_bits(one) for one in ((made + 1) / 2).clamp(0, 1)])
+    samples = torch.stack([to_uint8(one) for one in ((made + 1) / 2).clamp(0, 1)])
     training, unseen = (pictures_in(folder, network.resolution) for folder in (arguments.training, arguments.unseen))
     rows, found = measure(samples, unseen, training)
     print(table(rows))

@@ -27,8 +27,8 @@ from torch import Tensor
 import fastsr
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from fastsr.figures.sheets import in_columns
+from fastsr.images import flatten
 from fastsr.images import load as load_picture
-from fastsr.images import single
 from fastsr.metrics import psnr
 from fastsr.pulse.arguments import check_options
 from fastsr.pulse.runner import Found, search_pictures
@@ -47,7 +47,7 @@ def measure(
     options = check_options(factor, weights=checkpoint, restarts=restarts)
     small = [fastsr.resize(picture, 1 / factor) for picture in pictures]
     start = time.perf_counter()
-    found = list(search_pictures(single(small), options, progress=True, total=len(small)))
+    found = list(search_pictures(flatten(small), options, progress=True, total=len(small)))
     seconds = time.perf_counter() - start
     faces = [face for one in found for face in one.faces]
     row = {

@@ -21,14 +21,14 @@ from benchmarks import step_times
 from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
 from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
 from benchmarks.straightforward_stylegan import plain_steps, straightforward
-from fastsr.pulse.inference import placed
+from fastsr.pulse.inference import to_device
 from fastsr.pulse.losses import parse
 from fastsr.pulse.search import Settings, Step
-from fastsr.pulse.targets import Goal, draw
+from fastsr.pulse.targets import Target, draw_latents
 from fastsr.runtime.cuda_graph import Graphed
 from fastsr.runtime.memory import freed_memory_kept
 from fastsr.stylegan.latents import GaussianFit
-from fastsr.stylegan.network import Architecture, StyleGAN
+from fastsr.stylegan.network import StyleGAN, StyleGANConfig
 
 ROUNDS = {64: 20, 256: 5, 1024: 2}
 """Steps that are timed, after those that warm up; by the side of the picture."""
@@ -36,17 +36,17 @@ LOW = 16
 MARKS = ("<!-- speed -->", "<!-- end of speed -->")
 
 
-def steps(rival: str, architecture: Architecture, device: torch.device) -> Generator[None, None, None]:
+def steps(rival: str, architecture: StyleGANConfig, device: torch.device) -> Generator[None, None, None]:
     """Do one step of a rival after the other."""
     torch.manual_seed(0)
     network = StyleGAN(architecture).eval().requires_grad_(False)
     fit = GaussianFit(torch.zeros(network.latent), torch.ones(network.latent)).to(device)
     low = torch.rand(1, 3, LOW, LOW).to(device)
-    start = draw(network, [0], tile_latent=False, noise="trainable", trainable_noise=5).to(device)
+    start = draw_latents(network, [0], tile_latent=False, noise="trainable", trainable_noise=5).to(device)
     if rival in (OURS, OURS_FLOAT32):
-        generator = placed(network, device, torch.float32 if rival == OURS_FLOAT32 else torch.bfloat16)
+        generator = to_device(network, device, torch.float32 if rival == OURS_FLOAT32 else torch.bfloat16)
         settings = Settings(10_000, 0.0, "adam", 0.4, "fixed", parse("100*L2+0.05*GEOCROSS"))
-        step = Step(generator, fit, Goal(low, None, network.resolution), start, settings)
+        step = Step(generator, fit, Target(low, None, network.resolution), start, settings)
         run = Graphed(step, device) if device.type == "cuda" else step
         with freed_memory_kept() if device.type == "cpu" else nullcontext():  # as fastsr.pulse does
             while True:
@@ -63,13 +63,13 @@ def measure(
     device: torch.device,
     rounds: dict[int, int],
     rivals: tuple[str, ...] = RIVALS,
-    shape: Architecture = Architecture(),  # noqa: B008  # frozen
+    shape: StyleGANConfig = StyleGANConfig(),  # noqa: B008  # frozen
 ) -> list[dict[str, Any]]:
     """Return a row for each side and rival: the seconds of a step."""
     rows = []
     for side, count in rounds.items():
         for rival in rivals:
-            turns = steps(rival, Architecture(side, shape.latent, shape.mapping_layers, shape.fmap_base), device)
+            turns = steps(rival, StyleGANConfig(side, shape.latent, shape.mapping_layers, shape.fmap_base), device)
             rows.append({"side": side, "rival": rival, **timed(turns, device, count)})
     return rows
 

@@ -28,10 +28,10 @@ from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
-from fastsr.data.stored_images import eight_bits
+from fastsr.data.stored_images import to_uint8
 from fastsr.images import read
 from fastsr.srgan.checkpoints import Checkpoint, load
-from fastsr.srgan.inference import Enlarger
+from fastsr.srgan.inference import TiledUpscaler
 from fastsr.srgan.networks import SRResNet, SRResNetConfig
 
 FACTOR = 4
@@ -67,7 +67,7 @@ def prepare(rival: str, device: str, threads: int, cache: str) -> None:
 def make(checkpoint: Checkpoint) -> Enlarge:
     """Return what enlarges a picture (1, 3, H, W) in [0, 1] in the way of this process's rival, on its device."""
     if _rival in (OURS, OURS_FLOAT32):
-        enlarger = Enlarger(checkpoint, _device, torch.float32 if _rival == OURS_FLOAT32 else torch.bfloat16)
+        enlarger = TiledUpscaler(checkpoint, _device, torch.float32 if _rival == OURS_FLOAT32 else torch.bfloat16)
         return lambda pixels: enlarger(pixels.cpu())
     network = checkpoint.network.to(_device)
     call = torch.compile(network) if _rival in (COMPILED, COMPILED_BF16) else network
@@ -98,7 +98,7 @@ def score(data: Path) -> float:
     scores = []
     for sample in find_benchmark(data / "Set5", FACTOR).samples:
         case = protocol.prepare(sample, FACTOR)
-        result = eight_bits(enlarge(read(case.lr).pixels))
+        result = to_uint8(enlarge(read(case.lr).pixels))
         scores.append(protocol.score(result, case, FACTOR).psnr_y)
     return fmean(scores)
 

@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
-from .errors import InputError, InputTypeError
+from .errors import FastsrError, InputError, InputTypeError
+
+Spell = Callable[[str, Any], str]
+"""Writes an argument and its value as the user gave them: a keyword in Python, an option on the command line."""
+
+
+def spell_keyword(name: str, value: Any) -> str:
+    """Write an argument as it is given in Python, such as ``factor=4``."""
+    return f"{name}={value!r}"
+
+
+_spell: Spell = spell_keyword
+
+
+def spell(name: str, value: Any) -> str:
+    """Write an argument the way the user gave it. Every message that mentions an argument calls this."""
+    return _spell(name, value)
+
+
+@contextmanager
+def spelled_by(function: Spell) -> Iterator[None]:
+    """Let messages write arguments by `function`, as long as a command runs."""
+    global _spell
+    before, _spell = _spell, function
+    try:
+        yield
+    finally:
+        _spell = before
+
+
+def input_error(
+    name: str, value: Any, problem: str, advice: str = "", *, kind: type[FastsrError] = InputError
+) -> FastsrError:
+    """Return the error for an argument that cannot be used: "factor=1 does not enlarge an image; give 2 or more".
+
+    Args:
+        name: name of the argument in Python.
+        value: value that was given.
+        problem: predicate of the sentence that begins with the argument.
+        advice: what would be right.
+        kind: class of the error.
+
+    Returns:
+        The error, with the four parts as attributes `argument`, `value`, `problem` and `advice`.
+    """
+    error = kind(f"{spell(name, value)} {problem}" + (f"; {advice}" if advice else ""))
+    error.argument, error.value, error.problem, error.advice = name, value, problem, advice
+    return error
 
 
 def whole_number(name: str, value: Any, right: str) -> int:
@@ -46,7 +94,7 @@ def enlargement(factor: Any, right: str) -> float:
     """
     value = number("factor", factor, right)
     if not 1 < value < math.inf:
-        raise InputError(f"factor={factor!r} does not enlarge a picture; give {right}")
+        raise input_error("factor", factor, "does not enlarge an image", f"give {right}")
     return value
 
 
@@ -65,7 +113,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """
     known = tuple(choices)
     if value not in known:
-        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(known)}")
+        raise input_error(name, value, "is unknown", f"use one of {', '.join(known)}")
     return value
 
 
@@ -81,12 +129,12 @@ def check_callback(callback: Any) -> None:
         raise InputTypeError(f"callback={callback!r} cannot be called; give a function of step, image and info")
 
 
-def meant(value: str, known: Iterable[str]) -> str:
+def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'b'?)" for the one of `known` that `value` may be a slip for, or nothing."""
     names = {name.lower(): name for name in known}
     found = get_close_matches(value.lower(), names, n=1)
     return f" (did you mean {names[found[0]]!r}?)" if found else ""
 
 
-def _wrong_type(name: str, value: Any, right: str) -> InputTypeError:
-    return InputTypeError(f"{name}={value!r} is a {type(value).__name__}; give {right}")
+def _wrong_type(name: str, value: Any, right: str) -> FastsrError:
+    return input_error(name, value, f"is a {type(value).__name__}", f"give {right}", kind=InputTypeError)

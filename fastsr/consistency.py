@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .images import Picture, arranged, read, several, single
+from .images import Picture, flatten, is_sequence, read, unflatten_like
 from .images.picture import TOLERANCE
 from .imresize import KERNELS, check_options, imresize
 from .operators import Downscale
@@ -48,10 +48,10 @@ def project(sr: Any, lr: Any, *, kernel: str = "bicubic") -> Any:
         InputError: `sr` and `lr` differ in number or channels, `lr` is larger, or `kernel` is unknown.
         NotEnoughMemoryError: the work does not fit into memory.
     """
-    large, small = single(sr, "sr"), single(lr, "lr")
-    if several(sr) != several(lr) or len(large) != len(small):
+    large, small = flatten(sr, "sr"), flatten(lr, "lr")
+    if is_sequence(sr) != is_sequence(lr) or len(large) != len(small):
         raise InputError(f"sr has {_number(sr, large)} and lr has {_number(lr, small)}; give them in pairs")
-    return arranged(sr, (_project(*pair, kernel) for pair in zip(large, small, strict=True)))
+    return unflatten_like(sr, (_project(*pair, kernel) for pair in zip(large, small, strict=True)))
 
 
 def remade_to_agree(lr: Picture, premultiplied: Tensor, kernel: str = "bicubic") -> Any:
@@ -146,4 +146,4 @@ def _what(picture: Picture) -> str:
 
 
 def _number(images: Any, found: list[tuple[Any, str]]) -> str:
-    return f"a list of {len(found)}" if several(images) else "one image"
+    return f"a list of {len(found)}" if is_sequence(images) else "one image"

@@ -66,7 +66,7 @@ class Domain:
         Returns:
             (N,), float64, on the CPU: 1 at the limit, infinite for a picture without contrast.
         """
-        looks, contrast = _looks(pictures)
+        looks, contrast = _thumbnail_features(pictures)
         found = (self.t2_and_q(looks) / self.limit.double()).amax(1)
         return found.where(contrast >= LEVEL, math.inf)
 
@@ -119,7 +119,7 @@ def fit(pictures: Iterable[Tensor]) -> Domain:
     Raises:
         InputError: there are fewer, or one has no contrast.
     """
-    small = [_looks(picture[None]) for picture in pictures]
+    small = [_thumbnail_features(picture[None]) for picture in pictures]
     if len(small) < LEAST:
         raise InputError(f"pictures: {len(small)} are too few to know their kind by; give at least {LEAST}")
     flat = [index for index, (_, contrast) in enumerate(small) if contrast < LEVEL]
@@ -194,7 +194,7 @@ def _fitted(looks: Tensor) -> Domain:
 
 
 @torch.no_grad()
-def _looks(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def _thumbnail_features(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Return small pictures (N, 192) of mean 0 and deviation 1, and the deviation that they had, (N,)."""
     small = imresize(pictures.detach().to("cpu", torch.float64), size=(SIDE, SIDE)).clamp(0, 1)
     values = small.expand(-1, 3, -1, -1).flatten(1)

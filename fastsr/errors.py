@@ -11,7 +11,19 @@ from dataclasses import dataclass
 
 
 class FastsrError(Exception):
-    """Base of every error that fastsr raises on purpose."""
+    """Base of every error that fastsr raises on purpose.
+
+    Attributes:
+        argument: name of the argument that the error is about; None where it is about none.
+        value: value that was given for it.
+        problem: what is wrong with the value.
+        advice: what would be right.
+    """
+
+    argument: str | None = None
+    value: object = None
+    problem: str = ""
+    advice: str = ""
 
 
 class InputError(FastsrError, ValueError):

@@ -18,7 +18,7 @@ from benchmarks.memory import peak_bytes, reset_peak_bytes
 from benchmarks.straightforward import Scale
 from fastsr import metrics
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.stored_images import eight_bits
+from fastsr.data.stored_images import to_uint8
 from fastsr.dip.fit import INPUT_RANGE
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.operators import Downscale
@@ -184,7 +184,7 @@ class Fit:
         self._resumed = time.perf_counter()
 
     def _look(self, image: Tensor) -> None:
-        result = eight_bits(image.detach().clamp(0, 1).float())
+        result = to_uint8(image.detach().clamp(0, 1).float())
         self.curve.append((self._spent, float(metrics.psnr(result, self._hr, shave=SHAVE))))  # type: ignore[arg-type]
 
 
@@ -234,7 +234,7 @@ def end(rival: Rival) -> dict[str, Any]:
 
 def crop(path: Path, side: int) -> Tensor:
     """Return the middle of a picture, uint8 (3, side, side)."""
-    picture = eight_bits(path).expand(3, -1, -1)
+    picture = to_uint8(path).expand(3, -1, -1)
     top, left = ((length - side) // 2 for length in picture.shape[-2:])
     return picture[:, top : top + side, left : left + side].contiguous()
 

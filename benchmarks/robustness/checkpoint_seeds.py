@@ -26,7 +26,7 @@ from fastsr.srgan.networks import SRResNet, SRResNetConfig
 from fastsr.stylegan import checkpoints as pulse_checkpoint
 from fastsr.stylegan import checkpoints as pulse_formats
 from fastsr.stylegan.latents import GaussianFit
-from fastsr.stylegan.network import Architecture, StyleGAN
+from fastsr.stylegan.network import StyleGAN, StyleGANConfig
 
 WIDTH = 2
 MSRRESNET = {"first": "conv_first", "trunk": "body", "upsampling.0": "upconv1", "large": "conv_hr", "last": "conv_last"}
@@ -109,7 +109,7 @@ def _own() -> Iterator[tuple[str, bytes]]:
         "rrdbnet": RRDBNet(RRDBNetConfig(1, WIDTH, 1, 1)),
     }
     unet = UNet(UNetConfig(WIDTH, (1, 1), 1, (), groups=1))
-    stylegan = StyleGAN(Architecture(8, 2, 1, feature_maps=(2, 2)))
+    stylegan = StyleGAN(StyleGANConfig(8, 2, 1, feature_maps=(2, 2)))
     fit = GaussianFit(torch.zeros(2), torch.ones(2))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "own.safetensors")

@@ -33,7 +33,7 @@ SPARE_PARAMETERS = 100
 
 
 @dataclass(frozen=True)
-class Format(Generic[Loaded]):
+class Layout(Generic[Loaded]):
     """A layout of keys.
 
     Attributes:
@@ -47,7 +47,7 @@ class Format(Generic[Loaded]):
     load: Callable[[Contents], Loaded]
 
 
-def load_as(contents: Contents, formats: Sequence[Format[Loaded]]) -> Loaded:
+def load_as(contents: Contents, formats: Sequence[Layout[Loaded]]) -> Loaded:
     """Return what the first of `formats` that the file has makes of it.
 
     Raises:
@@ -69,7 +69,7 @@ def load_as(contents: Contents, formats: Sequence[Format[Loaded]]) -> Loaded:
         raise InputError(f"{contents.name} looks like {layout.name}, but does not fit: {error}") from error
 
 
-def renamed(contents: Contents, modules: Mapping[str, str]) -> dict[str, Tensor]:
+def rename_keys(contents: Contents, modules: Mapping[str, str]) -> dict[str, Tensor]:
     """Return the tensors by our keys.
 
     Args:
@@ -83,7 +83,7 @@ def renamed(contents: Contents, modules: Mapping[str, str]) -> dict[str, Tensor]
     return found
 
 
-def configured(contents: Contents, make: Callable[[], Config]) -> Config:
+def build_config(contents: Contents, make: Callable[[], Config]) -> Config:
     """Return the configuration that `make` makes of a file's shapes.
 
     Raises:
@@ -95,7 +95,7 @@ def configured(contents: Contents, make: Callable[[], Config]) -> Config:
         raise InputError(f"{contents.name} is of a network that is not supported: {error}") from error
 
 
-def fill(make: Callable[[], Network], tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> Network:
+def load_into(make: Callable[[], Network], tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> Network:
     """Return the network of `make` in inference mode with the weights `tensors`, made of those of `contents`.
 
     It gets memory once it is known to fit, for a small file may tell of a network of any size.
@@ -157,7 +157,7 @@ METADATA = "fastsr"
 """The key of the file's metadata under which that is said, in JSON."""
 
 
-def write_own(path: str | os.PathLike[str], facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def write_fastsr(path: str | os.PathLike[str], facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write weights.
 
     Args:
@@ -176,7 +176,7 @@ def write_own(path: str | os.PathLike[str], facts: Mapping[str, Any], tensors: M
         file.write(to_bytes(there, {METADATA: json.dumps(facts)}))
 
 
-def own_facts(contents: Contents) -> dict[str, Any] | None:
+def read_metadata(contents: Contents) -> dict[str, Any] | None:
     """Return what a file says of itself; None where it is not of this layout, nothing where it cannot be understood."""
     if METADATA not in contents.metadata:
         return None
@@ -187,14 +187,14 @@ def own_facts(contents: Contents) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else {}
 
 
-def unknown(contents: Contents, error: Exception) -> InputError:
+def unknown_error(contents: Contents, error: Exception) -> InputError:
     """Return the error for a file of ours that says what this version does not know."""
     return InputError(
         f"{contents.name} was written for another method or by another version of fastsr: {error!r} is unknown"
     )
 
 
-def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values of JSON with tuples in place of lists, as configurations have them."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 

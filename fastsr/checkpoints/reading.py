@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import InputError
-from ..pretrained import called
+from ..pretrained import display_name
 
 WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model", "net")
 """Names under which training code keeps the weights of a network; of several the first is taken."""
@@ -82,7 +82,7 @@ def read(path: Path) -> Contents:
     Raises:
         InputError: the file cannot be read, is cut short, holds Python objects beside tensors, or no tensors.
     """
-    name = f"weights={called(path)!r}"
+    name = f"weights={display_name(path)!r}"
     metadata: Mapping[str, str] = {}
     if path.suffix.lower() == ".safetensors":
         found, metadata = _safetensors(path, name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .. import pretrained
-from ..checks import meant
+from ..checks import did_you_mean
 from ..errors import InputError, InputTypeError, MissingFileError
 from ..io.downloads import cache_folder, fetch, file_name, split_hash
 from ..io.files import exists
@@ -45,7 +45,7 @@ def locate(weights: str | os.PathLike[str], method: str | None = None, named: Ma
     if not there:
         slip = known = ""
         if method is not None:
-            slip = meant(str(weights), [*pretrained.names(method), *named])
+            slip = did_you_mean(str(weights), [*pretrained.names(method), *named])
             known = f", or a name that `fastsr weights` lists: {_names(method, named)}"
         raise MissingFileError(
             f"{what} is not there{slip}; give the path of a checkpoint (.pth, .pt or .safetensors), a URL{known}"

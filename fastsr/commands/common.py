@@ -33,7 +33,7 @@ PLAIN = re.compile(r"'([\w./:@%+-]+)'")
 """What a shell takes without quotes."""
 
 
-def spoken(message: str) -> str:
+def cli_message(message: str) -> str:
     """Return a message about arguments as one about the options of the command that runs.
 
     Functions become commands as well: of ``fastsr.resize(img, size=(8, 8))`` comes ``fastsr resize IN --size 8 8``.
@@ -109,7 +109,7 @@ class Command(click.Command):
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from ..runtime.progress import print_beside_bars
 
-    print_beside_bars(f"Warning: {spoken(str(message))}", err=True)
+    print_beside_bars(f"Warning: {cli_message(str(message))}", err=True)
 
 
 @contextmanager
@@ -120,14 +120,14 @@ def warnings_about(source: Path) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("always", DomainWarning)
         warnings.showwarning = lambda message, *_, **__: print_beside_bars(
-            f"Warning: {str(source)!r}: {spoken(str(message))}", err=True
+            f"Warning: {str(source)!r}: {cli_message(str(message))}", err=True
         )
         yield
 
 
 def complain(error: FastsrError, source: Path | None = None) -> None:
     """Print an error as one line, which names the picture `source` that it is about."""
-    message = spoken(" ".join(str(error).splitlines()))
+    message = cli_message(" ".join(str(error).splitlines()))
     named = source is None or repr(str(source)) in message
     click.echo(f"Error: {message}" if named else f"Error: {str(source)!r}: {message}", err=True)
 

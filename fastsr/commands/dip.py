@@ -77,7 +77,7 @@ def dip(
     """
     from ..dip import dip as fit
     from ..dip.arguments import check_options, target_size
-    from ..dip.runner import demands
+    from ..dip.runner import estimate_resources
     from ..dip.tasks import read_known
     from ..figures.sheets import sheet_size, side_by_side
     from ..images import save
@@ -107,7 +107,7 @@ def dip(
         check_size(target, width, height)
         if compare:
             check_size(comparison_of(target), *sheet_size([(title, (width, height)) for title in titles]))
-        demands(picture.pixels, known, options, "IN")
+        estimate_resources(picture.pixels, known, options, "IN")
         asked_for.append(found)  # last: a picture that is refused asks for nothing
 
     def work(pictures: Iterator[Picture]) -> Iterator[Any]:

@@ -130,8 +130,8 @@ def pulse(
     from ..images import save
     from ..io.codecs import check_size
     from ..io.image_paths import plan_outputs
-    from ..pulse.arguments import check_options, doubts_of
-    from ..pulse.inference import fitted
+    from ..pulse.arguments import check_options, domain_mismatches
+    from ..pulse.inference import with_gaussian_fit
     from ..runtime.device import resolve_seed
     from .pulse_jobs import Searches
 
@@ -142,7 +142,7 @@ def pulse(
     check_kernels("cpu")  # where results are resized
     if align:
         yunet()  # or it says what is missing
-    options = replace(options, checkpoint=fitted(options.checkpoint, options.device))
+    options = replace(options, checkpoint=with_gaussian_fit(options.checkpoint, options.device))
     seeds = [options.seed + number * options.restarts for number in range(duplicates)]
     resolve_seed(seeds[-1] + options.restarts - 1)
     names = _Names(align, duplicates)
@@ -156,7 +156,7 @@ def pulse(
     def check(picture: Picture, target: Path) -> None:
         height, width = picture.pixels.shape[-2:]
         if not align:
-            warn(doubts_of(picture, "IN", options))
+            warn(domain_mismatches(picture, "IN", options))
         elif paste is not None:
             check_size(target, math.ceil(paste * width), math.ceil(paste * height))
         check_size(target, resolution, resolution)
@@ -176,7 +176,7 @@ def pulse(
         lines = []
         for which, results in enumerate(job.results):
             if align:
-                warn(doubts_of(job.inputs[which], f"face {which + 1}", options, aligned=True))
+                warn(domain_mismatches(job.inputs[which], f"face {which + 1}", options, aligned=True))
             for number, result in enumerate(results):
                 path = names.result(target, which, number)
                 save(result.found.result, path)

@@ -90,7 +90,7 @@ def sr3(
     from ..io.codecs import check_size
     from ..io.image_paths import plan_outputs
     from ..sr3 import sr3 as run
-    from ..sr3.arguments import check_options, doubts_of, target_size
+    from ..sr3.arguments import check_options, domain_mismatches, target_size
     from ..sr3.process import Process
 
     if (mean or spread) and (samples or 1) < 2:
@@ -121,7 +121,7 @@ def sr3(
             check_size(path, width, height)
         if compare:
             check_size(files.comparison, *sheet_size([(title, (width, height)) for title in titles]))
-        warn(doubts_of(picture, "IN", options))
+        warn(domain_mismatches(picture, "IN", options))
 
     def collect(step: int, image: Tensor, state: State) -> None:
         assert shown is not None

@@ -21,8 +21,6 @@ SUMMARIES = {
     "sr3": "SR3, a diffusion model.",
     "stylegan": "StyleGAN, whose pictures PULSE searches.",
 }
-PACKAGES = {"srgan": "srgan", "sr3": "sr3", "stylegan": "pulse"}
-"""Of fastsr: where each method is."""
 EXAMPLES = {
     "srgan": """
 \b
@@ -58,7 +56,7 @@ class MethodGroup(click.Group):
         """Return the command of a method."""
         if cmd_name not in SUMMARIES:
             return None
-        settings = importlib.import_module(f"fastsr.{PACKAGES[cmd_name]}.train_settings").TrainSettings
+        settings = importlib.import_module(f"fastsr.{cmd_name}.train_settings").TrainSettings
         return Command(
             cmd_name,
             params=[*_common_options(cmd_name), *command_options(settings)],
@@ -105,7 +103,7 @@ def _run(name: str, kind: type[Settings], output: Path, config: Path | None, **v
     settings = read_settings(kind, config, given)
     for used in (resolve_device(settings.device), "cpu"):  # pictures for validation are made on the CPU
         check_kernels(used)
-    outcome = importlib.import_module(f"fastsr.{PACKAGES[name]}.training").train(settings, output)
+    outcome = importlib.import_module(f"fastsr.{name}.training").train(settings, output)
     if outcome.main and outcome.finished:
         click.echo(f"{output}: {outcome.step} steps done")
     elif outcome.main:

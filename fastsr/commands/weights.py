@@ -42,7 +42,7 @@ def weights(name: str | None) -> None:
       fastsr srgan photo.png --weights realesrgan-x4plus
     """
     from .. import pretrained
-    from ..checks import meant
+    from ..checks import did_you_mean
     from ..pretrained.published import NAMED
 
     bundled = pretrained.names()
@@ -59,7 +59,7 @@ def weights(name: str | None) -> None:
         click.echo("\n".join(_published(name, NAMED[name])))
     else:
         known = [*pretrained.METHODS, *bundled, *NAMED]
-        raise InputError(f"NAME {name!r} is unknown{meant(name, known)}; choose one of {', '.join(known)}")
+        raise InputError(f"NAME {name!r} is unknown{did_you_mean(name, known)}; choose one of {', '.join(known)}")
 
 
 def without_links(text: str) -> str:

@@ -25,7 +25,7 @@ from ..io.image_paths import find_images
 from ..io.locks import sole_use
 from ..runtime.progress import progress_bar
 from .lmdb import package
-from .recipes import Made, Recipe, Squares
+from .recipes import Made, Recipe, SquareRecipe
 from .stored_images import PictureFile
 from .stores import Databases, Folders, Numbered, Store, database_of, place
 
@@ -109,7 +109,7 @@ FACTORS = (4,)
 SETTINGS = "settings.json"
 LOCK = ".lock"
 
-AnyRecipe = Recipe | Squares
+AnyRecipe = Recipe | SquareRecipe
 
 
 @dataclass(frozen=True)
@@ -210,12 +210,12 @@ def _recipe(
     given = [f"{name}={value!r}" for name, value in others.items() if value is not None]
     if given:
         raise InputError(f"sizes={tuple(sizes)!r} and {', '.join(given)}: give sizes alone, or leave it out")
-    return Squares(tuple(sizes))
+    return SquareRecipe(tuple(sizes))
 
 
 def _places(root: Path, recipe: AnyRecipe, lmdb: bool) -> list[Path]:
     """Return the folders that are written to."""
-    if lmdb and isinstance(recipe, Squares):
+    if lmdb and isinstance(recipe, SquareRecipe):
         return [database_of(root, *recipe.sizes)]
     return [place(root, part, lmdb=lmdb) for part in recipe.parts]
 
@@ -223,7 +223,7 @@ def _places(root: Path, recipe: AnyRecipe, lmdb: bool) -> list[Path]:
 def _store(root: Path, recipe: AnyRecipe, lmdb: bool) -> Store:
     if not lmdb:
         return Folders(root, recipe.parts)
-    if isinstance(recipe, Squares):
+    if isinstance(recipe, SquareRecipe):
         return Numbered(database_of(root, *recipe.sizes))
     return Databases(root, recipe.parts)
 

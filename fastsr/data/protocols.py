@@ -27,7 +27,7 @@ from ..errors import InputError
 from ..images.resizing import resize
 from ..metrics.reference import Protocol as Rounding
 from .benchmarks import Sample
-from .stored_images import eight_bits
+from .stored_images import to_uint8
 
 DIP_MULTIPLE = 32
 DIP_SHAVE = 4
@@ -101,7 +101,7 @@ def find_protocol(name: str) -> Protocol:
 
 
 def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
-    reference = _colour(eight_bits(sample.hr)) if colour else eight_bits(sample.hr)
+    reference = _colour(to_uint8(sample.hr)) if colour else to_uint8(sample.hr)
     hr = _modcrop(reference, factor, sample)
     height, width = hr.shape[-2] // factor, hr.shape[-1] // factor
 
@@ -110,7 +110,7 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
 
     if sample.lr is None:
         return Case(hr, downscale(hr, (height, width)), downscale)
-    lr = eight_bits(sample.lr)
+    lr = to_uint8(sample.lr)
     channels = max(len(hr), len(lr))  # grey beside colour is colour
     hr, lr = hr.expand(channels, -1, -1), lr.expand(channels, -1, -1)
     if lr.shape[-2:] != (height, width):
@@ -122,14 +122,14 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
 
 
 def _prepare_dip(sample: Sample, factor: int) -> Case:
-    colour = _modcrop(_colour(eight_bits(sample.hr)), factor, sample)
+    colour = _modcrop(_colour(to_uint8(sample.hr)), factor, sample)
     multiple = math.lcm(DIP_MULTIPLE, factor)
     height, width = (side // multiple * multiple for side in colour.shape[-2:])
     if not height or not width:
         raise InputError(f"{str(sample.hr)!r} is {_size(colour)} pixels; protocol dip needs {multiple} on each side")
     top, left = (colour.shape[-2] - height) // 2, (colour.shape[-1] - width) // 2
     hr = colour[:, top : top + height, left : left + width]
-    lr = eight_bits(_pillow_lanczos(hr, (height // factor, width // factor)))
+    lr = to_uint8(_pillow_lanczos(hr, (height // factor, width // factor)))
     return Case(hr, lr, _pillow_lanczos)
 
 

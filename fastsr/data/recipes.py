@@ -135,7 +135,7 @@ def png_bytes(picture: Tensor) -> bytes:
 
 
 @dataclass(frozen=True)
-class Squares:
+class SquareRecipe:
     """How squares of two sizes are prepared.
 
     Attributes:

@@ -15,7 +15,7 @@ from ..images import read
 from ..io import codecs
 
 
-def eight_bits(img: Any) -> Tensor:
+def to_uint8(img: Any) -> Tensor:
     """Return the colours of one image of any kind rounded to 8 bits, uint8 (C, H, W) on the CPU; alpha is ignored."""
     return (read(img).pixels[0] * 255 + 0.5).floor().to(torch.uint8).cpu()
 
@@ -82,5 +82,5 @@ def colours(values: np.ndarray) -> Tensor:
     Alpha is ignored, and more than 8 bits are rounded.
     """
     if values.dtype != np.uint8:
-        return eight_bits(values)
+        return to_uint8(values)
     return torch.from_numpy(values[..., : 1 if values.shape[2] <= 2 else 3]).permute(2, 0, 1)

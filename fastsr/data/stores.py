@@ -110,7 +110,7 @@ LENGTH, NAME = "length", "name"
 
 
 @dataclass(frozen=True)
-class Square:
+class LMDBSquare:
     """A picture in the database `folder`, of the side that its key tells."""
 
     folder: Path
@@ -202,7 +202,7 @@ def is_numbered(folder: Path) -> bool:
     return length is not None and length.isdigit()
 
 
-def find_squares(folder: Path, factor: int | None) -> list[tuple[Square, Square | None]]:
+def find_squares(folder: Path, factor: int | None) -> list[tuple[LMDBSquare, LMDBSquare | None]]:
     """Return HR and LR of the pictures of a database, sorted by name, or by number where they have no names.
 
     So the order is that of folders of the same pictures, whatever their numbers are. LR is None where there is none,
@@ -228,8 +228,8 @@ def find_squares(folder: Path, factor: int | None) -> list[tuple[Square, Square 
             )
     return [
         (
-            Square(folder, _key(hr_part(high), number), high),
-            None if low is None else Square(folder, _key(lr_part(low), number), low),
+            LMDBSquare(folder, _key(hr_part(high), number), high),
+            None if low is None else LMDBSquare(folder, _key(lr_part(low), number), low),
         )
         for number in sorted(range(length), key=names.__getitem__)
     ]

@@ -169,7 +169,7 @@ def bytes_of(sides: Sequence[Sides]) -> int:
     return sum(map(_bytes, sides))
 
 
-class Held:
+class DecodedImageCache:
     """Pictures by number, as `TrainingPicture.read` gives them.
 
     All are in one tensor, which forked processes share, and others can be given without a copy for each.

@@ -87,9 +87,9 @@ def dip(
     """
     from ..checks import check_callback
     from ..errors import Interrupted
-    from ..images import arranged
+    from ..images import unflatten_like
     from .arguments import check_options
-    from .runner import Call
+    from .runner import DipRunner
 
     options = check_options(
         factor,
@@ -107,12 +107,12 @@ def dip(
         consistency=consistency,
     )
     check_callback(callback)
-    call = Call(options, img, mask, callback, progress)
+    call = DipRunner(options, img, mask, callback, progress)
     if isinstance(img, Iterator):
         return call.results()
     count = call.check()
     try:
-        return arranged(img, call.results())
+        return unflatten_like(img, call.results())
     except Interrupted:
         if count == 1:
             raise

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, InputTypeError, Interrupted, NotEnoughMemoryError
-from ..images import Picture, read, several, single
+from ..images import Picture, flatten, is_sequence, read
 from ..runtime.memory import available_memory, require_memory, saved_for_backward
 from ..runtime.progress import progress_bar
 from .arguments import Options, target_size
@@ -21,7 +21,7 @@ from .fit import State, fit
 from .network import Hourglass, HourglassConfig
 from .optimizers import Weights
 from .recipes import Recipe
-from .tasks import Problem, check_operator, pose, read_known, recipe_for, stopping_for
+from .tasks import Problem, build_problem, check_operator, read_known, recipe_for, stopping_for
 
 PROBE_SIDE = 128
 COPIES_OF_WEIGHTS = 6
@@ -63,7 +63,7 @@ MOST_WAITING = 16
 """Results that wait for that of an earlier picture; no further one is begun meanwhile."""
 
 
-class Job:
+class FitJob:
     """The fit of one picture, a step at a time; on a GPU in a stream of its own, so that others run beside it.
 
     Attributes:
@@ -124,7 +124,7 @@ class Job:
         return result
 
 
-def demands(pixels: Tensor, known: Tensor | None, options: Options, name: str) -> tuple[Recipe, float]:
+def estimate_resources(pixels: Tensor, known: Tensor | None, options: Options, name: str) -> tuple[Recipe, float]:
     """Return the recipe of a picture (N, C, h, w) and the part of the device that each of its fits takes.
 
     Args:
@@ -149,7 +149,7 @@ def demands(pixels: Tensor, known: Tensor | None, options: Options, name: str) -
     return recipe, max(size[0] * size[1] / FILLING, needed / available)
 
 
-def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
+def run(jobs: Iterable[FitJob]) -> Iterator[Tensor]:
     """Yield the results of `jobs` in their order, doing steps in turns of as many as there is room for.
 
     A job is taken from `jobs` when there may be room for it, so that an iterator that reads pictures reads no more
@@ -158,7 +158,7 @@ def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
     """
     coming = enumerate(jobs)
     upcoming = _take(coming)
-    running: dict[int, Job] = {}
+    running: dict[int, FitJob] = {}
     results: dict[int, Tensor] = {}
     wanted = 0
     while upcoming is not None or running:
@@ -174,14 +174,14 @@ def run(jobs: Iterable[Job]) -> Iterator[Tensor]:
             wanted += 1
 
 
-def _take(coming: Iterator[tuple[int, Job]]) -> tuple[int, Job] | Exception | None:
+def _take(coming: Iterator[tuple[int, FitJob]]) -> tuple[int, FitJob] | Exception | None:
     try:
         return next(coming, None)
     except Exception as error:
         return error
 
 
-def _fits(job: Job, running: dict[int, Job], waiting: int) -> bool:
+def _fits(job: FitJob, running: dict[int, FitJob], waiting: int) -> bool:
     """Whether there is room for a job: on the device, and among the results that wait for an earlier one."""
     return waiting < MOST_WAITING and sum(other.room for other in running.values()) + job.room <= 1
 
@@ -189,7 +189,7 @@ def _fits(job: Job, running: dict[int, Job], waiting: int) -> bool:
 STEPS_BETWEEN_REPORTS = 10
 
 
-class Call:
+class DipRunner:
     """The pictures of a call, and what becomes of them."""
 
     def __init__(
@@ -203,9 +203,9 @@ class Call:
         """Take the arguments of `fastsr.dip`; no picture is read yet."""
         self._options, self._callback, self._progress = options, callback, progress
         self._one_by_one = isinstance(img, Iterator)
-        self._images = ((one, f"img[{i}]") for i, one in enumerate(img)) if self._one_by_one else single(img)
+        self._images = ((one, f"img[{i}]") for i, one in enumerate(img)) if self._one_by_one else flatten(img)
         self._masks = _masks_for(img, mask)
-        self._unfinished: deque[tuple[Picture, list[Job]]] = deque()
+        self._unfinished: deque[tuple[Picture, list[FitJob]]] = deque()
         self._count: int | None = None
         self._bar: Any = None
         self._total = 0
@@ -215,7 +215,7 @@ class Call:
         self._count = 0
         with _gradients():
             for picture, known, name in self._pictures():
-                recipe, _ = demands(picture.pixels, known, self._options, name)
+                recipe, _ = estimate_resources(picture.pixels, known, self._options, name)
                 self._total += recipe.steps * len(picture.pixels)
                 self._count += len(picture.pixels)
         return self._count
@@ -274,19 +274,21 @@ class Call:
                 raise InputError(f"{mask_name} of {name} is None; task={self._options.task!r} fills in what it marks")
             yield picture, known, name
 
-    def _jobs(self) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[FitJob]:
         """Yield the fit of every picture."""
         number = 0
         for picture, known, name in self._pictures():
-            jobs: list[Job] = []
-            recipe, room = demands(picture.pixels, known, self._options, name)
+            jobs: list[FitJob] = []
+            recipe, room = estimate_resources(picture.pixels, known, self._options, name)
             self._unfinished.append((picture, jobs))
             if self._one_by_one:
                 self._total += recipe.steps * len(picture.pixels)
             count = len(picture.pixels)
             of_each = repeat(None) if known is None else known.expand(count, -1, -1, -1).split(1)
             for pixels, its_own in zip(picture.premultiplied.split(1), of_each, strict=False):
-                jobs.append(Job(pose(pixels, its_own, self._options), self._options, number, room, self._report))
+                jobs.append(
+                    FitJob(build_problem(pixels, its_own, self._options), self._options, number, room, self._report)
+                )
                 number += 1
                 yield jobs[-1]
 
@@ -329,14 +331,14 @@ def _masks_for(img: Any, mask: Any) -> Iterable[tuple[Any, str]]:
         if not isinstance(img, Iterator):
             raise InputTypeError("mask is an iterator and img is none; give one mask, or a list for a list of images")
         return ((one, f"mask[{index}]") for index, one in enumerate(mask))
-    if not several(mask):
+    if not is_sequence(mask):
         return repeat((mask, "mask"))
-    masks = single(mask, "mask")
-    if not several(img):
+    masks = flatten(mask, "mask")
+    if not is_sequence(img):
         raise InputError(
             f"mask is a list of {len(masks)} and img is none; give one mask, or a tensor of them for a batch"
         )
-    images = single(img)
+    images = flatten(img)
     if len(images) != len(masks):
         raise InputError(f"mask is a list of {len(masks)} for {len(images)} images; give one for each")
     return masks

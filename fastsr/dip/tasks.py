@@ -99,7 +99,7 @@ class Problem:
         return image.clamp(0, 1)
 
 
-def pose(pixels: Tensor, known: Tensor | None, options: Options) -> Problem:
+def build_problem(pixels: Tensor, known: Tensor | None, options: Options) -> Problem:
     """Return the problem of one picture.
 
     Args:

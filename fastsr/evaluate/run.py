@@ -18,7 +18,7 @@ from torch import Tensor, distributed
 
 from ..data.benchmarks import Sample
 from ..data.protocols import Protocol
-from ..data.stored_images import eight_bits
+from ..data.stored_images import to_uint8
 from ..domain import gathered, warn
 from ..errors import Doubt, FastsrError, InputError
 from ..images import read, save
@@ -197,7 +197,7 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         seconds = time.perf_counter() - start
-        result = eight_bits(upscaled)
+        result = to_uint8(upscaled)
         if result.shape != case.hr.shape:
             raise InputError(
                 f"method {self.method.name!r} made {_describe(result)} of {_describe(case.lr)}; the reference has "

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ..checks import whole_number
 from ..errors import InputError, InputTypeError
-from ..images import Picture, read, single
+from ..images import Picture, flatten, read
 from ..metrics import psnr
 from ..runtime.memory import require_memory
 from .sheets import in_rows, opaque, side_by_side
@@ -107,7 +107,7 @@ def _titled(arguments: Sequence[Any], titles: Sequence[str] | None) -> list[_Sho
     if titles is not None:
         _check_titles(titles, len(arguments))
     groups = [
-        [(image, what, one) for image, what in single(argument, f"pictures[{index}]") for one in _each(image, what)]
+        [(image, what, one) for image, what in flatten(argument, f"pictures[{index}]") for one in _each(image, what)]
         for index, argument in enumerate(arguments)
     ]
     found = [one for group in groups for one in group]

@@ -58,7 +58,7 @@ class Curves(Figure):
         return file.getvalue()
 
 
-def draw(rows: Rows, title: str) -> Curves:
+def draw_curves(rows: Rows, title: str) -> Curves:
     """Return a figure with a panel for each number that the rows have, but for a learning rate that never changes."""
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in NOT_DRAWN]
     if len({row["rate"] for row in rows if "rate" in row}) == 1:

@@ -95,9 +95,9 @@ class History:
             raise InputError("the history has no numbers yet: no step is done")
         if find_spec("matplotlib") is None:
             raise InputError("plot() needs matplotlib: pip install matplotlib")
-        from .curves import draw
+        from .curves import draw_curves
 
-        return draw(self.rows, self.title)
+        return draw_curves(self.rows, self.title)
 
     def __repr__(self) -> str:
         names = dict.fromkeys(name for row in self.rows for name in row)
@@ -107,9 +107,9 @@ class History:
         """Return the curves, for a notebook; None where there are none, or no matplotlib: then it shows the text."""
         if not self.rows or find_spec("matplotlib") is None:
             return None
-        from .curves import draw
+        from .curves import draw_curves
 
-        return draw(self.rows, self.title)._repr_png_()
+        return draw_curves(self.rows, self.title)._repr_png_()
 
 
 def _psnr(pixels: Tensor, original: Picture) -> float | list[float]:

@@ -36,7 +36,7 @@ def in_columns(columns: Sequence[tuple[str, Sequence[Any]]]) -> Image.Image:
     left = MARGIN
     for title, pictures in shown:
         width = _stack(pictures)[0]
-        draw.text((left, MARGIN), fitted(title, width), fill=INK, font=_font())
+        draw.text((left, MARGIN), fit_title(title, width), fill=INK, font=_font())
         top = TOP
         for picture in pictures:
             sheet.paste(picture, (left, top))
@@ -67,10 +67,10 @@ def _stack(pictures: Sequence[Image.Image]) -> tuple[int, int]:
 
 
 def _column(title: str, width: int) -> int:
-    return max(width, _length(fitted(title, width)))
+    return max(width, _length(fit_title(title, width)))
 
 
-def fitted(title: str, width: int) -> str:
+def fit_title(title: str, width: int) -> str:
     """Return a title as it is drawn over a picture of that width: a long one without its middle."""
     whole = text = drawable(title)
     while _length(text) > max(width, LONGEST_TITLE):

@@ -1,5 +1,5 @@
 """Images of any kind in, results of the same kind out."""
 
-from .picture import Picture, arranged, check_output, each, load, read, save, several, single
+from .picture import Picture, check_output, flatten, is_sequence, load, map_images, read, save, unflatten_like
 
-__all__ = ["Picture", "arranged", "check_output", "each", "load", "read", "save", "several", "single"]
+__all__ = ["Picture", "check_output", "flatten", "is_sequence", "load", "map_images", "read", "save", "unflatten_like"]

@@ -167,7 +167,7 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
     raise InputTypeError(f"{name} is a {type(img).__name__}; give {KINDS}")
 
 
-def each(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
+def map_images(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
     """Return `fn` of `img` as a `Picture` and its name; of a sequence, the list of `fn` of each.
 
     The images of a sequence may differ in kind and size.
@@ -175,30 +175,30 @@ def each(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
     Raises:
         InputError: the sequence is empty, and what `read` raises; the element is named as img[i].
     """
-    return arranged(img, (fn(read(one, what), what) for one, what in single(img, name)))
+    return unflatten_like(img, (fn(read(one, what), what) for one, what in flatten(img, name)))
 
 
-def several(img: Any) -> bool:
+def is_sequence(img: Any) -> bool:
     """Whether `img` is a sequence of images, such as a list or the samples of SR3, and not one image or batch."""
     return isinstance(img, Sequence) and not isinstance(img, (str, bytes, os.PathLike))
 
 
-def single(img: Any, name: str = "img") -> list[tuple[Any, str]]:
+def flatten(img: Any, name: str = "img") -> list[tuple[Any, str]]:
     """Return every image of `img`, which is one or a sequence of them, with what errors call it.
 
     Raises:
         InputError: a sequence is empty.
     """
-    if not several(img):
+    if not is_sequence(img):
         return [(img, name)]
     if not img:
         raise InputError(f"{name} is an empty list; give at least one image")
-    return [found for index, one in enumerate(img) for found in single(one, f"{name}[{index}]")]
+    return [found for index, one in enumerate(img) for found in flatten(one, f"{name}[{index}]")]
 
 
-def arranged(img: Any, results: Iterator[Any]) -> Any:
+def unflatten_like(img: Any, results: Iterator[Any]) -> Any:
     """Return the `results`, one for each image that `single` yields of `img`, as the lists in which those came."""
-    return [arranged(one, results) for one in img] if several(img) else next(results)
+    return [unflatten_like(one, results) for one in img] if is_sequence(img) else next(results)
 
 
 def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tensor:
@@ -238,7 +238,7 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputTypeError(f"path is a {type(path).__name__}; give a string or a pathlib.Path")
-    if several(img):
+    if is_sequence(img):
         raise InputTypeError(f"img is a {type(img).__name__} of {len(img)} images; save them one by one")
     picture = read(img)
     kind = check_output(path, picture, bits=bits)

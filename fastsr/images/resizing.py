@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..imresize import imresize
 from ..typing import same_kind
-from . import Picture, each
+from . import Picture, map_images
 
 
 @same_kind
@@ -62,4 +62,4 @@ def resize(
 
         return picture.map(run_integer, run_integer)
 
-    return each(img, resize_picture)
+    return map_images(img, resize_picture)

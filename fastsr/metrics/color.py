@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..checks import whole_number
 from ..errors import InputError
-from ..images import read, several
+from ..images import is_sequence, read
 
 PEAK = 255.0
 LUMA = (65.481, 128.553, 24.966)
@@ -24,7 +24,7 @@ def pictures(images: Any, name: str) -> tuple[list[Tensor], bool]:
     Raises:
         InputError, InputTypeError, MissingFileError: what `images.read` raises, and for an empty sequence.
     """
-    if several(images):
+    if is_sequence(images):
         if not images:
             raise InputError(f"{name} is an empty list; give at least one picture")
         return [one for i, image in enumerate(images) for one in pictures(image, f"{name}[{i}]")[0]], False

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checkpoints.layouts import own_facts, unknown, write_own
+from ..checkpoints.layouts import read_metadata, unknown_error, write_fastsr
 from ..checkpoints.reading import Contents
 from ..errors import InputError, InputTypeError, MissingFileError
 from ..images import read
@@ -152,7 +152,7 @@ def save(model: PristineModel, path: str | os.PathLike[str]) -> None:
         OutputError: the file cannot be written.
     """
     facts = {"architecture": ARCHITECTURE, "fitted_on": model.fitted_on}
-    write_own(path, facts, {"mean": model.mean, "covariance": model.covariance})
+    write_fastsr(path, facts, {"mean": model.mean, "covariance": model.covariance})
 
 
 def _read(path: Path) -> PristineModel:
@@ -192,7 +192,7 @@ def _own(path: Path, what: str) -> tuple[Tensor, Tensor, str]:
             contents = Contents(tensors, file.metadata() or {}, what)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{what} cannot be read as safetensors: {error}") from error
-    facts = own_facts(contents)
+    facts = read_metadata(contents)
     if facts is None:
         raise InputError(f"{what} is no model of fastsr niqe-fit; it holds {contents.listing()}")
     try:
@@ -200,7 +200,7 @@ def _own(path: Path, what: str) -> tuple[Tensor, Tensor, str]:
             raise KeyError(facts["architecture"])
         return tensors["mean"].double(), tensors["covariance"].double(), str(facts["fitted_on"])
     except KeyError as error:
-        raise unknown(contents, error) from error
+        raise unknown_error(contents, error) from error
 
 
 READERS = {".mat": _matlab, ".safetensors": _own}

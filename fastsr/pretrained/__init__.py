@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..checks import meant
+from ..checks import did_you_mean
 from ..errors import InputError
 
 FOLDER = Path(__file__).parent
@@ -74,9 +74,8 @@ def path_of(name: str) -> Path:
     path = FOLDER / f"{name}.safetensors"
     if path.stem != name or not path.is_file():
         there = names()
-        raise InputError(
-            f"name={name!r} is not of weights that come with fastsr{meant(name, there)}; these are {', '.join(there)}"
-        )
+        guess = did_you_mean(name, there)
+        raise InputError(f"name={name!r} is not the name of bundled weights{guess}; these are {', '.join(there)}")
     return path
 
 
@@ -112,7 +111,7 @@ def pictures_of(path: Path) -> str | None:
     return card_of(path.stem).pictures if there else None
 
 
-def called(path: Path) -> str:
+def display_name(path: Path) -> str:
     """Return what a user calls a file of weights: by its name where it comes with fastsr, else by its path."""
     return path.stem if path.parent == FOLDER else str(path)
 

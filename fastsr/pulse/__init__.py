@@ -106,8 +106,8 @@ def pulse(
     """
     from ..checks import check_callback
     from ..domain import warn, warned_of
-    from ..images import arranged, read, single
-    from .arguments import check_options, doubts_of
+    from ..images import flatten, read, unflatten_like
+    from .arguments import check_options, domain_mismatches
     from .runner import search_pictures
 
     options = check_options(
@@ -132,15 +132,15 @@ def pulse(
     check_callback(callback)
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        watched = warned_of(named, partial(doubts_of, options=options))
+        watched = warned_of(named, partial(domain_mismatches, options=options))
         return (found.result for found in search_pictures(watched, options, callback, progress=progress))
-    images = single(img)
+    images = flatten(img)
     count = 0
     doubts = []
     for one, name in images:
         picture = read(one, name)
-        doubts += doubts_of(picture, name, options)
+        doubts += domain_mismatches(picture, name, options)
         count += len(picture.pixels)
     warn(doubts)
     found = search_pictures(images, options, callback, total=count, progress=progress)
-    return arranged(img, (one.result for one in found))
+    return unflatten_like(img, (one.result for one in found))

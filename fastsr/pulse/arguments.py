@@ -166,7 +166,7 @@ def _positive(name: str, value: Any, right: str) -> float:
 REMEDY = "; `fastsr pulse --align` finds the faces in photos, and fastsr.srgan enlarges photos"
 
 
-def doubts_of(picture: Picture, name: str, options: Options, *, aligned: bool = False) -> list[Doubt]:
+def domain_mismatches(picture: Picture, name: str, options: Options, *, aligned: bool = False) -> list[Doubt]:
     """Return what speaks against a picture, or nothing: also where the weights do not say what they were trained on.
 
     Args:

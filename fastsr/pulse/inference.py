@@ -23,14 +23,14 @@ from ..stylegan.network import StyleGAN
 from .arguments import Options
 from .losses import l2
 from .search import Best, State, search
-from .targets import Goal, Start, draw
+from .targets import LatentInit, Target, draw_latents
 
 _fits: WeakKeyDictionary[Checkpoint, GaussianFit] = WeakKeyDictionary()
 """Those computed: it takes a while, and a checkpoint may be used for one picture after the other."""
 
 
 @torch.inference_mode(False)
-def placed(network: Generator, device: torch.device, dtype: torch.dtype) -> Generator:
+def to_device(network: Generator, device: torch.device, dtype: torch.dtype) -> Generator:
     """Return a copy of a generator on a device, without gradients for its parameters.
 
     Convolutions of a `StyleGAN` are in `dtype`. Another module stays as it is; what is no module is not copied.
@@ -42,7 +42,7 @@ def placed(network: Generator, device: torch.device, dtype: torch.dtype) -> Gene
     return network
 
 
-def fitted(
+def with_gaussian_fit(
     checkpoint: Checkpoint, device: str | torch.device | None = None, *, draws: int = FIT_DRAWS, progress: bool = True
 ) -> Checkpoint:
     """Return the checkpoint with a Gaussian fit: its own, or one computed from draws of its mapping network.
@@ -58,12 +58,12 @@ def fitted(
     if checkpoint not in _fits:
         warnings.warn(
             f"{checkpoint.name} has no Gaussian fit of its mapping network, which is now computed from {draws:,} "
-            "draws; to keep it, use or save what fastsr.pulse.inference.fitted makes of the checkpoint",
+            "draws; to keep it, use or save what fastsr.pulse.inference.with_gaussian_fit makes of the checkpoint",
             RuntimeWarning,
             stacklevel=2,
         )
         where = resolve_device(device)
-        mapping = placed(checkpoint.network, where, torch.float32).mapping
+        mapping = to_device(checkpoint.network, where, torch.float32).mapping
         with progress_bar("Gaussian fit", "draw", shown=progress, scaled=True) as bar:
             bar.total = draws
             latent = checkpoint.network.latent
@@ -111,11 +111,13 @@ class Face:
         return not self.reached, self.step if self.reached else self.l2
 
 
-class Searcher:
+class LatentSearcher:
     """A generator on a device, and how to search in it."""
 
     def __init__(self, options: Options, progress: bool = True):
-        self._options = replace(options, checkpoint=fitted(options.checkpoint, options.device, progress=progress))
+        self._options = replace(
+            options, checkpoint=with_gaussian_fit(options.checkpoint, options.device, progress=progress)
+        )
         self._placed: dict[torch.dtype, Generator] = {}
 
     @property
@@ -124,7 +126,7 @@ class Searcher:
         fits = max(self._most_starts // self._options.restarts, 1)
         return fits if self._options.batch is None else min(self._options.batch, fits)
 
-    def __call__(self, goal: Goal, report: Report | None = None) -> list[Face]:
+    def __call__(self, goal: Target, report: Report | None = None) -> list[Face]:
         """Return a face for each picture of `goal`; none depends on the others.
 
         Args:
@@ -148,7 +150,7 @@ class Searcher:
             best = [min(pair, key=lambda face: face.order) for pair in zip(best or faces, faces, strict=True)]
         return best
 
-    def _faces(self, goal: Goal, seeds: Sequence[int], report: Callable[[State], object]) -> list[Face]:
+    def _faces(self, goal: Target, seeds: Sequence[int], report: Callable[[State], object]) -> list[Face]:
         """Return the best faces from some starts; where bfloat16 gives what is not finite, all again in float32."""
         try:
             return self._found(goal, seeds, report, self._options.dtype)
@@ -164,11 +166,11 @@ class Searcher:
         return self._found(goal, seeds, _nothing, torch.float32)
 
     def _found(
-        self, goal: Goal, seeds: Sequence[int], report: Callable[[State], object], dtype: torch.dtype
+        self, goal: Target, seeds: Sequence[int], report: Callable[[State], object], dtype: torch.dtype
     ) -> list[Face]:
         options, settings = self._options, self._options.settings
         network = options.checkpoint.network
-        start = draw(
+        start = draw_latents(
             network,
             seeds,
             tile_latent=options.tile_latent,
@@ -182,7 +184,7 @@ class Searcher:
         return [self._face(goal, index, start, seeds, state.best) for index in range(len(goal.pixels))]
 
     @torch.no_grad()
-    def _face(self, goal: Goal, index: int, start: Start, seeds: Sequence[int], best: Best) -> Face:
+    def _face(self, goal: Target, index: int, start: LatentInit, seeds: Sequence[int], best: Best) -> Face:
         """Return the best of the picture `index`, made in float32."""
         one = goal.one(index)
         number = int(best.start[index])
@@ -209,7 +211,7 @@ class Searcher:
 
     def _network(self, dtype: torch.dtype) -> Generator:
         if dtype not in self._placed:
-            self._placed[dtype] = placed(self._options.checkpoint.network, self._options.device, dtype)
+            self._placed[dtype] = to_device(self._options.checkpoint.network, self._options.device, dtype)
         return self._placed[dtype]
 
     @cached_property
@@ -226,7 +228,7 @@ class Searcher:
     def _needed(self) -> int:
         """Return about how many bytes a start takes: what autograd saves, gradients, and pictures."""
         network = self._network(torch.float32)
-        start = draw(network, [0], tile_latent=False, noise="zero", trainable_noise=0).to(self._options.device)
+        start = draw_latents(network, [0], tile_latent=False, noise="zero", trainable_noise=0).to(self._options.device)
         own = [*network.parameters(), *network.buffers()] if isinstance(network, nn.Module) else []
         saved, largest = saved_for_backward(lambda: network(start.z.requires_grad_(), start.noises), own)
         return int(1.25 * (saved + 4 * largest + PICTURES * 3 * 4 * network.resolution**2))

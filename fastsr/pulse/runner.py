@@ -15,9 +15,9 @@ from ..images import Picture, read
 from ..imresize import imresize
 from ..runtime.progress import progress_bar
 from .arguments import Options, check_size
-from .inference import Face, Searcher
+from .inference import Face, LatentSearcher
 from .search import State
-from .targets import Goal
+from .targets import Target
 
 NOTE = "A plausible face that fastsr pulse (PULSE, a search in a generator) invented. It identifies nobody."
 """What a file with a result says of itself."""
@@ -58,7 +58,7 @@ def search_pictures(
         total: how many pictures there are, for the bar; None where that is not known.
         progress: show a bar.
     """
-    searcher = Searcher(options, progress)
+    searcher = LatentSearcher(options, progress)
     unfinished: deque[Picture] = deque()
     faces: list[Face] = []
     bar = _Bar(options.settings.steps, total, progress)
@@ -124,7 +124,7 @@ def _reporter(bar: _Bar, callback: Callable[[int, Tensor, State], None] | None) 
     return report
 
 
-def _goals(images: Iterable[tuple[Any, str]], options: Options, unfinished: deque[Picture]) -> Iterator[Goal]:
+def _goals(images: Iterable[tuple[Any, str]], options: Options, unfinished: deque[Picture]) -> Iterator[Target]:
     """Yield what each picture of each image asks for; the images are put to those that are not finished."""
     side = options.checkpoint.network.resolution
     for image, name in images:
@@ -137,24 +137,24 @@ def _goals(images: Iterable[tuple[Any, str]], options: Options, unfinished: dequ
             if picture.alpha is not None:
                 alpha = imresize(picture.alpha.detach(), size=(side, side)).clamp(0, 1)
         for index in range(len(pixels)):
-            yield Goal(pixels, alpha, side).one(index)
+            yield Target(pixels, alpha, side).one(index)
 
 
-def _batches(goals: Iterator[Goal], most: int) -> Iterator[Goal]:
+def _batches(goals: Iterator[Target], most: int) -> Iterator[Target]:
     """Join goals that follow each other and are of one kind, at most so many."""
-    batch: list[Goal] = []
+    batch: list[Target] = []
     try:
         for goal in goals:
             if batch and (len(batch) == most or goal.kind != batch[0].kind):
-                yield Goal.joined(batch)
+                yield Target.joined(batch)
                 batch = []
             batch.append(goal)
     except Exception:
         if batch:
-            yield Goal.joined(batch)
+            yield Target.joined(batch)
         raise
     if batch:
-        yield Goal.joined(batch)
+        yield Target.joined(batch)
 
 
 @torch.no_grad()

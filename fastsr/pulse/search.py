@@ -22,7 +22,7 @@ from ..runtime.memory import freed_memory_kept
 from ..stylegan.generator import Generator
 from ..stylegan.latents import GaussianFit
 from .losses import LossWeights, l2, total
-from .targets import Goal, Start
+from .targets import LatentInit, Target
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(optim.Adam, fused=True),
@@ -34,7 +34,7 @@ TINY = 1e-12
 """A row of zeros stays one."""
 
 
-class Spherical:
+class SphericalOptimizer:
     """An optimiser of `OPTIMIZERS` over tensors (N, rows, ...), each row of which keeps its length.
 
     Every number is updated by its own gradient, so that no picture of a batch depends on another. A step can be
@@ -141,7 +141,7 @@ class Best:
     noises: list[Tensor]
 
     @classmethod
-    def empty(cls, count: int, goal: Goal, start: Start) -> Best:
+    def empty(cls, count: int, goal: Target, start: LatentInit) -> Best:
         """Return what it is before the first step, for so many pictures."""
         x = goal.pixels
 
@@ -188,7 +188,9 @@ class State:
         return self.best.reached
 
 
-def search(generator: Generator, fit: GaussianFit, goal: Goal, start: Start, settings: Settings) -> Iterator[State]:
+def search(
+    generator: Generator, fit: GaussianFit, goal: Target, start: LatentInit, settings: Settings
+) -> Iterator[State]:
     """Search for each picture from several starts; yield the state after every step.
 
     Ends early where a start of each picture has reached eps. On a GPU a step is one CUDA graph.
@@ -226,7 +228,7 @@ class Step:
     """
 
     @torch.inference_mode(False)
-    def __init__(self, generator: Generator, fit: GaussianFit, goal: Goal, start: Start, settings: Settings):
+    def __init__(self, generator: Generator, fit: GaussianFit, goal: Target, start: LatentInit, settings: Settings):
         """Arguments are those of `search`."""
         device, pictures, starts = goal.pixels.device, len(goal.pixels), len(start.z)
         self._generator, self._settings = generator, settings
@@ -238,7 +240,7 @@ class Step:
         self._parameters = [self._z, *self._noises[: start.trainable]]
         self._rates = (settings.learning_rate * factors(settings.schedule, settings.steps)).to(device)
         self._rate = self._rates[0].clone()
-        self._optimizer = Spherical(settings.optimizer, self._parameters, self._rate)
+        self._optimizer = SphericalOptimizer(settings.optimizer, self._parameters, self._rate)
         for parameter in self._parameters:
             parameter.requires_grad_(True)
         self._number = torch.zeros(1, dtype=torch.int64, device=device)

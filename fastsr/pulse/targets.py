@@ -18,7 +18,7 @@ KERNEL, BORDER = "cubic", "symmetric"
 
 
 @dataclass(frozen=True, eq=False)
-class Goal:
+class Target:
     """Pictures of one size.
 
     Attributes:
@@ -32,7 +32,7 @@ class Goal:
     resolution: int
 
     @classmethod
-    def joined(cls, goals: Sequence[Goal]) -> Goal:
+    def joined(cls, goals: Sequence[Target]) -> Target:
         """Return goals of one kind as one."""
         alphas = [goal.alpha for goal in goals if goal.alpha is not None]
         pixels = torch.cat([goal.pixels for goal in goals])
@@ -43,15 +43,15 @@ class Goal:
         """What goals have in common that can be joined."""
         return tuple(self.pixels.shape[1:]), self.alpha is None, self.resolution
 
-    def one(self, index: int) -> Goal:
+    def one(self, index: int) -> Target:
         """Return the goal of one picture."""
         at = slice(index, index + 1)
-        return Goal(self.pixels[at], None if self.alpha is None else self.alpha[at], self.resolution)
+        return Target(self.pixels[at], None if self.alpha is None else self.alpha[at], self.resolution)
 
-    def repeated(self, times: int, device: torch.device) -> Goal:
+    def repeated(self, times: int, device: torch.device) -> Target:
         """Return it on a device, with each picture so many times, one after the other."""
         alpha = None if self.alpha is None else self.alpha.to(device).repeat_interleave(times, 0)
-        return Goal(self.pixels.to(device).repeat_interleave(times, 0), alpha, self.resolution)
+        return Target(self.pixels.to(device).repeat_interleave(times, 0), alpha, self.resolution)
 
     def colours(self, generated: Tensor) -> Tensor:
         """Map what a generator makes, (N, 3, H, W) from -1 to 1, to colours (N, C, H, W) in [0, 1], not premultiplied.
@@ -82,7 +82,7 @@ NOISES = ("zero", "fixed", "trainable")
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class LatentInit:
     """What N searches begin with.
 
     Attributes:
@@ -95,12 +95,14 @@ class Start:
     noises: list[Tensor]
     trainable: int
 
-    def to(self, device: torch.device) -> Start:
+    def to(self, device: torch.device) -> LatentInit:
         """Return it elsewhere."""
-        return Start(self.z.to(device), [noise.to(device) for noise in self.noises], self.trainable)
+        return LatentInit(self.z.to(device), [noise.to(device) for noise in self.noises], self.trainable)
 
 
-def draw(generator: Generator, seeds: Sequence[int], *, tile_latent: bool, noise: str, trainable_noise: int) -> Start:
+def draw_latents(
+    generator: Generator, seeds: Sequence[int], *, tile_latent: bool, noise: str, trainable_noise: int
+) -> LatentInit:
     """Return a start for each seed, which does not depend on the others; on the CPU.
 
     Args:
@@ -122,4 +124,4 @@ def draw(generator: Generator, seeds: Sequence[int], *, tile_latent: bool, noise
         maps.append(drawn + zero_noises(sides[len(drawn) :], 1, random.device))
     noises = [torch.cat(of_all) for of_all in zip(*maps, strict=True)]
     trainable = min(trainable_noise, max(len(sides) - 1, 0)) if noise == "trainable" else 0
-    return Start(torch.cat(latents), noises, trainable)
+    return LatentInit(torch.cat(latents), noises, trainable)

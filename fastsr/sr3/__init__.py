@@ -81,9 +81,9 @@ def sr3(
     """
     from ..checks import check_callback
     from ..domain import warn, warned_of
-    from ..images import arranged, read, single
+    from ..images import flatten, read, unflatten_like
     from ..runtime.progress import progress_bar
-    from .arguments import check_options, doubts_of
+    from .arguments import check_options, domain_mismatches
     from .inference import draw
 
     options = check_options(
@@ -104,9 +104,9 @@ def sr3(
     bar = progress_bar("sr3", "step", shown=progress)
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        watched = warned_of(named, partial(doubts_of, options=options))
+        watched = warned_of(named, partial(domain_mismatches, options=options))
         return draw(watched, options, several, callback, bar)
-    images = single(img)
-    warn([doubt for one, name in images for doubt in doubts_of(read(one, name), name, options)])
+    images = flatten(img)
+    warn([doubt for one, name in images for doubt in domain_mismatches(read(one, name), name, options)])
     bar.total = len(images) * options.plan.steps
-    return arranged(img, draw(images, options, several, callback, bar))
+    return unflatten_like(img, draw(images, options, several, callback, bar))

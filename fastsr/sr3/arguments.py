@@ -18,7 +18,7 @@ from ..pretrained import default_weights
 from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
 from ..runtime.memory import require_memory
 from .checkpoints import Checkpoint, load
-from .sampling import SAMPLERS, SPACINGS, Plan, plan
+from .sampling import SAMPLERS, SPACINGS, SamplerPlan, plan
 
 TILE_OF_TRAINED = 2
 """The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
@@ -35,7 +35,7 @@ class Options:
 
     checkpoint: Checkpoint
     factor: float
-    plan: Plan
+    plan: SamplerPlan
     samples: int
     seed: int
     consistency: bool
@@ -151,7 +151,7 @@ def _check_count(name: str, value: Any, least: int, why: str = "") -> int:
 FOR_PHOTOS = "fastsr.srgan enlarges photos"
 
 
-def doubts_of(picture: Picture, name: str, options: Options) -> list[Doubt]:
+def domain_mismatches(picture: Picture, name: str, options: Options) -> list[Doubt]:
     """Return what speaks against a picture, or nothing: also where the weights do not say what they were trained on.
 
     It is of another size than the pictures of the training, perhaps so much larger that a tile is a part of what they

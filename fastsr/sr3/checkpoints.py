@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.layouts import (
-    Format,
-    configured,
-    fill,
+    Layout,
+    build_config,
     fingerprint,
     load_as,
-    own_facts,
-    renamed,
-    tuples,
-    unknown,
-    write_own,
+    load_into,
+    read_metadata,
+    rename_keys,
+    unknown_error,
+    with_tuples,
+    write_fastsr,
 )
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
@@ -145,17 +145,17 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     # A view as bytes: what reads checkpoints makes all floats float32.
     curve = checkpoint.curve.contiguous().view(torch.uint8)
     domain = {} if checkpoint.domain is None else checkpoint.domain.tensors()
-    write_own(path, facts, {**checkpoint.network.state_dict(), CURVE: curve, **domain})
+    write_fastsr(path, facts, {**checkpoint.network.state_dict(), CURVE: curve, **domain})
 
 
 def _own(contents: Contents) -> Checkpoint:
-    facts, tensors = own_facts(contents) or {}, dict(contents.tensors)
+    facts, tensors = read_metadata(contents) or {}, dict(contents.tensors)
     try:
         if facts["architecture"] != ARCHITECTURE:
             raise KeyError(facts["architecture"])
         prediction, factor, size = facts["prediction"], facts["factor"], facts["size"]
-        values = tuples(facts["config"])
-        config = configured(contents, lambda: UNetConfig(**values))
+        values = with_tuples(facts["config"])
+        config = build_config(contents, lambda: UNetConfig(**values))
         domain = Domain.taken(tensors)
         curve = tensors.pop(CURVE).clone().view(torch.float64)
         for fact, understood in (
@@ -167,7 +167,7 @@ def _own(contents: Contents) -> Checkpoint:
             if not understood:
                 raise KeyError(fact)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise unknown(contents, error) from error
+        raise unknown_error(contents, error) from error
     network = _network(config, tensors, contents, "fastsr")
     return Checkpoint(network, curve, prediction, factor, size, "fastsr", contents.name, domain)
 
@@ -188,7 +188,7 @@ def _iterative_refinement(contents: Contents) -> Checkpoint:
         config = PUBLISHED[size]
     tensors = {
         key.removeprefix(PREFIX): tensor
-        for key, tensor in renamed(contents, _names(contents)).items()
+        for key, tensor in rename_keys(contents, _names(contents)).items()
         if key not in BUFFERS
     }
     network = _network(config, tensors, contents, ITERATIVE_REFINEMENT)
@@ -213,7 +213,7 @@ def _config(contents: Contents) -> UNetConfig:
             if contents.has(f"{name}.attn.qkv.weight"):
                 attention.append(len(multipliers) - 1)
         blocks += 1
-    return configured(contents, lambda: UNetConfig(width, tuple(multipliers), blocks, tuple(attention), dropout=0.0))
+    return build_config(contents, lambda: UNetConfig(width, tuple(multipliers), blocks, tuple(attention), dropout=0.0))
 
 
 def _shape(config: UNetConfig) -> tuple[Any, ...]:
@@ -242,10 +242,10 @@ def _curve(contents: Contents) -> Tensor:
 
 
 def _network(config: UNetConfig, tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> UNet:
-    return fill(lambda: UNet(config), tensors, contents, layout)
+    return load_into(lambda: UNet(config), tensors, contents, layout)
 
 
 FORMATS = (
-    Format("fastsr", lambda contents: own_facts(contents) is not None, _own),
-    Format(ITERATIVE_REFINEMENT, _is_iterative_refinement, _iterative_refinement),
+    Layout("fastsr", lambda contents: read_metadata(contents) is not None, _own),
+    Layout(ITERATIVE_REFINEMENT, _is_iterative_refinement, _iterative_refinement),
 )

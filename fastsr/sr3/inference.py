@@ -134,7 +134,7 @@ MOST_ON_CPU = 4
 Report = Callable[[float, Tensor, State], None]
 
 
-class Diffuser:
+class DiffusionSampler:
     """A network on a device, and the sampler to use it with."""
 
     def __init__(self, options: Options):
@@ -247,7 +247,7 @@ def draw(
     bar: Any,
 ) -> Iterator[Any]:
     """Yield the result of each image, of the kind that came."""
-    diffuser = Diffuser(options)
+    diffuser = DiffusionSampler(options)
     begun = 0
     passed = 0.0
 

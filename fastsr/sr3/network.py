@@ -76,7 +76,7 @@ PUBLISHED = {
 """The two networks with published weights, by the side of their pictures: 16 to 128, and 64 to 512."""
 
 
-class NoiseLevel(nn.Module):
+class NoiseLevelEmbedding(nn.Module):
     """What the blocks are told of the noise: sines and cosines of its level, through two linear layers.
 
     It is float32 whatever the rest is: bfloat16 has not the digits to tell the last, small levels apart.
@@ -146,7 +146,7 @@ class Block(nn.Module):
         return self.attention(self.residual(x, level))
 
 
-class Halving(nn.Module):
+class Downsample(nn.Module):
     """A convolution with stride 2."""
 
     def __init__(self, channels: int):
@@ -158,7 +158,7 @@ class Halving(nn.Module):
         return self.conv(x)
 
 
-class Doubling(nn.Module):
+class Upsample(nn.Module):
     """Every pixel becomes four, and a convolution follows."""
 
     def __init__(self, channels: int):
@@ -177,7 +177,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         width, last = config.width, len(config.multipliers) - 1
-        self.level = NoiseLevel(width)
+        self.level = NoiseLevelEmbedding(width)
         self.first = nn.Conv2d(2 * COLOURS, width, 3, padding=1)
 
         at, kept = width, [width]
@@ -188,7 +188,7 @@ class UNet(nn.Module):
                 at = channels
                 kept.append(at)
             if size < last:
-                downs.append(Halving(at))
+                downs.append(Downsample(at))
                 kept.append(at)
         self.downs = nn.ModuleList(downs)
 
@@ -200,7 +200,7 @@ class UNet(nn.Module):
                 ups.append(Block(at + kept.pop(), channels, config, attends=size in config.attention))
                 at = channels
             if size > 0:
-                ups.append(Doubling(at))
+                ups.append(Upsample(at))
         self.ups = nn.ModuleList(ups)
 
         self.norm = GroupNorm(config.groups, at, swish=True)

@@ -87,13 +87,13 @@ def uniform_time(curve: Tensor, steps: int) -> Tensor:
     """Steps of one length in t, from T to 1; T steps are those of the training."""
     times = torch.linspace(len(curve) - 1, 1, steps, dtype=curve.dtype, device=curve.device)
     before = times.floor().long().clamp(max=len(curve) - 2)
-    return _ended(torch.lerp(curve[before], curve[before + 1], times - before))
+    return _append_one(torch.lerp(curve[before], curve[before + 1], times - before))
 
 
 def uniform_log_snr(curve: Tensor, steps: int) -> Tensor:
     """Steps of one length in log(gamma / (1 - gamma))."""
     first, last = torch.logit(_noisiest(curve)), torch.logit(_clearest(curve))
-    return _ended(torch.sigmoid(_line(first, last, steps)))
+    return _append_one(torch.sigmoid(_line(first, last, steps)))
 
 
 def karras(curve: Tensor, steps: int) -> Tensor:
@@ -102,7 +102,7 @@ def karras(curve: Tensor, steps: int) -> Tensor:
     Karras et al., "Elucidating the design space of diffusion-based generative models" (arXiv 2206.00364), equation 5.
     """
     first, last = (((1 - gamma) / gamma) ** (0.5 / RHO) for gamma in (_noisiest(curve), _clearest(curve)))
-    return _ended(1 / (1 + _line(first, last, steps) ** (2 * RHO)))
+    return _append_one(1 / (1 + _line(first, last, steps) ** (2 * RHO)))
 
 
 SPACINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -124,12 +124,12 @@ def _line(first: Tensor, last: Tensor, steps: int) -> Tensor:
     return torch.lerp(first, last, torch.linspace(0, 1, steps, dtype=first.dtype, device=first.device))
 
 
-def _ended(gammas: Tensor) -> Tensor:
+def _append_one(gammas: Tensor) -> Tensor:
     return torch.cat([gammas, gammas.new_ones(1)])
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class SamplerPlan:
     """The steps of a sampler.
 
     Attributes:
@@ -146,7 +146,7 @@ class Plan:
         return len(self.gammas)
 
 
-def plan(curve: Tensor, prediction: str, sampler: str, spacing: str, steps: int) -> Plan:
+def plan(curve: Tensor, prediction: str, sampler: str, spacing: str, steps: int) -> SamplerPlan:
     """Return the steps of a sampler on the noise curve that a network was trained on.
 
     Args:
@@ -159,7 +159,7 @@ def plan(curve: Tensor, prediction: str, sampler: str, spacing: str, steps: int)
     gammas = SPACINGS[spacing](curve, steps)
     asked = gammas[:-1]
     sees = torch.stack(seen(prediction, asked), 1)
-    return Plan(asked, torch.cat([sees, SAMPLERS[sampler].table(gammas)], 1))
+    return SamplerPlan(asked, torch.cat([sees, SAMPLERS[sampler].table(gammas)], 1))
 
 
 START = 0
@@ -186,7 +186,7 @@ class State:
 
 
 @torch.no_grad()
-def sample(network: Network, plan: Plan, condition: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, State]]:
+def sample(network: Network, plan: SamplerPlan, condition: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, State]]:
     """Yield after each step the pictures that the network sees; those of the last step are the samples.
 
     On a GPU a step is one CUDA graph.
@@ -216,7 +216,7 @@ def sample(network: Network, plan: Plan, condition: Tensor, seeds: Tensor) -> It
 class _Steps:
     """The tensors of a step, which reads and writes the same memory every time."""
 
-    def __init__(self, network: Network, plan: Plan, condition: Tensor, seeds: Tensor):
+    def __init__(self, network: Network, plan: SamplerPlan, condition: Tensor, seeds: Tensor):
         device, count = condition.device, len(condition)
         self._network, self._condition, self._seeds, self._steps = network, condition, seeds, plan.steps
         self._levels = plan.gammas.sqrt().float().to(device)

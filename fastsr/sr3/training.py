@@ -16,14 +16,14 @@ from fastsr_kernels.noise import diffuse
 
 from ..errors import InputError
 from ..training import loop as training
-from ..training.accelerator import whole_at_last
+from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
 from ..training.loop import Outcome
 from ..training.method import Crop, CropTraining
 from ..training.settings import seed_of
 from .arguments import TILE_OF_TRAINED, Options
 from .checkpoints import Checkpoint, load, save
-from .inference import Diffuser, condition_of
+from .inference import DiffusionSampler, condition_of
 from .network import UNet
 from .sampling import SAMPLERS, plan
 from .schedules import target
@@ -46,7 +46,7 @@ def first_network(settings: TrainSettings) -> UNet:
     return network
 
 
-class Lessons:
+class NoisyPairs:
     """Noisy pictures, and what the network is to say of them.
 
     The noise of a sample depends on the seed and the number of the sample alone, however a step is shared out.
@@ -129,7 +129,7 @@ class SR3Training(CropTraining):
         super().__init__(settings, accelerator, turned=False)
         self._settings = settings
         self.steps = settings.steps
-        self._lessons = Lessons(settings, accelerator.device)
+        self._lessons = NoisyPairs(settings, accelerator.device)
         self._learner = Learner(first_network(settings), BETA1, accelerator, settings.ema)
         self._step = 0
 
@@ -165,7 +165,7 @@ class SR3Training(CropTraining):
             numbers = torch.arange(here.start, here.stop, device=device) + self._step * settings.batch
             noisy, wanted = self._lessons.lesson(2 * hr - 1, levels[here], numbers)
             condition = condition_of(lr, (settings.crop, settings.crop)).contiguous(memory_format=torch.channels_last)
-            with whole_at_last(self.accelerator, say, index, len(parts)):
+            with sync_on_last_part(self.accelerator, say, index, len(parts)):
                 said = say(condition, noisy, levels[here].float())
                 loss = DISTANCES[settings.loss](said.float(), wanted) / len(parts)
                 self.accelerator.backward(loss)
@@ -189,7 +189,7 @@ class SR3Training(CropTraining):
             device=self.accelerator.device,
             dtype=dtype,
         )
-        diffuser = Diffuser(options)
+        diffuser = DiffusionSampler(options)
 
         def drawn(pixels: Tensor) -> Tensor:
             height, width = (settings.factor * side for side in pixels.shape[-2:])

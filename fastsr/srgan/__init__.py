@@ -70,7 +70,7 @@ def srgan(
         DeviceError: a device that is not there.
         NotEnoughMemoryError: the result, or the smallest tile, does not fit into memory.
     """
-    from ..images import arranged, read, single
+    from ..images import flatten, read, unflatten_like
     from ..runtime.progress import progress_bar
     from .arguments import check_options, target_size
     from .inference import enlarge_pictures
@@ -81,9 +81,9 @@ def srgan(
     bar = progress_bar("srgan", "px", shown=progress, scaled=True)
     if isinstance(img, Iterator):
         return enlarge_pictures(((one, f"img[{index}]") for index, one in enumerate(img)), options, bar)
-    images = single(img)
+    images = flatten(img)
     for one, name in images:
         picture = read(one, name)
         target_size(picture.pixels, options, name)
         bar.total = (bar.total or 0) + picture.pixels[:, 0].numel()
-    return arranged(img, enlarge_pictures(images, options, bar))
+    return unflatten_like(img, enlarge_pictures(images, options, bar))

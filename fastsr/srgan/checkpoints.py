@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..checkpoints.layouts import (
-    Format,
-    configured,
-    fill,
+    Layout,
+    build_config,
     fingerprint,
     load_as,
-    own_facts,
-    renamed,
-    tuples,
-    unknown,
-    write_own,
+    load_into,
+    read_metadata,
+    rename_keys,
+    unknown_error,
+    with_tuples,
+    write_fastsr,
 )
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
@@ -109,7 +109,7 @@ def _leftthomas(contents: Contents) -> Checkpoint:
         modules |= {f"block{index + 2}.{theirs}": f"trunk.{index}.{ours}" for theirs, ours in parts}
     for index in range(doublings):
         modules |= {f"{up}.{index}.{theirs}": f"upsampling.{index}.{ours}" for theirs, ours in DOUBLING.items()}
-    tensors = renamed(contents, modules)
+    tensors = rename_keys(contents, modules)
     return _checkpoint(contents, tensors, "leftthomas", final="tanh", output_range="signed")
 
 
@@ -125,7 +125,7 @@ def _lornatang(contents: Contents) -> Checkpoint:
             f"upsampling.{index}.upsample_block.0": f"upsampling.{index}.conv",
             f"upsampling.{index}.upsample_block.2": f"upsampling.{index}.act",
         }
-    tensors = renamed(contents, modules)
+    tensors = rename_keys(contents, modules)
     for convolution in ["fuse", *(f"trunk.{index}.{part}" for index in range(blocks) for part in ("conv1", "conv2"))]:
         if f"{convolution}.weight" in tensors:
             tensors.setdefault(f"{convolution}.bias", torch.zeros(len(tensors[f"{convolution}.weight"])))
@@ -148,7 +148,7 @@ def _sgrvinod(contents: Contents) -> Checkpoint:
     group = "subpixel_convolutional_blocks"
     for index in range(contents.count(rf"{group}\.(\d+)\.")):
         modules |= {f"{group}.{index}.{theirs}": f"upsampling.{index}.{ours}" for theirs, ours in DOUBLING.items()}
-    tensors = renamed(contents, modules)
+    tensors = rename_keys(contents, modules)
     return _checkpoint(contents, tensors, "sgrvinod", final="tanh", input_range="imagenet", output_range="signed")
 
 
@@ -162,7 +162,7 @@ def _eriklindernoren(contents: Contents) -> Checkpoint:
     for index in range(doublings):  # four modules each, the third of which is the shuffle
         parts = {0: "conv", 1: "norm", 3: "act"}
         modules |= {f"upsampling.{4 * index + place}": f"upsampling.{index}.{part}" for place, part in parts.items()}
-    tensors = renamed(contents, modules)
+    tensors = rename_keys(contents, modules)
     for index in range(doublings):
         _fold(tensors, f"upsampling.{index}", contents)
     colours = "imagenet"
@@ -199,7 +199,7 @@ def _checkpoint(
     """Make the network of tensors by our own keys."""
     own = Contents(tensors, {}, contents.name)
     first, middle, last = (own.shape(f"{module}.weight") for module in ("first", "trunk.0.conv1", "last"))
-    config = configured(
+    config = build_config(
         contents,
         lambda: SRResNetConfig(
             blocks=own.count(r"trunk\.(\d+)\."),
@@ -211,15 +211,15 @@ def _checkpoint(
             final=final,
         ),
     )
-    network = fill(lambda: SRResNet(config), tensors, contents, layout)
+    network = load_into(lambda: SRResNet(config), tensors, contents, layout)
     return Checkpoint(network, layout, input_range, output_range, contents.name)
 
 
 SRRESNET_LAYOUTS = (
-    Format("leftthomas", lambda contents: contents.has("block1.0.weight", "block2.conv1.weight"), _leftthomas),
-    Format("Lornatang", lambda contents: contents.has("trunk.0.rcb.0.weight"), _lornatang),
-    Format("sgrvinod", lambda contents: contents.has("conv_block1.conv_block.0.weight"), _sgrvinod),
-    Format("eriklindernoren", lambda contents: contents.has("res_blocks.0.conv_block.0.weight"), _eriklindernoren),
+    Layout("leftthomas", lambda contents: contents.has("block1.0.weight", "block2.conv1.weight"), _leftthomas),
+    Layout("Lornatang", lambda contents: contents.has("trunk.0.rcb.0.weight"), _lornatang),
+    Layout("sgrvinod", lambda contents: contents.has("conv_block1.conv_block.0.weight"), _sgrvinod),
+    Layout("eriklindernoren", lambda contents: contents.has("res_blocks.0.conv_block.0.weight"), _eriklindernoren),
 )
 
 
@@ -236,9 +236,9 @@ def _msrresnet(contents: Contents) -> Checkpoint:
     width, channels = contents.shape("conv_first.weight")[:2]
     step = math.isqrt(contents.shape("upconv1.weight")[0] // width)
     scale = step**2 if contents.has("upconv2.weight") else step
-    config = configured(contents, lambda: MSRResNetConfig(blocks, width, scale, channels))
+    config = build_config(contents, lambda: MSRResNetConfig(blocks, width, scale, channels))
     layout = "BasicSR MSRResNet"
-    network = fill(lambda: MSRResNet(config), renamed(contents, modules), contents, layout)
+    network = load_into(lambda: MSRResNet(config), rename_keys(contents, modules), contents, layout)
     return Checkpoint(network, layout, "unit", "unit", contents.name)
 
 
@@ -287,22 +287,24 @@ def _rrdb(
             for convolution in DENSE_CONVOLUTIONS:
                 theirs = block.format(index, dense, convolution)
                 modules[theirs] = f"trunk.{index}.rdb{dense}.conv{convolution}"
-    tensors = renamed(contents, modules)
+    tensors = rename_keys(contents, modules)
     own = Contents(tensors, {}, contents.name)
     width, inputs = own.shape("first.weight")[:2]
     channels = own.shape("last.weight")[0]
     growth = own.shape("trunk.0.rdb1.conv1.weight")[0]
     doublings = own.count(r"upsampling\.(\d+)\.")
     unshuffle = math.isqrt(inputs // channels)
-    config = configured(contents, lambda: RRDBNetConfig(blocks, width, growth, doublings, channels, unshuffle))
-    return Checkpoint(fill(lambda: RRDBNet(config), tensors, contents, layout), layout, "unit", "unit", contents.name)
+    config = build_config(contents, lambda: RRDBNetConfig(blocks, width, growth, doublings, channels, unshuffle))
+    return Checkpoint(
+        load_into(lambda: RRDBNet(config), tensors, contents, layout), layout, "unit", "unit", contents.name
+    )
 
 
 RELATIVES_LAYOUTS = (
-    Format("BasicSR MSRResNet", lambda contents: contents.has("conv_first.weight", "body.0.conv1.weight"), _msrresnet),
-    Format("BasicSR RRDBNet", lambda contents: contents.has("body.0.rdb1.conv1.weight"), _basicsr_rrdb),
-    Format("ESRGAN", lambda contents: contents.has("RRDB_trunk.0.RDB1.conv1.weight"), _new_rrdb),
-    Format("ESRGAN (old)", lambda contents: contents.has("model.1.sub.0.RDB1.conv1.0.weight"), _old_rrdb),
+    Layout("BasicSR MSRResNet", lambda contents: contents.has("conv_first.weight", "body.0.conv1.weight"), _msrresnet),
+    Layout("BasicSR RRDBNet", lambda contents: contents.has("body.0.rdb1.conv1.weight"), _basicsr_rrdb),
+    Layout("ESRGAN", lambda contents: contents.has("RRDB_trunk.0.RDB1.conv1.weight"), _new_rrdb),
+    Layout("ESRGAN (old)", lambda contents: contents.has("model.1.sub.0.RDB1.conv1.0.weight"), _old_rrdb),
 )
 
 
@@ -348,25 +350,27 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "input_range": checkpoint.input_range,
         "output_range": checkpoint.output_range,
     }
-    write_own(path, facts, network.state_dict())
+    write_fastsr(path, facts, network.state_dict())
 
 
 def _own(contents: Contents) -> Checkpoint:
-    facts = own_facts(contents) or {}
+    facts = read_metadata(contents) or {}
     try:
         kind, config = ARCHITECTURES[facts["architecture"]]
-        values = tuples(facts["config"])
+        values = with_tuples(facts["config"])
         ranges = facts["input_range"], facts["output_range"]
         if not set(ranges) <= set(RANGES):
             raise KeyError(ranges)
-        shape = configured(contents, lambda: config(**values))
+        shape = build_config(contents, lambda: config(**values))
     except (KeyError, TypeError, AttributeError) as error:
-        raise unknown(contents, error) from error
-    return Checkpoint(fill(lambda: kind(shape), contents.tensors, contents, "fastsr"), "fastsr", *ranges, contents.name)
+        raise unknown_error(contents, error) from error
+    return Checkpoint(
+        load_into(lambda: kind(shape), contents.tensors, contents, "fastsr"), "fastsr", *ranges, contents.name
+    )
 
 
 FORMATS = (
-    Format("fastsr", lambda contents: own_facts(contents) is not None, _own),
+    Layout("fastsr", lambda contents: read_metadata(contents) is not None, _own),
     *SRRESNET_LAYOUTS,
     *RELATIVES_LAYOUTS,
 )

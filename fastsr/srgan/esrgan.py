@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..imresize import imresize
-from .networks import Upscaler, reach_below
+from .networks import Upscaler, receptive_field
 
-RESIDUE = 0.2
+RESIDUAL_SCALE = 0.2
 """The part of what a dense block found that is added to its input."""
 
 
@@ -37,7 +37,7 @@ class MSRResNetConfig:
             raise ValueError(f"scale={self.scale!r} is not one of 2, 3, 4")
 
 
-class PlainBlock(nn.Module):
+class ResidualBlockNoBN(nn.Module):
     """Convolution, ReLU, convolution, and the input added."""
 
     def __init__(self, width: int):
@@ -62,7 +62,7 @@ class MSRResNet(Upscaler):
         self.step = 3 if config.scale == 3 else 2
         steps = round(math.log(config.scale, self.step))
         self.first = nn.Conv2d(config.channels, width, 3, padding=1)
-        self.trunk = nn.Sequential(*[PlainBlock(width) for _ in range(config.blocks)])
+        self.trunk = nn.Sequential(*[ResidualBlockNoBN(width) for _ in range(config.blocks)])
         self.upsampling = nn.ModuleList([nn.Conv2d(width, width * self.step**2, 3, padding=1) for _ in range(steps)])
         self.large = nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, config.channels, 3, padding=1)
@@ -70,7 +70,7 @@ class MSRResNet(Upscaler):
         self.scale, self.channels, self.blocks, self.width = config.scale, config.channels, config.blocks, width
         self.features_reach = 1 + 2 * config.blocks
         # Two pixels at full size, and a tripling reaches less far than a doubling does.
-        self.picture_reach = reach_below(2, [1] * steps)
+        self.picture_reach = receptive_field(2, [1] * steps)
         self.features_floats = 4 * width
         self.picture_floats = 3 * width * config.scale**2
 
@@ -117,7 +117,7 @@ class RRDBNetConfig:
         return 2**self.doublings // self.unshuffle
 
 
-class DenseBlock(nn.Module):
+class ResidualDenseBlock(nn.Module):
     """Five convolutions, each of all that came before it."""
 
     def __init__(self, width: int, growth: int):
@@ -131,23 +131,23 @@ class DenseBlock(nn.Module):
         found = x
         for index in range(1, 5):
             found = torch.cat([found, _leaky(self.get_submodule(f"conv{index}")(found), 0.2)], 1)
-        return x + RESIDUE * self.get_submodule("conv5")(found)
+        return x + RESIDUAL_SCALE * self.get_submodule("conv5")(found)
 
 
-class DenseTriple(nn.Module):
+class RRDB(nn.Module):
     """Three dense blocks, and the input added: a "residual in residual dense block"."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
         for index in range(1, 4):
-            self.add_module(f"rdb{index}", DenseBlock(width, growth))
+            self.add_module(f"rdb{index}", ResidualDenseBlock(width, growth))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, width, H, W) to the same shape."""
         found = x
         for block in self.children():
             found = block(found)
-        return x + RESIDUE * found
+        return x + RESIDUAL_SCALE * found
 
 
 class RRDBNet(Upscaler):
@@ -160,7 +160,7 @@ class RRDBNet(Upscaler):
         self.config = config
         width = config.width
         self.first = nn.Conv2d(config.channels * config.unshuffle**2, width, 3, padding=1)
-        self.trunk = nn.Sequential(*[DenseTriple(width, config.growth) for _ in range(config.blocks)])
+        self.trunk = nn.Sequential(*[RRDB(width, config.growth) for _ in range(config.blocks)])
         self.fuse = nn.Conv2d(width, width, 3, padding=1)
         self.upsampling = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for _ in range(config.doublings)])
         self.large = nn.Conv2d(width, width, 3, padding=1)
@@ -170,7 +170,7 @@ class RRDBNet(Upscaler):
         self.unshuffle = config.unshuffle
         self.features_reach = 2 + 15 * config.blocks
         # Each convolution of the upsampling works at the size that it is enlarged to.
-        self.picture_reach = reach_below(3, [1] * (config.doublings - 1) + [0])
+        self.picture_reach = receptive_field(3, [1] * (config.doublings - 1) + [0])
         self.features_floats = 4 * (width + 4 * config.growth)
         self.picture_floats = 3 * width * 4**config.doublings
 

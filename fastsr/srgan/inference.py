@@ -19,7 +19,7 @@ from ..imresize import imresize
 from ..runtime.memory import available_memory, freed_memory_kept
 from .arguments import Options, target_size
 from .checkpoints import Checkpoint
-from .networks import Doubling, SRResNet, Upscaler, fold_batch_norm
+from .networks import SRResNet, Upsample, Upscaler, fold_batch_norm
 
 
 def for_inference(network: SRResNet) -> SRResNet:
@@ -36,7 +36,7 @@ def for_inference(network: SRResNet) -> SRResNet:
                 setattr(parent, name, nn.LeakyReLU(child.weight.item(), inplace=True))
     if network.config.padding == "zeros":
         step = fast.upsampling[-1]
-        assert isinstance(step, Doubling)
+        assert isinstance(step, Upsample)
         fast.last = nn.Sequential(before_shuffle(fast.last), step.shuffle)  # type: ignore[assignment]
         step.shuffle = nn.Identity()  # type: ignore[assignment]
     return fast.requires_grad_(False)
@@ -95,7 +95,7 @@ class InFloat32(nn.Module):
         return self.convolution(x).to(self.dtype)
 
 
-class Enlarger:
+class TiledUpscaler:
     """A generator on a device.
 
     Args:
@@ -215,7 +215,7 @@ def enlarge_pictures(images: Iterable[tuple[Any, str]], options: Options, bar: A
         options: the arguments.
         bar: counts the pixels of the images.
     """
-    enlarger = Enlarger(options.checkpoint, options.device, options.dtype)
+    enlarger = TiledUpscaler(options.checkpoint, options.device, options.dtype)
     with bar:
         for image, name in images:
             picture = read(image, name)
@@ -228,7 +228,7 @@ def enlarge_pictures(images: Iterable[tuple[Any, str]], options: Options, bar: A
 
 
 def _enlarge(
-    pixels: Tensor, size: tuple[int, int], enlarger: Enlarger, options: Options, report: Callable[[float], Any]
+    pixels: Tensor, size: tuple[int, int], enlarger: TiledUpscaler, options: Options, report: Callable[[float], Any]
 ) -> Tensor:
     """Return one picture, (1, C, H, W), at `size` (height, width)."""
     with torch.inference_mode():
@@ -239,7 +239,7 @@ def _enlarge(
         return large if large.shape[-2:] == size else imresize(large, size=size).clamp(0, 1)
 
 
-def _average(pixels: Tensor, enlarger: Enlarger, options: Options, report: Callable[[float], Any]) -> Tensor:
+def _average(pixels: Tensor, enlarger: TiledUpscaler, options: Options, report: Callable[[float], Any]) -> Tensor:
     """Return the mean of the results of the eight `VIEWS`, each turned back."""
 
     def report_part(done: float) -> None:

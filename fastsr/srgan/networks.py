@@ -151,7 +151,7 @@ class ResidualBlock(nn.Module):
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
-class Doubling(nn.Module):
+class Upsample(nn.Module):
     """Convolution to four times the channels, which become 2x2 pixels, and PReLU."""
 
     def __init__(self, config: SRResNetConfig):
@@ -183,14 +183,14 @@ class SRResNet(Upscaler):
         self.fuse = config.convolution(width, width, middle)
         self.fuse_norm: nn.Module = config.normalization() if config.fusion == "norm" else nn.PReLU()
         doublings = round(math.log2(config.scale))
-        self.upsampling = nn.Sequential(*[Doubling(config) for _ in range(doublings)])
+        self.upsampling = nn.Sequential(*[Upsample(config) for _ in range(doublings)])
         self.last = config.convolution(width, config.channels, last)
         self.final = nn.Tanh() if config.final == "tanh" else nn.Identity()
 
         self.scale, self.channels, self.blocks, self.width = config.scale, config.channels, config.blocks, width
         self.least_side = 1 if config.padding == "zeros" else max(config.kernels) // 2 + 1
         self.features_reach = first // 2 + (2 * config.blocks + 1) * (middle // 2)
-        self.picture_reach = reach_below(last // 2, [middle // 2] * doublings)
+        self.picture_reach = receptive_field(last // 2, [middle // 2] * doublings)
         self.features_floats = 5 * width
         self.picture_floats = 3 * width * config.scale**2
 
@@ -204,7 +204,7 @@ class SRResNet(Upscaler):
         return self.final(self.last(self.upsampling(features)))
 
 
-def reach_below(large: int, doublings: list[int]) -> int:
+def receptive_field(large: int, doublings: list[int]) -> int:
     """Return how far, in pixels, a pixel of the result sees in the features.
 
     Args:

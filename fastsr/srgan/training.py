@@ -14,13 +14,13 @@ from torch.optim import Optimizer
 
 from ..errors import FastsrError, InputError
 from ..training import loop as training
-from ..training.accelerator import whole_at_last
+from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
 from ..training.loop import Outcome
 from ..training.method import Crop, CropTraining
 from ..training.optimizers import muon_adam
 from .checkpoints import Checkpoint, load, save
-from .inference import Enlarger
+from .inference import TiledUpscaler
 from .losses import SRRESNET, GeneratorLoss, LossWeights, discriminator_loss
 from .networks import Discriminator, SRResNet
 from .train_settings import PIXELS, TrainSettings
@@ -91,7 +91,7 @@ def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, Gen
     return losses
 
 
-class Adversary:
+class DiscriminatorStep:
     """A discriminator, new, and its optimizer.
 
     Args:
@@ -110,7 +110,7 @@ class Adversary:
         """Make one update from pictures and generated ones, each in parts of a step, and return the loss."""
         judge, total = self._learner.parallel, torch.zeros((), device=self._accelerator.device)
         for index, (hr, sr) in enumerate(zip(real, fake, strict=True)):
-            with whole_at_last(self._accelerator, judge, index, len(real)):
+            with sync_on_last_part(self._accelerator, judge, index, len(real)):
                 loss = discriminator_loss(judge(hr), judge(sr.detach())) / len(real)
                 self._accelerator.backward(loss)
             total += loss.detach()
@@ -147,7 +147,7 @@ class SRGANTraining(CropTraining):
         betas = (settings.beta1, 0.999)
         muon = (lambda network: muon_adam(network, "first", "last", betas)) if settings.optimizer == "muon" else None
         self._generator = Learner(first_generator(settings), settings.beta1, accelerator, settings.ema, optimizer=muon)
-        self._adversary: Adversary | None = None
+        self._adversary: DiscriminatorStep | None = None
 
     def stage(self, step: int) -> str:
         """Return "srresnet" or "srgan"."""
@@ -168,7 +168,7 @@ class SRGANTraining(CropTraining):
         if self.stage(step) == SRGAN_STAGE and self._adversary is None:
             self._generator.network.load_state_dict(self._generator.result())
             self._generator.optimizer.state.clear()
-            self._adversary = Adversary(self._settings.crop, self._settings.beta1, self.accelerator)
+            self._adversary = DiscriminatorStep(self._settings.crop, self._settings.beta1, self.accelerator)
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Return generator, average and discriminator."""
@@ -193,9 +193,9 @@ class SRGANTraining(CropTraining):
             terms = self._update(pairs, fakes if kept else [None] * len(pairs))
         return {**terms, "discriminator": judged}
 
-    def upscale(self) -> Enlarger:
+    def upscale(self) -> TiledUpscaler:
         """Return the averaged generator."""
-        return Enlarger(self._checkpoint(), self.accelerator.device, torch.float32)
+        return TiledUpscaler(self._checkpoint(), self.accelerator.device, torch.float32)
 
     def export(self, path: Path) -> None:
         """Write the averaged generator."""
@@ -206,7 +206,7 @@ class SRGANTraining(CropTraining):
         loss = self._losses[SRRESNET_STAGE if self._adversary is None else SRGAN_STAGE]
         generate, totals = self._generator.parallel, dict[str, Tensor]()
         for index, ((lr, hr), sr) in enumerate(zip(pairs, made, strict=True)):
-            with whole_at_last(self.accelerator, generate, index, len(pairs)):
+            with sync_on_last_part(self.accelerator, generate, index, len(pairs)):
                 sr = generate(lr) if sr is None else sr
                 logits = None if self._adversary is None else self._adversary.network(sr)
                 with self.accelerator.autocast():

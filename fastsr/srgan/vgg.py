@@ -11,7 +11,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.layouts import Format, fill, load_as, renamed
+from ..checkpoints.layouts import Layout, load_as, load_into, rename_keys
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..errors import InputError
@@ -100,7 +100,7 @@ def _layers(modules: Modules, contents: Contents) -> tuple[str, ...]:
 
 
 def _renamed(modules: Modules, contents: Contents) -> dict[str, Tensor]:
-    return renamed(contents, {module: convolution.name for module, convolution in modules.items()})
+    return rename_keys(contents, {module: convolution.name for module, convolution in modules.items()})
 
 
 def _torchvision(modules: Modules, contents: Contents) -> VGGWeights:
@@ -136,13 +136,13 @@ TORCHVISION_FEATURES = _numbered("", first=0, step=2)
 NORMALISED = {"0": PREPARE} | _numbered("", first=2, step=3)
 
 VGG_LAYOUTS = (
-    Format("torchvision VGG19", partial(_is_of, TORCHVISION), partial(_torchvision, TORCHVISION)),
-    Format(
+    Layout("torchvision VGG19", partial(_is_of, TORCHVISION), partial(_torchvision, TORCHVISION)),
+    Layout(
         "torchvision VGG19.features",
         partial(_is_of, TORCHVISION_FEATURES),
         partial(_torchvision, TORCHVISION_FEATURES),
     ),
-    Format("normalised VGG19", partial(_is_of, NORMALISED), partial(_normalised, NORMALISED)),
+    Layout("normalised VGG19", partial(_is_of, NORMALISED), partial(_normalised, NORMALISED)),
 )
 
 
@@ -217,7 +217,7 @@ def load_features(layer: str, weights: str | os.PathLike[str] | None = None) -> 
         )
     features = VGGFeatures(layer, reflect=found.reflect, ceil=found.ceil, scale=found.scale)
     own = features.layers.state_dict()
-    fill(
+    load_into(
         lambda: features.layers,
         {key: value for key, value in found.tensors.items() if key in own},
         contents,

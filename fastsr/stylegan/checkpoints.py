@@ -10,7 +10,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..checkpoints.layouts import Format, configured, fill, fingerprint, load_as, own_facts, tuples, unknown, write_own
+from ..checkpoints.layouts import (
+    Layout,
+    build_config,
+    fingerprint,
+    load_as,
+    load_into,
+    read_metadata,
+    unknown_error,
+    with_tuples,
+    write_fastsr,
+)
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
 from ..domain import Domain
@@ -18,7 +28,7 @@ from ..errors import InputError
 from ..pretrained import pictures_of
 from .generator import Generator, check_generator, draw_noises
 from .latents import GaussianFit
-from .network import START, Architecture, StyleGAN
+from .network import START, StyleGAN, StyleGANConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,19 +149,19 @@ def _checkpoint(contents: Contents, layout: str) -> Checkpoint:
             tensors[key] = tensors[key].flip(2, 3)
     for index, noise in enumerate(draw_noises(architecture.noise_sides, 1, torch.Generator().manual_seed(0))):
         tensors.setdefault(f"noise{index}", noise)
-    network = fill(lambda: StyleGAN(architecture), tensors, contents, layout)
+    network = load_into(lambda: StyleGAN(architecture), tensors, contents, layout)
     return Checkpoint(network, fit, layout, contents.name)
 
 
-def _architecture(contents: Contents) -> Architecture:
+def _architecture(contents: Contents) -> StyleGANConfig:
     sides = [START * 2**level for level in range(contents.count(r"blocks\.(\d+)x"))]
     channels = [contents.shape(f"blocks.{side}x{side}.conv{'1' if side > START else ''}.weight")[0] for side in sides]
     latent = contents.shape(DENSE)[0]
     layers = contents.count(r"dense(\d+)\.")
-    return configured(contents, lambda: Architecture(sides[-1], latent, layers, feature_maps=tuple(channels)))
+    return build_config(contents, lambda: StyleGANConfig(sides[-1], latent, layers, feature_maps=tuple(channels)))
 
 
-def _keys(architecture: Architecture) -> dict[str, str]:
+def _keys(architecture: StyleGANConfig) -> dict[str, str]:
     """Return for each key of the files that of ours."""
     keys = {"blocks.4x4.const": "synthesis.const", "torgb.weight": "synthesis.rgb.weight"}
     keys["torgb.bias"] = "synthesis.rgb_bias"
@@ -182,8 +192,8 @@ def _check_blur(contents: Contents, key: str) -> None:
 
 
 LAYOUTS = (
-    Format(LERNAPPARAT, _is_lernapparat, _lernapparat),
-    Format(PULSE, lambda contents: contents.has(CONST, DENSE), lambda contents: _checkpoint(contents, PULSE)),
+    Layout(LERNAPPARAT, _is_lernapparat, _lernapparat),
+    Layout(PULSE, lambda contents: contents.has(CONST, DENSE), lambda contents: _checkpoint(contents, PULSE)),
 )
 
 
@@ -232,7 +242,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         tensors |= {"fit.mean": fit.mean, "fit.std": fit.std}
     if checkpoint.domain is not None:
         tensors |= checkpoint.domain.tensors()
-    write_own(path, {"architecture": ARCHITECTURE, "config": asdict(network.architecture)}, tensors)
+    write_fastsr(path, {"architecture": ARCHITECTURE, "config": asdict(network.architecture)}, tensors)
 
 
 def _read(weights: str | os.PathLike[str]) -> tuple[Contents, str | None]:
@@ -245,18 +255,18 @@ def _read(weights: str | os.PathLike[str]) -> tuple[Contents, str | None]:
 
 
 def _own(contents: Contents) -> Checkpoint:
-    facts, tensors = own_facts(contents) or {}, dict(contents.tensors)
+    facts, tensors = read_metadata(contents) or {}, dict(contents.tensors)
     try:
         if facts["architecture"] != ARCHITECTURE:
             raise KeyError(facts["architecture"])
-        values = tuples(facts["config"])
-        architecture = configured(contents, lambda: Architecture(**values))
+        values = with_tuples(facts["config"])
+        architecture = build_config(contents, lambda: StyleGANConfig(**values))
         fit = GaussianFit(tensors.pop("fit.mean"), tensors.pop("fit.std")) if "fit.mean" in tensors else None
         domain = Domain.taken(tensors)
     except (KeyError, TypeError, AttributeError) as error:
-        raise unknown(contents, error) from error
-    network = fill(lambda: StyleGAN(architecture), tensors, contents, "fastsr")
+        raise unknown_error(contents, error) from error
+    network = load_into(lambda: StyleGAN(architecture), tensors, contents, "fastsr")
     return Checkpoint(network, fit, "fastsr", contents.name, domain)
 
 
-FORMATS = (Format("fastsr", lambda contents: own_facts(contents) is not None, _own), *LAYOUTS)
+FORMATS = (Layout("fastsr", lambda contents: read_metadata(contents) is not None, _own), *LAYOUTS)

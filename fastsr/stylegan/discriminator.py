@@ -77,11 +77,11 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (N, 3, side, side) in [-1, 1] to logits (N, 1)."""
         x = self.blocks(self.colours(x))
-        x = self.last(torch.cat([x, spread(x)], 1))
+        x = self.last(torch.cat([x, minibatch_stddev(x)], 1))
         return self.judgement(F.leaky_relu(self.dense(x.flatten(1)), SLOPE))
 
 
-def spread(x: Tensor) -> Tensor:
+def minibatch_stddev(x: Tensor) -> Tensor:
     """Return how much pictures differ (Karras et al., arXiv 1710.10196): fakes that are all alike are told by it.
 
     The pictures are taken in groups of 4, or of as many as there can be groups of. For each group it is the mean over

@@ -204,7 +204,7 @@ LARGEST = 1024
 
 
 @dataclass(frozen=True)
-class Architecture:
+class StyleGANConfig:
     """Shape of the network; the defaults are those of the published network for faces.
 
     Attributes:
@@ -262,7 +262,7 @@ class StyleGAN(nn.Module):
         noise0, noise1, ...: buffers (1, 1, side, side), noise that is the same for all pictures.
     """
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, architecture: StyleGANConfig):
         super().__init__()
         self.architecture = architecture
         self.resolution, self.latent = architecture.resolution, architecture.latent

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..training.settings import Settings, at_least, one_of, setting
-from .network import Architecture
+from .network import StyleGANConfig
 
 SMALLEST = 8
 GAMMA = 2e-4
@@ -57,14 +57,14 @@ class TrainSettings(Settings):
             raise InputError(f"gamma={self.gamma} cannot be used; give a number of at least 0, such as 1.0")
         self.architecture(self.resolution or SMALLEST)
 
-    def architecture(self, resolution: int) -> Architecture:
+    def architecture(self, resolution: int) -> StyleGANConfig:
         """Return the shape of the generator.
 
         Raises:
             InputError: there is no such generator.
         """
         try:
-            return Architecture(resolution, self.latent, self.mapping_layers, self.fmap_base, self.fmap_max)
+            return StyleGANConfig(resolution, self.latent, self.mapping_layers, self.fmap_base, self.fmap_max)
         except ValueError as error:
             raise InputError(str(error)) from error
 

@@ -16,15 +16,15 @@ from torch.optim import Optimizer
 
 from ..data.crops import Crops
 from ..data.recipes import middle
-from ..data.stored_images import StoredPicture, eight_bits
+from ..data.stored_images import StoredPicture, to_uint8
 from ..data.training_sets import TrainingPicture, find_training_pictures
 from ..errors import InputError
 from ..images.resizing import resize
 from ..training import loop as training
-from ..training.accelerator import whole_at_last
+from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
 from ..training.loop import Outcome
-from ..training.method import Crop, Training, described, own_batches
+from ..training.method import Crop, Training, dataset_digest, own_batches
 from .checkpoints import Checkpoint, save
 from .discriminator import Adaptation, Discriminator, augment
 from .latents import fit_gaussian
@@ -36,7 +36,7 @@ SEED = 0
 """Of the pictures that are shown and validated: the same ones after every so many steps."""
 
 
-class Mixing(nn.Module):
+class StyleMixing(nn.Module):
     """A generator that draws pictures of two latents each: up to a layer, drawn anew for each, of one of them.
 
     Args:
@@ -72,7 +72,7 @@ def drawn(network: StyleGAN, count: int, part: int) -> Iterator[Tensor]:
 
 
 @dataclass(frozen=True)
-class Square:
+class CenterCrop:
     """The middle square of a picture, resized to a `side` that is not larger; a `StoredPicture`."""
 
     picture: StoredPicture
@@ -148,7 +148,7 @@ BETAS = (0.0, 0.99)
 """Of Adam, for both networks."""
 
 
-class Last(nn.Module):
+class LastValue(nn.Module):
     """The last value of what is not measured in every step, so that a checkpoint has it."""
 
     value: Tensor
@@ -158,7 +158,7 @@ class Last(nn.Module):
         self.register_buffer("value", torch.zeros(()))
 
 
-class Adversary:
+class DiscriminatorStep:
     """A discriminator, new, its optimizer, and the changes to the pictures that it judges.
 
     R1 is the gradient with respect to these changed pictures.
@@ -175,7 +175,7 @@ class Adversary:
         self._weight = settings.penalty_weight(resolution) / 2 * settings.penalty_every
         self._learner = Learner(Discriminator(channels), BETAS[0], accelerator, beta2=BETAS[1])
         self._adaptation = Adaptation(settings.augment_target, settings.augment_images).to(accelerator.device)
-        self._r1 = Last().to(accelerator.device)
+        self._r1 = LastValue().to(accelerator.device)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -198,7 +198,7 @@ class Adversary:
         total, signs, r1 = (torch.zeros((), device=device) for _ in range(3))
         penalised = step % self._settings.penalty_every == 0
         for index, pictures in enumerate(zip(real, fake, strict=True)):
-            with whole_at_last(self._accelerator, judge, index, parts):
+            with sync_on_last_part(self._accelerator, judge, index, parts):
                 seen, made = (self._changed(each.detach()) for each in pictures)
                 logits = judge(seen.requires_grad_(penalised))
                 loss = discriminator_loss(logits, judge(made))
@@ -257,20 +257,20 @@ class StyleGANTraining(Training[Crop]):
         self._settings, self.accelerator = settings, accelerator
         self.steps = settings.steps
         pictures = find_training_pictures(settings.data, None)
-        self._pictures = described(pictures, settings.data)
+        self._pictures = dataset_digest(pictures, settings.data)
         resolution = settings.resolution or common_side([picture.hr for picture in pictures])
         self._architecture = settings.architecture(resolution)
-        squares = [TrainingPicture(Square(picture.hr, resolution), None) for picture in pictures]
+        squares = [TrainingPicture(CenterCrop(picture.hr, resolution), None) for picture in pictures]
         self._crops = Crops(squares, resolution, 1, settings.seed, turned=False)
         torch.manual_seed(settings.seed)
-        network = Mixing(StyleGAN(self._architecture), settings.mixing)
+        network = StyleMixing(StyleGAN(self._architecture), settings.mixing)
         self._generator = Learner(network, BETAS[0], accelerator, settings.ema, beta2=BETAS[1])
-        self._adversary = Adversary(settings, self._architecture.channels, resolution, accelerator)
+        self._adversary = DiscriminatorStep(settings, self._architecture.channels, resolution, accelerator)
         self._validation = None
         if settings.val is not None and accelerator.is_main_process:
             others = find_training_pictures([settings.val], None)[:VALIDATED]
-            self.benchmark = described(others, [settings.val])
-            real = torch.stack([Square(picture.hr, resolution).read() for picture in others])
+            self.benchmark = dataset_digest(others, [settings.val])
+            real = torch.stack([CenterCrop(picture.hr, resolution).read() for picture in others])
             self._validation = SlicedWasserstein(signed(real))
             self._validated = len(others)
         self._step = 0
@@ -312,7 +312,7 @@ class StyleGANTraining(Training[Crop]):
         judged = self._adversary.step([self._placed(part) for part in parts], fakes, self._step)
         with self._adversary.frozen():
             for index in range(len(parts)):
-                with whole_at_last(self.accelerator, generate, index, len(parts)):
+                with sync_on_last_part(self.accelerator, generate, index, len(parts)):
                     loss = self._adversary.loss(fakes[index] if kept else generate(self._latents())) / len(parts)
                     self.accelerator.backward(loss)
                 total += loss.detach()
@@ -332,7 +332,7 @@ class StyleGANTraining(Training[Crop]):
         columns = min(max(SHEET // side, 2), MOST_SHOWN)
         pictures = torch.cat(list(self._drawn(columns**2)))
         whole = pictures.unflatten(0, (columns, columns)).permute(2, 0, 3, 1, 4).flatten(1, 2).flatten(2, 3)
-        return Image.fromarray(eight_bits(((whole + 1) / 2).clamp(0, 1)).permute(1, 2, 0).numpy())
+        return Image.fromarray(to_uint8(((whole + 1) / 2).clamp(0, 1)).permute(1, 2, 0).numpy())
 
     def export(self, path: Path) -> None:
         """Write the averaged generator, and the Gaussian fit of its latents."""
@@ -354,7 +354,7 @@ class StyleGANTraining(Training[Crop]):
 
     def _averaged(self) -> StyleGAN:
         """A copy of the generator as it is used, on the device."""
-        mixing = Mixing(StyleGAN(self._architecture), self._settings.mixing)
+        mixing = StyleMixing(StyleGAN(self._architecture), self._settings.mixing)
         mixing.load_state_dict(self._generator.result())
         return mixing.network.to(self.accelerator.device).eval().requires_grad_(False)
 

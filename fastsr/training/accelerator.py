@@ -74,7 +74,9 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
         yield
 
 
-def share(accelerator: Accelerator, network: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+def prepare_distributed(
+    accelerator: Accelerator, network: nn.Module, optimizer: Optimizer
+) -> tuple[nn.Module, Optimizer]:
     """Return both as they are used for training: gradients are the mean over the processes, in the precision set.
 
     The processes begin with the weights of the first one.
@@ -86,7 +88,7 @@ def share(accelerator: Accelerator, network: nn.Module, optimizer: Optimizer) ->
 
 
 @contextmanager
-def whole_at_last(accelerator: Accelerator, network: nn.Module, index: int, count: int) -> Iterator[None]:
+def sync_on_last_part(accelerator: Accelerator, network: nn.Module, index: int, count: int) -> Iterator[None]:
     """Run `network`, as `share` returns it, forward and backward for part `index` of `count` of a step.
 
     Only with the last part the processes exchange gradients.

@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from .accelerator import share
+from .accelerator import prepare_distributed
 
 
-class Average(nn.Module):
+class EMA(nn.Module):
     """A copy of a network, ``module``, that each `update` moves towards the network by 1 - `decay`.
 
     It moves by more in the first updates, 9 / (10 + n) in the n-th, or the start would weigh on it for long; the first
@@ -82,11 +82,11 @@ class Learner:
         optimizer: Callable[[nn.Module], Optimizer] | None = None,
     ):
         self.network = network.to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
-        self.average = Average(self.network, ema) if ema else None
+        self.average = EMA(self.network, ema) if ema else None
         made = optimizer(self.network) if optimizer else Adam(self.network.parameters(), betas=(beta1, beta2))
         self.parallel: nn.Module
         self.optimizer: Optimizer
-        self.parallel, self.optimizer = share(accelerator, self.network, made)
+        self.parallel, self.optimizer = prepare_distributed(accelerator, self.network, made)
 
     def update(self) -> None:
         """Make an update by the gradients that there are."""

@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 
 from ..data.crops import Crops, batches, make_lr
 from ..data.lmdb import Record
-from ..data.stored_images import PictureFile, StoredPicture, eight_bits
-from ..data.stores import Square
+from ..data.stored_images import PictureFile, StoredPicture, to_uint8
+from ..data.stores import LMDBSquare
 from ..data.training_sets import TrainingPicture, find_training_pictures
 from .settings import CropSettings
 from .validation import SHOWN, Upscale, Validation, sheet
@@ -82,7 +82,7 @@ class Training(ABC, Generic[Batch]):
         """Write the weights for use: a .safetensors file."""
 
 
-def described(pictures: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
+def dataset_digest(pictures: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
     """Say which pictures there are, by the names of their HR and LR files, wherever the folders are."""
     roots = [root for folder in folders for root in (Path(folder).resolve(), Path(folder))]
     pairs = [[_name(stored, roots) for stored in (one.hr, one.lr) if stored is not None] for one in pictures]
@@ -99,7 +99,7 @@ def _name(stored: StoredPicture, roots: Sequence[Path]) -> str:
 def _path(stored: StoredPicture) -> Path:
     if isinstance(stored, Record):
         return stored.folder / stored.name
-    if isinstance(stored, Square):
+    if isinstance(stored, LMDBSquare):
         return stored.folder / stored.key
     assert isinstance(stored, PictureFile)
     return stored.path
@@ -129,7 +129,7 @@ class CropTraining(Training[Crop]):
         self._factor, self._readers = settings.factor, settings.readers
         self._part = settings.part(accelerator.num_processes)
         pictures = find_training_pictures(settings.data, settings.factor)
-        self._pictures = described(pictures, settings.data)
+        self._pictures = dataset_digest(pictures, settings.data)
         self._crops = Crops(pictures, settings.crop, settings.factor, settings.seed, turned=turned)
         self._validation = None
         if settings.val is not None and accelerator.is_main_process:
@@ -165,7 +165,7 @@ class CropTraining(Training[Crop]):
 
     def _crops_shown(self) -> list[tuple[Tensor, Tensor]]:
         crops = (self._crops[number] for number in range(SHOWN))
-        return [(crop.get("lr", eight_bits(make_lr(crop["hr"], self._factor))), crop["hr"]) for crop in crops]
+        return [(crop.get("lr", to_uint8(make_lr(crop["hr"], self._factor))), crop["hr"]) for crop in crops]
 
 
 def own_batches(crops: Crops, part: int, readers: int, accelerator: Accelerator, sample: int) -> Iterator[Crop]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.benchmarks import Sample, find_benchmark
 from ..data.protocols import Case, find_protocol
-from ..data.stored_images import eight_bits
+from ..data.stored_images import to_uint8
 from ..errors import FastsrError, InputError
 from ..figures.sheets import in_rows, side_by_side
 from ..images import read
@@ -106,7 +106,7 @@ def sheet(upscale: Upscale, pictures: Sequence[tuple[Tensor, Tensor]]) -> Image.
 
 def _made(upscale: Upscale, lr: Tensor) -> Tensor:
     with torch.no_grad():
-        return eight_bits(upscale(read(lr).pixels))
+        return to_uint8(upscale(read(lr).pixels))
 
 
 def _consistency(made: Tensor, case: Case) -> float:

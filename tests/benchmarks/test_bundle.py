@@ -21,7 +21,7 @@ from fastsr.srgan.networks import SRResNet, SRResNetConfig
 from fastsr.stylegan import checkpoints as pulse
 from fastsr.stylegan.checkpoints import Checkpoint as Faces
 from fastsr.stylegan.latents import GaussianFit
-from fastsr.stylegan.network import Architecture, StyleGAN
+from fastsr.stylegan.network import StyleGAN, StyleGANConfig
 
 PICTURES = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(number)) for number in range(LEAST)]
 
@@ -30,7 +30,7 @@ PICTURES = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(number
 def weights(tmp_path):
     """Files of a small network of each method."""
     torch.manual_seed(0)
-    stylegan = StyleGAN(Architecture(16, 8, 2, feature_maps=(6, 5, 4))).eval().requires_grad_(False)
+    stylegan = StyleGAN(StyleGANConfig(16, 8, 2, feature_maps=(6, 5, 4))).eval().requires_grad_(False)
     fit = GaussianFit(torch.rand(8), torch.rand(8) + 0.1)
     pulse.save(Faces(stylegan, fit, "fastsr", "small"), tmp_path / "pulse.safetensors")
     network = UNet(UNetConfig(8, (1, 2), 1, (1,), 4, 0.0)).eval().requires_grad_(False)

@@ -7,12 +7,12 @@ from benchmarks import pulse_faces, pulse_speed, step_times
 from benchmarks.straightforward_stylegan import plain_steps, straightforward
 from fastsr.pulse import search
 from fastsr.pulse.losses import parse, total
-from fastsr.pulse.targets import Goal, draw
+from fastsr.pulse.targets import Target, draw_latents
 from fastsr.stylegan.checkpoints import Checkpoint
 from fastsr.stylegan.latents import GaussianFit
-from fastsr.stylegan.network import Architecture, StyleGAN
+from fastsr.stylegan.network import StyleGAN, StyleGANConfig
 
-SMALL = Architecture(32, latent=8, mapping_layers=2, fmap_base=64)
+SMALL = StyleGANConfig(32, latent=8, mapping_layers=2, fmap_base=64)
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def test_the_straightforward_search_is_the_same(network, fit, monkeypatch):
     found = []
     monkeypatch.setattr(search, "total", lambda *given: found.append(total(*given)) or found[-1])
     low = torch.rand(2, 3, 8, 8)
-    start = draw(network, [0], tile_latent=False, noise="trainable", trainable_noise=5)
+    start = draw_latents(network, [0], tile_latent=False, noise="trainable", trainable_noise=5)
     settings = search.Settings(4, 2e-3, "adam", 0.4, "fixed", parse("100*L2+0.05*GEOCROSS"))
-    step = search.Step(network, fit, Goal(low, None, 32), start, settings)
+    step = search.Step(network, fit, Target(low, None, 32), start, settings)
     twice = [noise.repeat(2, 1, 1, 1) for noise in start.noises]
     plain = plain_steps(straightforward(network), fit, start.z.repeat(2, 1, 1), twice, low)
     losses = []

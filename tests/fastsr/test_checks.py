@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastsr.checks import check_callback, choice, enlargement, flag, meant, number, whole_number
+from fastsr.checks import check_callback, choice, did_you_mean, enlargement, flag, number, whole_number
 from fastsr.errors import InputError, InputTypeError
 from fastsr.figures.history import History
 
@@ -39,7 +39,7 @@ def test_number_beyond_floats_is_infinite():
 
 @pytest.mark.parametrize("factor", [1, 0.5, -2, math.inf, math.nan, pytest.param(10**400, id="beyond floats")])
 def test_enlargement_is_finite_and_above_1(factor):
-    with pytest.raises(InputError, match="does not enlarge a picture; give 4"):
+    with pytest.raises(InputError, match="does not enlarge an image; give 4"):
         enlargement(factor, "4")
     assert enlargement(1.5, "4") == 1.5
 
@@ -59,8 +59,8 @@ def test_choice_names_what_there_is(value):
 
 
 def test_a_slip_is_recognised():
-    assert meant("SRGAN4x", ["faces-64", "srgan-x4"]) == " (did you mean 'srgan-x4'?)"
-    assert meant("model.pth", ["faces-64", "srgan-x4"]) == ""
+    assert did_you_mean("SRGAN4x", ["faces-64", "srgan-x4"]) == " (did you mean 'srgan-x4'?)"
+    assert did_you_mean("model.pth", ["faces-64", "srgan-x4"]) == ""
 
 
 def test_a_class_is_no_callback():

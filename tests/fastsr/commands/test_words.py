@@ -4,7 +4,7 @@ import click
 import pytest
 
 from fastsr.cli import main
-from fastsr.commands.common import renamed, spoken
+from fastsr.commands.common import cli_message, renamed
 from fastsr.errors import InputError
 
 
@@ -15,7 +15,7 @@ def said(message, *names):
         command = command if context is None else command.get_command(context, name)
         context = click.Context(command, context, name)
     with context:
-        return spoken(message)
+        return cli_message(message)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_arguments_become_options_and_functions_commands(command, message, words
 
 
 def test_outside_a_command_a_message_stays():
-    assert spoken("scale=2 for fastsr.resize") == "scale=2 for fastsr.resize"
+    assert cli_message("scale=2 for fastsr.resize") == "scale=2 for fastsr.resize"
 
 
 def test_arguments_are_renamed_but_not_in_paths():

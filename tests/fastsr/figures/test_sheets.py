@@ -3,7 +3,16 @@
 import numpy as np
 from PIL import Image
 
-from fastsr.figures.sheets import LONGEST_TITLE, MARGIN, TOP, drawable, fitted, in_columns, sheet_size, side_by_side
+from fastsr.figures.sheets import (
+    LONGEST_TITLE,
+    MARGIN,
+    TOP,
+    drawable,
+    fit_title,
+    in_columns,
+    sheet_size,
+    side_by_side,
+)
 
 
 def picture(value: int, width: int, height: int) -> Image.Image:
@@ -34,7 +43,7 @@ def test_a_long_title_is_cut_in_its_middle():
     narrow, wide = (side_by_side([(title, picture(9, width, 8))]).width - 2 * MARGIN for width in (10, 500))
     assert LONGEST_TITLE - 20 < narrow <= LONGEST_TITLE
     assert wide == 500
-    short = fitted(title, 10)
+    short = fit_title(title, 10)
     assert short.startswith("aaa")
     assert short.endswith(" 27.31 dB")
-    assert fitted("27.31 dB", 10) == "27.31 dB"
+    assert fit_title("27.31 dB", 10) == "27.31 dB"

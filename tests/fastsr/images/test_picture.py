@@ -176,7 +176,7 @@ def test_an_image_is_not_changed_by_work_in_place(image):
 
 def test_lists_give_lists_of_the_same_kinds():
     mixed = (noise(2, 3), Image.new("RGB", (4, 5)), torch.zeros(1, 2, 2))
-    result = images.each(mixed, lambda picture, _: picture.map(double))
+    result = images.map_images(mixed, lambda picture, _: picture.map(double))
     assert [type(one) for one in result] == [np.ndarray, Image.Image, torch.Tensor]
     assert [tuple(np.asarray(one).shape) for one in result] == [(4, 6), (10, 8, 3), (1, 4, 4)]
 
@@ -269,7 +269,7 @@ def test_opaque_pictures_are_as_without_alpha():
 )
 def test_what_is_not_an_image_is_refused(image, error, message):
     with pytest.raises(error, match=message):
-        images.each(image, lambda picture, _: picture.map(same))
+        images.map_images(image, lambda picture, _: picture.map(same))
 
 
 def test_rounding_outside_0_1_is_clipped():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from fastsr.checkpoints.layouts import write_own
+from fastsr.checkpoints.layouts import write_fastsr
 from fastsr.errors import InputError, MissingFileError
 from fastsr.metrics.niqe_model import gaussian, load, save
 
@@ -57,11 +57,11 @@ def test_files_that_hold_no_model_are_refused(tmp_path, model):
 
     def own(name, **changes):
         tensors = {"mean": model.mean, "covariance": model.covariance, **changes}
-        write_own(tmp_path / name, {"architecture": changes.pop("architecture", "NIQE"), "fitted_on": ""}, tensors)
+        write_fastsr(tmp_path / name, {"architecture": changes.pop("architecture", "NIQE"), "fitted_on": ""}, tensors)
         return tmp_path / name
 
     savemat(tmp_path / "half.mat", {"mu_prisparam": np.zeros((1, 36))})
-    write_own(tmp_path / "sr3.safetensors", {"architecture": "UNet"}, {"mean": model.mean})
+    write_fastsr(tmp_path / "sr3.safetensors", {"architecture": "UNet"}, {"mean": model.mean})
     for file, error, message in (
         (tmp_path / "none.mat", MissingFileError, r"none\.mat' is not there"),
         (path("model.npz"), InputError, r"does not end in \.mat or \.safetensors"),

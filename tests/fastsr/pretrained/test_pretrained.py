@@ -13,7 +13,7 @@ import fastsr
 from fastsr import pretrained
 from fastsr.errors import DomainWarning, InputError
 from fastsr.io.downloads import digest_of
-from fastsr.pretrained import DEFAULTS, METHODS, called, card_of, default_weights, names, path_of, pictures_of
+from fastsr.pretrained import DEFAULTS, METHODS, card_of, default_weights, display_name, names, path_of, pictures_of
 
 ROOT = Path(fastsr.__file__).parents[1]
 MEGABYTE = 10**6
@@ -35,14 +35,14 @@ def test_names_are_those_of_the_files_by_method(bundle):
     assert names() == ("c", "d", "a", "b")
     assert names("srgan") == ("c", "d")
     for name in ("nowhere", "../pretrained/a", ""):
-        with pytest.raises(InputError, match=r"is not of weights that come with fastsr; these are c, d, a, b"):
+        with pytest.raises(InputError, match=r"is not the name of bundled weights; these are c, d, a, b"):
             path_of(name)
 
 
 def test_weights_are_called_by_name_and_other_files_by_path(bundle):
     path = bundle("a", "srgan")
-    assert called(path) == "a"
-    assert called(path.parents[1] / "a.safetensors") == str(path.parents[1] / "a.safetensors")
+    assert display_name(path) == "a"
+    assert display_name(path.parents[1] / "a.safetensors") == str(path.parents[1] / "a.safetensors")
     assert (pictures_of(path), pictures_of(path.parents[1] / "a.safetensors")) == ("photographs", None)
     path.with_suffix(".md").unlink()  # weights are written before their card
     assert pictures_of(path) is None

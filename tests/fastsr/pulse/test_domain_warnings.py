@@ -13,7 +13,7 @@ from fastsr.align import Face, Landmarks
 from fastsr.cli import main
 from fastsr.errors import DomainWarning, InputError
 from fastsr.images import read
-from fastsr.pulse.arguments import check_options, doubts_of
+from fastsr.pulse.arguments import check_options, domain_mismatches
 from fastsr.stylegan.checkpoints import load, save
 
 QUICK = {"steps": 2, "device": "cpu", "dtype": "float32", "progress": False}
@@ -36,7 +36,7 @@ def faces(small, kind):
 
 def test_another_look_raises_a_doubt(faces, kind):
     def said(pixels, checkpoint=faces, **more):
-        found = doubts_of(read(pixels), "img", check_options(weights=checkpoint), **more)
+        found = domain_mismatches(read(pixels), "img", check_options(weights=checkpoint), **more)
         return [(doubt.name, doubt.reason) for doubt in found]
 
     assert said(kind.known(1)) == []

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.pulse.search import OPTIMIZERS, Spherical
+from fastsr.pulse.search import OPTIMIZERS, SphericalOptimizer
 
 
 def tensors(*shape, seed=0):
@@ -14,7 +14,7 @@ def tensors(*shape, seed=0):
 def test_rows_keep_the_length_that_they_began_with(name):
     latents, noise = tensors(2, 3, 8), 3 * tensors(2, 1, 4, 4, seed=1)
     begun = latents.clone(), noise.clone()
-    optimizer = Spherical(name, [latents, noise], torch.tensor(0.4))
+    optimizer = SphericalOptimizer(name, [latents, noise], torch.tensor(0.4))
     for seed in range(3):
         optimizer.step([tensors(2, 3, 8, seed=seed), tensors(2, 1, 4, 4, seed=seed)])
     for now, before in zip((latents, noise), begun, strict=True):
@@ -25,7 +25,7 @@ def test_rows_keep_the_length_that_they_began_with(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_pictures_do_not_depend_on_each_other(name):
     both, alone = tensors(2, 3, 8), tensors(2, 3, 8)[:1].clone()
-    together, single = (Spherical(name, [x], torch.tensor(0.4)) for x in (both, alone))
+    together, single = (SphericalOptimizer(name, [x], torch.tensor(0.4)) for x in (both, alone))
     for seed in range(3):
         gradient = tensors(2, 3, 8, seed=seed)
         together.step([gradient])
@@ -36,7 +36,7 @@ def test_pictures_do_not_depend_on_each_other(name):
 def test_the_rate_is_read_at_each_step():
     x, rate = tensors(1, 1, 8), torch.tensor(0.0)
     before = x.clone()
-    optimizer = Spherical("sgd", [x], rate)
+    optimizer = SphericalOptimizer("sgd", [x], rate)
     gradient = tensors(1, 1, 8, seed=1)
     optimizer.step([gradient])
     torch.testing.assert_close(x, before)
@@ -48,5 +48,5 @@ def test_the_rate_is_read_at_each_step():
 
 def test_a_row_of_zeros_stays_one():
     x = torch.zeros(1, 2, 4)
-    Spherical("adam", [x], torch.tensor(0.4)).step([torch.ones(1, 2, 4)])
+    SphericalOptimizer("adam", [x], torch.tensor(0.4)).step([torch.ones(1, 2, 4)])
     assert not x.any()

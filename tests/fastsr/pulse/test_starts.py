@@ -1,11 +1,13 @@
 import pytest
 import torch
 
-from fastsr.pulse.targets import draw
+from fastsr.pulse.targets import draw_latents
 
 
 def begun(generator, seeds, **options):
-    return draw(generator, seeds, **{"tile_latent": False, "noise": "trainable", "trainable_noise": 5, **options})
+    return draw_latents(
+        generator, seeds, **{"tile_latent": False, "noise": "trainable", "trainable_noise": 5, **options}
+    )
 
 
 def test_a_start_is_the_same_whatever_it_is_drawn_with(small):

@@ -11,7 +11,7 @@ import fastsr
 from fastsr.cli import main
 from fastsr.errors import DomainWarning, InputError
 from fastsr.images import read
-from fastsr.sr3.arguments import check_options, doubts_of
+from fastsr.sr3.arguments import check_options, domain_mismatches
 from fastsr.sr3.checkpoints import load, save
 
 QUICK = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
@@ -39,7 +39,10 @@ def faces(small, kind):
 
 def said(pixels, checkpoint):
     """What is said of pixels (C, H, W)."""
-    return [(doubt.name, doubt.reason) for doubt in doubts_of(read(pixels), "img", check_options(weights=checkpoint))]
+    return [
+        (doubt.name, doubt.reason)
+        for doubt in domain_mismatches(read(pixels), "img", check_options(weights=checkpoint))
+    ]
 
 
 def test_what_looks_as_it_should_and_is_of_the_size_of_the_training_raises_no_doubt(faces, kind):

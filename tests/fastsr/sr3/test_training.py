@@ -15,7 +15,7 @@ from fastsr.sr3.checkpoints import load, save
 from fastsr.sr3.network import UNet
 from fastsr.sr3.schedules import Schedule
 from fastsr.sr3.train_settings import TrainSettings
-from fastsr.sr3.training import Lessons, SR3Training, train
+from fastsr.sr3.training import NoisyPairs, SR3Training, train
 from fastsr.training.accelerator import start
 from fastsr_kernels.noise import diffuse
 
@@ -83,7 +83,7 @@ def test_the_loss_is_that_of_the_paper(prediction, loss, settings, begun, small)
     network.load_state_dict(small(groups=4).network.state_dict())
     batches = training.batches(4)
     hr = next(batches)["hr"]
-    levels = Lessons(settings, torch.device("cpu")).levels(1)
+    levels = NoisyPairs(settings, torch.device("cpu")).levels(1)
     gammas = levels.square()[:, None, None, None]
     numbers = torch.arange(4, 8)  # of the samples in the second step
     nothing = torch.zeros(4)
@@ -101,7 +101,7 @@ def test_the_loss_is_that_of_the_paper(prediction, loss, settings, begun, small)
 
 def test_noise_levels_are_uniform_between_two_times_that_are_as_likely_as_others(settings):
     settings = replace(settings, batch=20_000, schedule="linear", schedule_steps=10, schedule_end=0.9)
-    levels = Lessons(settings, torch.device("cpu")).levels(0)
+    levels = NoisyPairs(settings, torch.device("cpu")).levels(0)
     roots = settings.curve.sqrt()
     times = torch.searchsorted(-roots, -levels).clamp(min=1)
     counts = torch.bincount(times, minlength=11)
@@ -114,7 +114,7 @@ def test_noise_levels_are_uniform_between_two_times_that_are_as_likely_as_others
 
 
 def test_every_step_and_sample_has_noise_of_its_own(settings):
-    lessons = Lessons(settings, torch.device("cpu"))
+    lessons = NoisyPairs(settings, torch.device("cpu"))
     assert not torch.equal(lessons.levels(0), lessons.levels(1))
     grey, levels = torch.zeros(2, 3, 16, 16), torch.full((2,), 0.5, dtype=torch.float64)
     noisy, noise = lessons.lesson(grey, levels, torch.tensor([3, 4]))
@@ -122,7 +122,7 @@ def test_every_step_and_sample_has_noise_of_its_own(settings):
     assert torch.equal(noisy[1], again[0])
     assert not torch.equal(noisy[0], noisy[1])
     torch.testing.assert_close(noisy, 0.75**0.5 * noise)
-    other, _ = Lessons(replace(settings, seed=1), torch.device("cpu")).lesson(grey, levels, torch.tensor([3, 4]))
+    other, _ = NoisyPairs(replace(settings, seed=1), torch.device("cpu")).lesson(grey, levels, torch.tensor([3, 4]))
     assert not torch.equal(noisy, other)
 
 

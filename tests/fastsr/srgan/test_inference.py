@@ -10,14 +10,14 @@ from fastsr.runtime.device import resolve_dtype
 from fastsr.srgan import inference
 from fastsr.srgan.checkpoints import Checkpoint, load
 from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
-from fastsr.srgan.inference import Enlarger
+from fastsr.srgan.inference import TiledUpscaler
 from fastsr.srgan.networks import SRResNet
 
 CPU = torch.device("cpu")
 
 
 def enlarger(checkpoint, dtype=torch.float32, device=CPU):
-    return Enlarger(checkpoint, device, dtype)
+    return TiledUpscaler(checkpoint, device, dtype)
 
 
 def of(network):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from fastsr.stylegan.checkpoints import Checkpoint, save
 from fastsr.stylegan.latents import fit_gaussian
-from fastsr.stylegan.network import Architecture, StyleGAN
+from fastsr.stylegan.network import StyleGAN, StyleGANConfig
 
 
 def drawn(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -30,7 +30,7 @@ def small() -> Callable[..., Checkpoint]:
 
     def make(resolution: int = 16, latent: int = 8, fit: bool = True) -> Checkpoint:
         feature_maps = tuple(10 - level for level in range((resolution // 4).bit_length()))
-        network = StyleGAN(Architecture(resolution, latent, mapping_layers=2, feature_maps=feature_maps))
+        network = StyleGAN(StyleGANConfig(resolution, latent, mapping_layers=2, feature_maps=feature_maps))
         shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
         network.load_state_dict(drawn(shapes))
         network.eval().requires_grad_(False)

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from fastsr.stylegan import discriminator as module
-from fastsr.stylegan.discriminator import Discriminator, spread
+from fastsr.stylegan.discriminator import Discriminator, minibatch_stddev
 from fastsr.stylegan.training import discriminator_loss, generator_loss, gradient_penalty
 
 
@@ -26,13 +26,13 @@ def test_a_picture_has_one_logit(judge):
 
 def test_the_spread_is_the_mean_deviation_in_groups_of_four():
     x = torch.randn(8, 3, 4, 4, dtype=torch.float64)
-    found = spread(x.float())
+    found = minibatch_stddev(x.float())
     assert found.shape == (8, 1, 4, 4)
     for group in range(2):
         members = x[group::2]
         expected = members.std(0, correction=0).mean().item()
         assert found[group::2].unique().item() == pytest.approx(expected, rel=1e-4)
-    assert spread(x[:1].expand(6, -1, -1, -1)).max() < 1e-3
+    assert minibatch_stddev(x[:1].expand(6, -1, -1, -1)).max() < 1e-3
 
 
 def test_the_penalty_is_that_of_plain_torch_and_reaches_every_weight(judge, monkeypatch):

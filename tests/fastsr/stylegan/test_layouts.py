@@ -6,7 +6,7 @@ import torch
 from fastsr.checkpoints.reading import Contents
 from fastsr.errors import InputError
 from fastsr.stylegan.checkpoints import FORMATS, load
-from fastsr.stylegan.network import Architecture
+from fastsr.stylegan.network import StyleGANConfig
 
 TALL = (5, 4, 4, 3, 3, 2)
 
@@ -26,7 +26,7 @@ def test_a_published_file_makes_the_same_pictures_here(project, channels, publis
     weights = layout.weights()
     loaded = load(files(layout, tmp_path, weights)[project])
     network = loaded.network
-    assert network.architecture == Architecture(2 << len(channels), 7, 3, feature_maps=channels)
+    assert network.architecture == StyleGANConfig(2 << len(channels), 7, 3, feature_maps=channels)
     assert loaded.layout == project
     assert loaded.fit is None
     assert not network.training
@@ -57,7 +57,7 @@ def test_the_published_network_has_the_published_keys(published):
         found = [one for one in FORMATS if one.detect(contents)]
         assert [one.name for one in found] == [project]
         network = found[0].load(contents).network
-        assert network.architecture.channels == Architecture().channels
+        assert network.architecture.channels == StyleGANConfig().channels
         assert (network.resolution, network.latent, network.layers) == (1024, 512, 18)
         counts = [sum(weight.numel() for weight in part.parameters()) for part in (network.mapping, network.synthesis)]
         assert counts == [2_101_248, 24_110_771]

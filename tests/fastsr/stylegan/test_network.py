@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from fastsr.stylegan.generator import check_generator, draw_noises, zero_noises
-from fastsr.stylegan.network import Architecture, EqualisedConv2d, EqualisedLinear, EqualisedUpConv2d, StyleGAN
+from fastsr.stylegan.network import EqualisedConv2d, EqualisedLinear, EqualisedUpConv2d, StyleGAN, StyleGANConfig
 
 
 def given(network, count=2, dtype=torch.float32):
@@ -58,13 +58,13 @@ def test_a_multiplier_divides_the_change_of_a_step():
 
 
 def test_the_shape_follows_from_the_resolution():
-    published = Architecture()
+    published = StyleGANConfig()
     assert published.channels == (512, 512, 512, 512, 256, 128, 64, 32, 16)
     assert published.noise_sides == tuple(2 ** (index // 2 + 2) for index in range(18))
-    small = Architecture(64, 96, 4, fmap_base=1024, fmap_max=100)
+    small = StyleGANConfig(64, 96, 4, fmap_base=1024, fmap_max=100)
     assert small.channels == (100, 100, 100, 64, 32)
     assert len(small.noise_sides) == 10
-    assert Architecture(16, feature_maps=(3, 2, 1)).channels == (3, 2, 1)
+    assert StyleGANConfig(16, feature_maps=(3, 2, 1)).channels == (3, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_shape_follows_from_the_resolution():
 )
 def test_a_shape_that_cannot_be_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        Architecture(**wrong)
+        StyleGANConfig(**wrong)
 
 
 def test_it_is_a_generator(small):
@@ -91,7 +91,7 @@ def test_it_is_a_generator(small):
 
 def test_a_new_network_makes_pictures_of_moderate_contrast():
     torch.manual_seed(0)
-    network = StyleGAN(Architecture(32, 32, 4, fmap_max=32))
+    network = StyleGAN(StyleGANConfig(32, 32, 4, fmap_max=32))
     rows = network.mapping(torch.randn(8, 32))
     pictures = network(rows[:, None].expand(-1, network.layers, -1), zero_noises(network.noise_sides, 1, rows.device))
     assert 0.3 < pictures.std() < 3
@@ -118,9 +118,9 @@ def test_noise_for_all_pictures_is_that_for_each(small):
 
 def test_the_noise_of_a_network_is_always_the_same():
     torch.manual_seed(1)
-    first = StyleGAN(Architecture(8, 4, 1, fmap_max=2)).noises
+    first = StyleGAN(StyleGANConfig(8, 4, 1, fmap_max=2)).noises
     torch.manual_seed(2)
-    assert all(map(torch.equal, first, StyleGAN(Architecture(8, 4, 1, fmap_max=2)).noises))
+    assert all(map(torch.equal, first, StyleGAN(StyleGANConfig(8, 4, 1, fmap_max=2)).noises))
 
 
 def test_other_forms_make_the_same_pictures(small):

@@ -12,7 +12,7 @@ from fastsr.images import save as save_picture
 from fastsr.stylegan.checkpoints import load
 from fastsr.stylegan.network import StyleGAN
 from fastsr.stylegan.train_settings import TrainSettings
-from fastsr.stylegan.training import Mixing, StyleGANTraining, drawn, train
+from fastsr.stylegan.training import StyleGANTraining, StyleMixing, drawn, train
 from fastsr.training.accelerator import start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -150,7 +150,7 @@ def test_styles_are_mixed_from_one_layer_on(settings):
     network.synthesis.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
     z = torch.randn(2, 64, 8)
     for part in (0.0, 0.5, 1.0):
-        Mixing(network, part)(z)
+        StyleMixing(network, part)(z)
     first, second = (network.mapping(each) for each in z)
     for part, rows in zip((0.0, 0.5, 1.0), seen, strict=True):
         of_first, of_second = ((rows == each[:, None]).all(2) for each in (first, second))

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fastsr.training.accelerator import share, start, whole_at_last
-from fastsr.training.learner import Average
+from fastsr.training.accelerator import prepare_distributed, start, sync_on_last_part
+from fastsr.training.learner import EMA
 from fastsr.training.loop import Outcome, run
 from fastsr.training.method import Training
 from fastsr.training.run_folder import RunFolder
@@ -34,9 +34,9 @@ class Toy(Training):
         self.scores, self.steps, self.benchmark = scores, settings.steps, benchmark
         torch.manual_seed(settings.seed)
         self.network = nn.Linear(1, 1)
-        self.average = Average(self.network, settings.ema)
+        self.average = EMA(self.network, settings.ema)
         adam = torch.optim.Adam(self.network.parameters())
-        self.parallel, self.optimizer = share(accelerator, self.network, adam)
+        self.parallel, self.optimizer = prepare_distributed(accelerator, self.network, adam)
         self.seen, self.prepared, self.factor = [], [], 1.0
         self.weights_after: dict[int, float] = {}
 
@@ -71,7 +71,7 @@ class Toy(Training):
         noise = torch.rand(())
         for index, part in enumerate(parts):
             x = torch.sin(part.float())[:, None]
-            with whole_at_last(self.accelerator, self.parallel, index, len(parts)):
+            with sync_on_last_part(self.accelerator, self.parallel, index, len(parts)):
                 loss = self.factor * (self.parallel(x) - 2 * x - 0.01 * noise).square().mean() / len(parts)
                 self.accelerator.backward(loss)
             total += loss.detach()

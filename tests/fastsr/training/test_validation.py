@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fastsr import metrics
-from fastsr.data.stored_images import eight_bits
+from fastsr.data.stored_images import to_uint8
 from fastsr.errors import InputError
 from fastsr.images import load, read, save
 from fastsr.images.resizing import resize
@@ -19,7 +19,7 @@ def test_scores_are_means_by_the_protocol(save_noise, tmp_path):
     expected = []
     for size in (40, 50):
         hr = (load(tmp_path / "val" / f"{size}.png") * 255).round().byte()[:, : size // 4 * 4, : size // 4 * 4]
-        made = eight_bits(bicubic(resize(hr, 0.25) / 255))
+        made = to_uint8(bicubic(resize(hr, 0.25) / 255))
         lr = metrics.lr_consistency(made, resize(hr, 0.25))
         expected.append((metrics.psnr(made, hr, shave=4), metrics.ssim(made, hr, shave=4), lr))
     found = Validation(tmp_path / "val", 4).scores(bicubic)
