@@ -76,7 +76,7 @@ def imresize(
 
 
 def check_options(scale: float | Sequence[float] | None, size: Sequence[int] | None, kernel: str, border: str) -> None:
-    """Raise what `resize` raises for arguments that no picture can make right."""
+    """Raise what `resize` raises for arguments that no image can make right."""
     if kernel not in tuple(KERNELS):
         raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
     if border not in BORDERS:
@@ -96,7 +96,7 @@ def _target(
     scales = _pair("scale", scale)
     exact = [ratio * side for ratio, side in zip(scales, in_size, strict=True)]
     if min(exact) < LEAST_SIDE:
-        raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[1]}x{in_size[0]} pixels")
+        raise InputError(f"scale={scale!r} leaves nothing of an image of {in_size[1]}x{in_size[0]} pixels")
     if max(exact) > LARGEST_SIDE:
         raise InputError(f"scale={scale!r} of {in_size[1]}x{in_size[0]} pixels is beyond {LARGEST_SIDE} a side")
     return scales, scaled_size(in_size, scales)

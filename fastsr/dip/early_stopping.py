@@ -1,4 +1,4 @@
-"""When to end a fit to a noisy picture, which would come to fit its noise as well."""
+"""When to end a fit to a noisy image, which would come to fit its noise as well."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Stopping(Protocol):
     """Watches a fit and keeps its best picture. All but `finished` works on tensors on the device.
 
     Attributes:
-        image: the best picture so far, (1, C, H, W).
+        image: the best image so far, (1, C, H, W).
     """
 
     image: Tensor
 
     def begin(self, image: Tensor) -> None:
-        """Make what is kept, for pictures like `image`."""
+        """Make what is kept, for images like `image`."""
 
     def watch(self, number: Tensor, output: Tensor, average: Tensor, loss: Tensor) -> None:
         """Take note of step `number`, from 1: its output, the running average of outputs, and its loss."""
@@ -28,9 +28,9 @@ class Stopping(Protocol):
 
 
 class RunningVariance:
-    """Ends a fit when the outputs have ceased to settle: needs neither a clean picture nor the noise's strength.
+    """Ends a fit when the outputs have ceased to settle: needs neither a clean image nor the noise's strength.
 
-    The variance of the outputs over the last steps falls while the picture emerges and rises while the noise does
+    The variance of the outputs over the last steps falls while the image emerges and rises while the noise does
     (Wang et al., "Early Stopping for Deep Image Prior", arXiv 2112.06074, with exponential weights). The image is the
     average of outputs at the least variance.
     """
@@ -72,7 +72,7 @@ class NoiseLevel:
     """
 
     def __init__(self, sigma: float, share: float = 0.1):
-        """Take the noise's standard deviation, of pictures in [0, 1], and the weight of a step in the error."""
+        """Take the noise's standard deviation, of images in [0, 1], and the weight of a step in the error."""
         self._error_of_noise, self._share = sigma**2, share
 
     def begin(self, image: Tensor) -> None:

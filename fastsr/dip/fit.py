@@ -37,7 +37,7 @@ class State:
         image: what the fit gives if it ends here, (1, C, H, W) float32 in [0, 1]: the running average of the outputs,
             or with a `Stopping` its best; updated in place.
         loss: mean squared error between the operator's view of the last output and the observation; likewise.
-        picture: number of the picture in a list or batch, from 0.
+        image: number of the image in a list or batch, from 0.
     """
 
     step: int
@@ -68,7 +68,7 @@ def fit(
 
     Args:
         observation: (1, C, h, w) float32 in [0, 1], on the device to work on.
-        operator: differentiable map from a picture (1, C, H, W) to the observation's shape.
+        operator: differentiable map from an image (1, C, H, W) to the observation's shape.
         size: (H, W) of the picture.
         recipe: network, optimiser and steps.
         seed: names the weights, the input and the noise.

@@ -56,7 +56,7 @@ class HourglassConfig:
 
     @property
     def border(self) -> int:
-        """Pixels that the kernels on the way down reach beyond a picture's edge."""
+        """Pixels that the kernels on the way down reach beyond an image's edge."""
         return self.down_kernel // 2
 
     def padded(self, side: int) -> int:
@@ -125,7 +125,7 @@ class Scale(nn.Module):
         return norm_act_pad(skip, self.skip.norm.weight, self.skip.norm.bias, LEAKY_SLOPE, 0)
 
     def meet(self, skip: Tensor | None, deep: Tensor) -> Tensor:
-        """Return the norm of `skip` (N, S, H, W) beside `deep` (N, D, H / 2, W / 2) enlarged, with a border of 1."""
+        """Return the norm of `skip` (N, S, H, W) beside `deep` (N, D, H / 2, W / 2) upscaled, with a border of 1."""
         upsampling = self.config.upsampling
         if skip is not None and upsampling == "bilinear":
             return upsample_norm_pad(skip, deep, self.norm.weight, self.norm.bias, pad=1)
@@ -135,10 +135,10 @@ class Scale(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Maps noise (N, input_channels, H, W) to a picture (N, output_channels, H, W) in (0, 1), of any size from 2x2.
+    """Maps noise (N, input_channels, H, W) to an image (N, output_channels, H, W) in (0, 1), of any size from 2x2.
 
     The input is extended by reflection at the right and the bottom to the size that the scales need, and the
-    output cropped. Batch norm always uses the statistics of the current picture, also for the final output,
+    output cropped. Batch norm always uses the statistics of the current image, also for the final output,
     as in the paper. Norms compute in float32 whatever the dtype of the activations, and keep float32 parameters.
     """
 
@@ -150,12 +150,12 @@ class Hourglass(nn.Module):
         self.shift = nn.Parameter(torch.empty(config.output_channels).uniform_(-1, 1) / config.channels[0] ** 0.5)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map noise (N, input_channels, H, W) to a picture (N, output_channels, H, W)."""
+        """Map noise (N, input_channels, H, W) to an image (N, output_channels, H, W)."""
         height, width = z.shape[-2:]
         for axis, side in ((-2, height), (-1, width)):
             z = reflect_to(z, axis, self.config.padded(side))
-        picture = self.head(self.body(reflect_pad(z, (self.config.border,) * 2)))[..., :height, :width]
-        return torch.sigmoid(picture + self.shift[:, None, None])  # in float32, the dtype of the shift
+        image = self.head(self.body(reflect_pad(z, (self.config.border,) * 2)))[..., :height, :width]
+        return torch.sigmoid(image + self.shift[:, None, None])  # in float32, the dtype of the shift
 
 
 def reflect_to(x: Tensor, axis: int, size: int) -> Tensor:

@@ -16,7 +16,7 @@ INPUTS = ("noise", "grid")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that defines a fit except the picture and the seed.
+    """Everything that defines a fit except the image and the seed.
 
     Attributes:
         network: the hourglass to fit.
@@ -76,7 +76,7 @@ HOLE = Recipe(
     steps=3001,
     noise=0.0,
 )
-"""The paper's for a large hole in a picture full of detail: the library."""
+"""The paper's for a large hole in an image full of detail: the library."""
 
 STRONG_NOISE = 50.0
 """Standard deviation, in levels of 8 bits, from which on the paper adds more noise to the input."""
@@ -90,7 +90,7 @@ def choose(
     Args:
         task: one of `TASKS`.
         preset: one of `PRESETS`, or a recipe.
-        factor: by which the picture is enlarged. The paper has recipes for x4 and x8; factors up to 4 take the first,
+        factor: by which the image is upscaled. The paper has recipes for x4 and x8; factors up to 4 take the first,
             larger ones the second.
         sigma: of noise, in levels of 8 bits; None where it is unknown.
         wide: whether a mask has holes in which text would not fit.
@@ -142,7 +142,7 @@ def inpaint(preset: str, wide: bool) -> Recipe:
 
 
 def restore(preset: str) -> Recipe:
-    """Return the recipe for a picture of which scattered pixels are known."""
+    """Return the recipe for an image of which scattered pixels are known."""
     if preset == "paper":
         return Recipe(PAPER, steps=11000, learning_rate=0.001)
     return Recipe(FAST, steps=400, optimizer="muon", final_rate=0.1)

@@ -1,4 +1,4 @@
-"""One call of `fastsr.dip`: its pictures and masks, read one at a time, their fits, and the bar."""
+"""One call of `fastsr.dip`: its images and masks, read one at a time, their fits, and the bar."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROBE_SIDE = 128
 COPIES_OF_WEIGHTS = 6
 """Weights, those to compute with, gradients, the two moments of Adam, and what an update works in."""
 PICTURES = 10
-"""Float32 pictures a step holds: output and average, observation and residual, and their gradients."""
+"""Float32 images a step holds: output and average, observation and residual, and their gradients."""
 
 
 def fit_memory(config: HourglassConfig, size: tuple[int, int], dtype: torch.dtype) -> int:
@@ -60,11 +60,11 @@ def _probe(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
 FILLING = 512 * 512
 """Pixels of result that fill a GPU."""
 MOST_WAITING = 16
-"""Results that wait for that of an earlier picture; no further one is begun meanwhile."""
+"""Results that wait for that of an earlier image; no further one is begun meanwhile."""
 
 
 class FitJob:
-    """The fit of one picture, a step at a time; on a GPU in a stream of its own, so that others run beside it.
+    """The fit of one image, a step at a time; on a GPU in a stream of its own, so that others run beside it.
 
     Attributes:
         room: the part of the device that it takes, 1 for all of it.
@@ -73,7 +73,7 @@ class FitJob:
     """
 
     def __init__(self, problem: Problem, options: Options, number: int, room: float, report: Callable[[State], None]):
-        """Take what to fit, the picture's number and what is called after every step."""
+        """Take what to fit, the image's number and what is called after every step."""
         self.room = room
         self.image = problem.start
         self.steps_left = problem.recipe.steps
@@ -101,7 +101,7 @@ class FitJob:
             except torch.OutOfMemoryError as error:
                 height, width = self._problem.size
                 raise NotEnoughMemoryError(
-                    f"the GPU ran out of memory at {width}x{height} pixels, picture {self._number + 1}; make it "
+                    f"the GPU ran out of memory at {width}x{height} pixels, image {self._number + 1}; make it "
                     "smaller, or give device='cpu'"
                 ) from error
             if state is None:
@@ -113,7 +113,7 @@ class FitJob:
         return True
 
     def result(self) -> Tensor:
-        """Return the picture that the fit has come to; what the fit holds is freed."""
+        """Return the image that the fit has come to; what the fit holds is freed."""
         self._states.close()  # type: ignore[attr-defined]  # a generator, in whose clothes of an iterator
         if self._stream is None:
             return self._problem.finish(self.image)
@@ -125,7 +125,7 @@ class FitJob:
 
 
 def estimate_resources(pixels: Tensor, known: Tensor | None, options: Options, name: str) -> tuple[Recipe, float]:
-    """Return the recipe of a picture (N, C, h, w) and the part of the device that each of its fits takes.
+    """Return the recipe of an image (N, C, h, w) and the part of the device that each of its fits takes.
 
     Args:
         pixels: of the picture.
@@ -145,14 +145,14 @@ def estimate_resources(pixels: Tensor, known: Tensor | None, options: Options, n
     require_memory(needed, options.device, f"fitting {name} at {size[1]}x{size[0]} pixels")
     available = available_memory(options.device)
     if options.device.type != "cuda" or available is None:
-        return recipe, 1.0  # the threads of a CPU are all at work on one picture
+        return recipe, 1.0  # the threads of a CPU are all at work on one image
     return recipe, max(size[0] * size[1] / FILLING, needed / available)
 
 
 def run(jobs: Iterable[FitJob]) -> Iterator[Tensor]:
     """Yield the results of `jobs` in their order, doing steps in turns of as many as there is room for.
 
-    A job is taken from `jobs` when there may be room for it, so that an iterator that reads pictures reads no more
+    A job is taken from `jobs` when there may be room for it, so that an iterator that reads images reads no more
     than one ahead of those worked on, of which `MOST_WAITING` may be done. What taking it raises is raised after the
     results of those before.
     """
@@ -190,7 +190,7 @@ STEPS_BETWEEN_REPORTS = 10
 
 
 class DipRunner:
-    """The pictures of a call, and what becomes of them."""
+    """The images of a call, and what becomes of them."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class DipRunner:
         callback: Callable[[int, Tensor, State], None] | None,
         progress: bool,
     ):
-        """Take the arguments of `fastsr.dip`; no picture is read yet."""
+        """Take the arguments of `fastsr.dip`; no image is read yet."""
         self._options, self._callback, self._progress = options, callback, progress
         self._one_by_one = isinstance(img, Iterator)
         self._images = ((one, f"img[{i}]") for i, one in enumerate(img)) if self._one_by_one else flatten(img)
@@ -211,20 +211,20 @@ class DipRunner:
         self._total = 0
 
     def check(self) -> int:
-        """Raise what any picture, the last one too, cannot be worked on for; return how many there are."""
+        """Raise what any image, the last one too, cannot be worked on for; return how many there are."""
         self._count = 0
         with _gradients():
-            for picture, known, name in self._pictures():
-                recipe, _ = estimate_resources(picture.pixels, known, self._options, name)
-                self._total += recipe.steps * len(picture.pixels)
-                self._count += len(picture.pixels)
+            for image, known, name in self._pictures():
+                recipe, _ = estimate_resources(image.pixels, known, self._options, name)
+                self._total += recipe.steps * len(image.pixels)
+                self._count += len(image.pixels)
         return self._count
 
     def results(self) -> Iterator[Any]:
         """Yield the result of each image, of the kind that came.
 
         Raises:
-            Interrupted: Ctrl-C; it has what the first picture that is not finished has come to.
+            Interrupted: Ctrl-C; it has what the first image that is not finished has come to.
         """
         parts: list[Tensor] = []
         done = run(self._jobs())
@@ -238,12 +238,12 @@ class DipRunner:
                     raise (KeyboardInterrupt() if reached is None else Interrupted(reached)) from None
                 if part is None:
                     return
-                picture, jobs = self._unfinished[0]
+                image, jobs = self._unfinished[0]
                 self._pass_over(jobs[len(parts)].steps_left)
-                parts.append(part.to(picture.pixels.device))
-                if len(parts) == len(picture.pixels):
+                parts.append(part.to(image.pixels.device))
+                if len(parts) == len(image.pixels):
                     self._unfinished.popleft()
-                    result = picture.remade(torch.cat(parts))
+                    result = image.remade(torch.cat(parts))
                     parts.clear()
                     if self._one_by_one:
                         self._close()  # what the caller prints is to have a line of its own
@@ -252,12 +252,12 @@ class DipRunner:
             self._close()
 
     def _reached(self) -> Any:
-        """What the fit of the first picture that is not finished has come to; None before it has begun."""
+        """What the fit of the first image that is not finished has come to; None before it has begun."""
         if not self._unfinished or len(self._unfinished[0][0].pixels) > 1 or not self._unfinished[0][1]:
             return None
-        picture, (job,) = self._unfinished[0]
+        image, (job,) = self._unfinished[0]
         with _gradients():
-            return picture.remade(job.result().to(picture.pixels.device))
+            return image.remade(job.result().to(image.pixels.device))
 
     def _pictures(self) -> Iterator[tuple[Picture, Tensor | None, str]]:
         """Read every image and its mask."""
@@ -277,15 +277,15 @@ class DipRunner:
     def _jobs(self) -> Iterator[FitJob]:
         """Yield the fit of every picture."""
         number = 0
-        for picture, known, name in self._pictures():
+        for image, known, name in self._pictures():
             jobs: list[FitJob] = []
-            recipe, room = estimate_resources(picture.pixels, known, self._options, name)
-            self._unfinished.append((picture, jobs))
+            recipe, room = estimate_resources(image.pixels, known, self._options, name)
+            self._unfinished.append((image, jobs))
             if self._one_by_one:
-                self._total += recipe.steps * len(picture.pixels)
-            count = len(picture.pixels)
+                self._total += recipe.steps * len(image.pixels)
+            count = len(image.pixels)
             of_each = repeat(None) if known is None else known.expand(count, -1, -1, -1).split(1)
-            for pixels, its_own in zip(picture.premultiplied.split(1), of_each, strict=False):
+            for pixels, its_own in zip(image.premultiplied.split(1), of_each, strict=False):
                 jobs.append(
                     FitJob(build_problem(pixels, its_own, self._options), self._options, number, room, self._report)
                 )
@@ -298,7 +298,7 @@ class DipRunner:
         self._bar.total = self._total
         if not self._bar.disable and state.step % STEPS_BETWEEN_REPORTS == 0:  # it waits for the device
             of = f" of {self._count}" if self._count else ""
-            which = "" if self._count == 1 else f"picture {state.picture + 1}{of}, "
+            which = "" if self._count == 1 else f"image {state.picture + 1}{of}, "
             self._bar.set_postfix_str(f"{which}PSNR of the fit {state.psnr:.2f} dB", refresh=False)
         self._bar.update()
         if self._callback is not None:

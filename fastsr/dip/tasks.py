@@ -26,30 +26,30 @@ def read_known(mask: Any, size: tuple[int, int], name: str = "mask", of: str = "
     """Return (1 or N, 1, H, W) float32, 0 where `mask` is white, which is what is to be filled in, and 1 elsewhere.
 
     Args:
-        mask: a grey picture of any kind that `images.read` takes, or a tensor (H, W); black is what is known, and
+        mask: a grey image of any kind that `images.read` takes, or a tensor (H, W); black is what is known, and
             more than a tenth of white is filled in. Booleans are True where a pixel is filled in.
-        size: (H, W) of the picture that it belongs to.
+        size: (H, W) of the image that it belongs to.
         name: what errors call the mask.
         of: what errors call the picture.
-        count: N, how many pictures it may be a batch for.
+        count: N, how many images it may be a batch for.
 
     Raises:
-        InputError, InputTypeError: it is no picture, has colours or transparency or another size, or marks no
+        InputError, InputTypeError: it is no image, has colours or transparency or another size, or marks no
             pixel, or all of them.
     """
     if isinstance(mask, Tensor) and mask.ndim == 2:
         mask = mask[None]
-    picture = read(mask, name)
-    pixels = picture.pixels
+    image = read(mask, name)
+    pixels = image.pixels
     if len(pixels) not in (1, count):
-        raise InputError(f"{name} is a batch of {len(pixels)} and {of} has {count} pictures; give one mask, or {count}")
-    transparent = picture.alpha is not None and bool((picture.alpha < 1).any())
+        raise InputError(f"{name} is a batch of {len(pixels)} and {of} has {count} images; give one mask, or {count}")
+    transparent = image.alpha is not None and bool((image.alpha < 1).any())
     if transparent or bool((pixels != pixels[:, :1]).any()):
         kind = "transparency" if transparent else "colours"
         raise InputError(f"{name} has {kind}; a mask is grey: white where pixels are filled in, black elsewhere")
     if pixels.shape[-2:] != size:
         found, wanted = (f"{width}x{height}" for height, width in (pixels.shape[-2:], size))
-        raise InputError(f"{name} is {found} pixels and {of} is {wanted}; a mask has the size of its picture")
+        raise InputError(f"{name} is {found} pixels and {of} is {wanted}; a mask has the size of its image")
     known = (pixels[:, :1] <= FILLED_ABOVE).float()
     of_each = known.flatten(1)
     if of_each.all(1).any():
@@ -71,7 +71,7 @@ TEXT_REACH = 12
 
 @dataclass(frozen=True)
 class Problem:
-    """What is fitted to one picture: the picture x of which `operator` makes `observation`.
+    """What is fitted to one image: the image x of which `operator` makes `observation`.
 
     Attributes:
         observation: (1, C, h, w), 0 where it is not known.
@@ -92,7 +92,7 @@ class Problem:
     consistent: bool
 
     def finish(self, image: Tensor) -> Tensor:
-        """Return the result for the picture that the fit came to."""
+        """Return the result for the image that the fit came to."""
         if self.consistent:
             assert isinstance(self.operator, Operator)
             image = self.operator.project(image, self.observation)
@@ -128,7 +128,7 @@ def build_problem(pixels: Tensor, known: Tensor | None, options: Options) -> Pro
 
 
 def recipe_for(channels: int, known: Tensor | None, options: Options) -> Recipe:
-    """Return the recipe for a picture of 1 or 3 `channels`, of which the pixels `known` are given."""
+    """Return the recipe for an image of 1 or 3 `channels`, of which the pixels `known` are given."""
     wide = known is not None and not reaches(known, TEXT_REACH)
     recipe = choose(options.task, options.preset, factor=options.factor, sigma=options.sigma, wide=wide)
     if options.steps is not None:
@@ -153,23 +153,23 @@ def _masked(operator: Callable[[Tensor], Tensor], known: Tensor) -> Callable[[Te
 def check_operator(
     operator: Callable[[Tensor], Tensor], pixels: Tensor, size: tuple[int, int], device: torch.device
 ) -> None:
-    """Try a user's operator on a picture of `size` that is to become one like `pixels`, (1, C, h, w).
+    """Try a user's operator on an image of `size` that is to become one like `pixels`, (1, C, h, w).
 
     Raises:
         InputError, InputTypeError: it raises something, or what it gives cannot be used.
     """
-    picture = torch.full((1, pixels.shape[1], *size), 0.5, device=device, requires_grad=True)
+    image = torch.full((1, pixels.shape[1], *size), 0.5, device=device, requires_grad=True)
     try:
-        found = operator(picture)
+        found = operator(image)
     except Exception as error:
         raise InputError(
-            f"operator raised {type(error).__name__} for a picture {tuple(picture.shape)}: {error}"
+            f"operator raised {type(error).__name__} for an image {tuple(image.shape)}: {error}"
         ) from error
     if not isinstance(found, Tensor):
         raise InputTypeError(f"operator returned a {type(found).__name__}; it maps a tensor (1, C, H, W) to a tensor")
     if found.shape != pixels.shape:
         raise InputError(
-            f"operator makes {tuple(found.shape)} of a picture {tuple(picture.shape)}, and img is "
+            f"operator makes {tuple(found.shape)} of an image {tuple(image.shape)}, and img is "
             f"{tuple(pixels.shape)}; it maps the result, factor times as large as img, to img's shape"
         )
     if not found.requires_grad or not torch.isfinite(found).all():

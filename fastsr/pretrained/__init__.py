@@ -32,8 +32,8 @@ class Card:
         name: of the weights.
         method: the function of fastsr that they are for, one of `METHODS`.
         summary: what they are for, in one line.
-        pictures: what they were trained on, in a word or two that follow upon "the", such as "aligned faces".
-        factor: how many times larger they make pictures; None where they make pictures of one size of any.
+        images: what they were trained on, in a word or two that follow upon "the", such as "aligned faces".
+        factor: how many times larger they make images; None where they make images of one size of any.
         parameters: how many numbers were learnt.
         sha256: of the file of weights, 64 hexadecimal digits.
         data: what they were trained on.

@@ -26,7 +26,7 @@ class TrainSettings(CropSettings):
     batch: int = setting(256, "Pictures a step, over all processes.")
     ema: float = setting(0.9999, "How much of an average of the weights a step keeps; 0 for no average.")
     factor: int = setting(8, "How many times larger each side becomes.")
-    crop: int = setting(128, "Side of the HR crops in pixels: that of the pictures, where they are prepared squares.")
+    crop: int = setting(128, "Side of the HR crops in pixels: that of the images, where they are prepared squares.")
     width: int = setting(64, "Channels at full size.")
     multipliers: tuple[int, ...] = setting(
         (1, 2, 4, 8, 8), "Of the width: given once for full size, once for half, and so on."
@@ -45,7 +45,7 @@ class TrainSettings(CropSettings):
     loss: str = setting("l1", f"Of what it says: {' or '.join(LOSSES)}.")
     steps: int = setting(1_000_000, "Steps.")
     warm_up: int = setting(10_000, "Steps in which the learning rate grows to its full height.")
-    val_steps: int = setting(20, "Steps in which pictures are drawn for validation and sheets.", free=True)
+    val_steps: int = setting(20, "Steps in which images are drawn for validation and sheets.", free=True)
 
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""

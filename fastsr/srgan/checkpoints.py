@@ -332,7 +332,7 @@ def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     checkpoint = load_as(contents, FORMATS)
     channels = checkpoint.network.channels
     if channels not in (1, 3):
-        raise InputError(f"{contents.name} is for pictures of {channels} channels; give one for 3, or for 1")
+        raise InputError(f"{contents.name} is for images of {channels} channels; give one for 3, or for 1")
     return checkpoint
 
 

@@ -51,7 +51,7 @@ class ResidualBlockNoBN(nn.Module):
 
 
 class MSRResNet(Upscaler):
-    """SRResNet without norms, which adds to the input enlarged bilinearly."""
+    """SRResNet without norms, which adds to the input upscaled bilinearly."""
 
     architecture = "MSRResNet"
 
@@ -109,7 +109,7 @@ class RRDBNetConfig:
 
     def __post_init__(self) -> None:
         if self.scale < 2:
-            raise ValueError(f"doublings={self.doublings} and unshuffle={self.unshuffle} do not enlarge a picture")
+            raise ValueError(f"doublings={self.doublings} and unshuffle={self.unshuffle} do not upscale an image")
 
     @property
     def scale(self) -> int:
@@ -169,7 +169,7 @@ class RRDBNet(Upscaler):
         self.scale, self.channels, self.blocks, self.width = config.scale, config.channels, config.blocks, width
         self.unshuffle = config.unshuffle
         self.features_reach = 2 + 15 * config.blocks
-        # Each convolution of the upsampling works at the size that it is enlarged to.
+        # Each convolution of the upsampling works at the size that it is upscaled to.
         self.picture_reach = receptive_field(3, [1] * (config.doublings - 1) + [0])
         self.features_floats = 4 * (width + 4 * config.growth)
         self.picture_floats = 3 * width * 4**config.doublings

@@ -1,4 +1,4 @@
-"""Enlarging a picture with a generator: in tiles, in the precision of the device, and exactly."""
+"""Upscaling an image with a generator: in tiles, in the precision of the device, and exactly."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def before_shuffle(convolution: nn.Conv2d) -> nn.Conv2d:
 
 
 LARGEST_TILE = {"cpu": 512, "cuda": 1024}
-"""So large that the overlap of SRResNet costs little; memory does not grow with the picture beyond it."""
+"""So large that the overlap of SRResNet costs little; memory does not grow with the image beyond it."""
 TILE_OF_REACH = 4
 """RRDBNet sees so far that its tiles are up to this many times the reach: most of a smaller one would be overlap."""
 PICTURE_BYTES = {"cpu": 2**28, "cuda": 2**31}
-"""For the part of a network that makes the picture of the features, which works on smaller tiles of its own."""
+"""For the part of a network that makes the image of the features, which works on smaller tiles of its own."""
 SHARE = 0.5
 """The part of the free memory that tiles may take."""
 
@@ -83,7 +83,7 @@ class InFloat32(nn.Module):
     """The first convolution in float32, for activations of another dtype.
 
     It is a small part of the work, and most of what bfloat16 would lose is lost there: bfloat16 has not the digits of
-    a picture of 8 bits. With it PSNR stays within 0.01 dB.
+    an image of 8 bits. With it PSNR stays within 0.01 dB.
     """
 
     def __init__(self, convolution: nn.Module, dtype: torch.dtype):
@@ -114,7 +114,7 @@ class TiledUpscaler:
     def __call__(
         self, pixels: Tensor, *, tile: int | None = None, report: Callable[[float], None] | None = None
     ) -> Tensor:
-        """Return one picture, (1, C, H, W) in [0, 1], enlarged by the network's scale, in [0, 1].
+        """Return one image, (1, C, H, W) in [0, 1], upscaled by the network's scale, in [0, 1].
 
         It stays where it is: tiles of it go to the device and their results come back.
 
@@ -184,9 +184,9 @@ class TiledUpscaler:
         for row in spans(rows.start, rows.stop, limit, reach, part.shape[-2]):
             for column in spans(columns.start, columns.stop, limit, reach, part.shape[-1]):
                 window = (..., row.read, column.read)
-                picture = network.picture(features[window], part[window])
+                image = network.picture(features[window], part[window])
                 place = (..., row.placed(m, rows.start), column.placed(m, columns.start))
-                made[place] = picture[..., row.placed(m, row.low), column.placed(m, column.low)]
+                made[place] = image[..., row.placed(m, row.low), column.placed(m, column.low)]
         return made
 
     def _picture_limit(self, dtype: torch.dtype) -> int:
@@ -230,7 +230,7 @@ def enlarge_pictures(images: Iterable[tuple[Any, str]], options: Options, bar: A
 def _enlarge(
     pixels: Tensor, size: tuple[int, int], enlarger: TiledUpscaler, options: Options, report: Callable[[float], Any]
 ) -> Tensor:
-    """Return one picture, (1, C, H, W), at `size` (height, width)."""
+    """Return one image, (1, C, H, W), at `size` (height, width)."""
     with torch.inference_mode():
         if options.ensemble:
             large = _average(pixels, enlarger, options, report)

@@ -1,4 +1,4 @@
-"""Networks that enlarge: what all of them have, and the generator of SRGAN (Ledig et al., arXiv 1609.04802)."""
+"""Networks that upscale: what all of them have, and the generator of SRGAN (Ledig et al., arXiv 1609.04802)."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ FINALS = ("linear", "tanh")
 
 
 class Upscaler(nn.Module, ABC):
-    """A convolutional network in two parts: features at the size of its input, and a picture made of them.
+    """A convolutional network in two parts: features at the size of its input, and an image made of them.
 
-    The parts are worked on in tiles of their own, for features need little memory and see far, and the picture needs
+    The parts are worked on in tiles of their own, for features need little memory and see far, and the image needs
     much and sees little.
 
     Attributes:
         config: a dataclass from which a network of the same shape can be made.
         architecture: what the network is called.
-        scale: how many times larger the result is than the picture that comes in.
-        channels: of the picture that comes in, and of the result.
+        scale: how many times larger the result is than the image that comes in.
+        channels: of the image that comes in, and of the result.
         blocks: residual blocks.
         width: channels of the features.
-        least_side: the fewest pixels a side of the picture may have.
+        least_side: the fewest pixels a side of the image may have.
         unshuffle: the side of the squares of pixels of which `prepare` makes channels; 1 where it does not.
         first: the convolution that the prepared input goes through first.
         features_reach: pixels of the prepared input, in each direction, that a feature depends on.
         picture_reach: pixels of the features, in each direction, that a pixel of the result depends on.
         features_floats: numbers that `features` holds at once for each pixel of the prepared input, about.
-        picture_floats: likewise those of `picture`.
+        picture_floats: likewise those of `image`.
     """
 
     config: Any
@@ -60,7 +60,7 @@ class Upscaler(nn.Module, ABC):
     picture_floats: int
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Return what the network works on, (N, c, h, w), of a picture (N, channels, H, W)."""
+        """Return what the network works on, (N, c, h, w), of an image (N, channels, H, W)."""
         return x
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Upscaler(nn.Module, ABC):
         """Map features and the prepared input at the same place to (N, channels, m h, m w), m = scale * unshuffle."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a picture (N, channels, H, W) to (N, channels, scale H, scale W)."""
+        """Map an image (N, channels, H, W) to (N, channels, scale H, scale W)."""
         prepared = self.prepare(x)
         large = self.picture(self.features(prepared), prepared)
         return large[..., : x.shape[-2] * self.scale, : x.shape[-1] * self.scale]
@@ -245,13 +245,13 @@ SHRINKS = 2 ** (len(WIDTHS) // 2)
 
 
 class Discriminator(nn.Module):
-    """Says by one number how real a picture looks: a logit, positive for real.
+    """Says by one number how real an image looks: a logit, positive for real.
 
     Eight 3x3 convolutions, every second one halving the size, and two dense layers. The first dense layer fixes the
-    size of the pictures: there is no pooling.
+    size of the images: there is no pooling.
 
     Args:
-        crop: the side of the square pictures, a multiple of 16. The paper's 96 has 23,563,649 parameters.
+        crop: the side of the square images, a multiple of 16. The paper's 96 has 23,563,649 parameters.
         channels: of the pictures.
 
     Raises:
@@ -279,10 +279,10 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (N, channels, crop, crop) to logits (N, 1).
+        """Map images (N, channels, crop, crop) to logits (N, 1).
 
         Raises:
-            ValueError: the pictures have another size.
+            ValueError: the images have another size.
         """
         if x.shape[-2:] != (self.crop, self.crop):
             raise ValueError(f"x is {x.shape[-1]}x{x.shape[-2]} pixels; this discriminator judges {self.crop} a side")

@@ -125,7 +125,7 @@ def _normalised(modules: Modules, contents: Contents) -> VGGWeights:
         reflect=True,
         ceil=True,
         # The paper's factor, by which it makes the content loss comparable to the pixel loss. So it does here: the mean
-        # of vgg22 is 0.7 to 1.5 over the pictures of Set5, and of bicubic Set5 x4 the content loss is 1.3 to 1.7 times
+        # of vgg22 is 0.7 to 1.5 over the images of Set5, and of bicubic Set5 x4 the content loss is 1.3 to 1.7 times
         # the pixel loss. Without the factor it would be 217 to 271 times.
         scale=1 / 12.75,
     )

@@ -122,7 +122,7 @@ def mean_latent(
 
 
 def truncate(latents: Tensor, mean: Tensor, psi: float = 0.7, cutoff: int | None = None) -> Tensor:
-    """Move latents towards the mean one: pictures become more usual, and alike.
+    """Move latents towards the mean one: images become more usual, and alike.
 
     Args:
         latents: (N, layers, latent).

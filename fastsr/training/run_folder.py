@@ -4,7 +4,7 @@ config.yaml          all settings
 losses.jsonl         a line for each mean of losses and each validation
 checkpoints/last.pt  all that a run needs to go on
 checkpoints/         the weights of each stage as of the last checkpoint, and the best by validation
-samples/             sheets of pictures, by step
+samples/             sheets of images, by step
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class RunFolder:
         return self._last.with_name(f"{name}.safetensors")
 
     def sheet(self, step: int) -> Path:
-        """Return where the sample pictures of a step go."""
+        """Return where the sample images of a step go."""
         return self.path / "samples" / f"step_{step:08}.png"
 
     def _lines(self) -> list[bytes]:

@@ -31,7 +31,7 @@ def setting(default: Any, text: str, *, free: bool = False) -> Any:
     Args:
         default: its value.
         text: of its help.
-        free: whether a run may go on with another value, for its arithmetic does not depend on it.
+        free: whether a run may resume with another value, for its arithmetic does not depend on it.
     """
     return field(default=default, metadata={"help": text, "free": free})
 
@@ -40,17 +40,17 @@ def setting(default: Any, text: str, *, free: bool = False) -> Any:
 class Settings:
     """The settings that all training has; the help of each is with it."""
 
-    data: tuple[str, ...] = setting((), "Folder of training pictures, or an LMDB database; can be given several times.")
+    data: tuple[str, ...] = setting((), "Folder of training images, or an LMDB database; can be given several times.")
     val: str | None = setting(None, "Folder of a benchmark to validate on.  [default: none]", free=True)
     batch: int = setting(16, "Pictures a step, over all processes.")
     accumulate: int = setting(1, "Parts one after the other in which a process works on a step.", free=True)
     precision: str = setting("float32", "float32, or mixed with bfloat16 or float16.")
     ema: float = setting(0.999, "How much of an average of the weights a step keeps; 0 for no average.")
-    seed: int = setting(0, "Of all that is random.")
+    seed: int = setting(0, "Random seed.")
     device: str | None = setting(None, "cpu or cuda.  [default: cuda when present]", free=True)
     workers: int | None = setting(
         None,
-        f"Processes that read pictures, for each that trains.  [default: its processors, at most {MOST_READERS}]",
+        f"Processes that read images, for each that trains.  [default: its processors, at most {MOST_READERS}]",
         free=True,
     )
     log_every: int = setting(100, "Steps between lines of losses, each the mean over them.", free=True)
@@ -64,7 +64,7 @@ class Settings:
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
         if not self.data:
-            raise InputError("data: no folder; give at least one of training pictures")
+            raise InputError("data: no folder; give at least one of training images")
         for name, folders in (("data", self.data), ("val", (self.val,))):
             if "" in folders:
                 raise InputError(f"{name}='' names no folder; the current one is '.'")
@@ -83,14 +83,14 @@ class Settings:
 
     @property
     def readers(self) -> int:
-        """Processes that read pictures: `workers`, or this process's share of the processors."""
+        """Processes that read images: `workers`, or this process's share of the processors."""
         if self.workers is not None:
             return self.workers
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(min(processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), MOST_READERS), 1)
 
     def part(self, processes: int) -> int:
-        """Return how many pictures are in a part of a batch, on which a process of so many works at once."""
+        """Return how many images are in a part of a batch, on which a process of so many works at once."""
         return self.batch // (processes * self.accumulate)
 
     def matters_from(self) -> Mapping[str, int]:
@@ -100,7 +100,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class CropSettings(Settings):
-    """Those of methods that learn from crops of pictures to enlarge pictures."""
+    """Those of methods that learn from crops of images to upscale pictures."""
 
     factor: int = setting(4, "How many times larger each side becomes.")
     crop: int = setting(96, "Side of the HR crops in pixels.")

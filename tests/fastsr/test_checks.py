@@ -39,7 +39,7 @@ def test_number_beyond_floats_is_infinite():
 
 @pytest.mark.parametrize("factor", [1, 0.5, -2, math.inf, math.nan, pytest.param(10**400, id="beyond floats")])
 def test_enlargement_is_finite_and_above_1(factor):
-    with pytest.raises(InputError, match="does not enlarge an image; give 4"):
+    with pytest.raises(InputError, match="does not upscale an image; give 4"):
         enlargement(factor, "4")
     assert enlargement(1.5, "4") == 1.5
 

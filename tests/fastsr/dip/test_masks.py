@@ -52,7 +52,7 @@ def test_white_of_any_kind_is_not_known(mask):
 def test_a_batch_may_have_a_mask_for_each_picture():
     both = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(~HOLE)])[:, None].float()
     assert torch.equal(read_known(both, (6, 9), count=2), torch.cat([KNOWN, 1 - KNOWN]))
-    with pytest.raises(InputError, match="mask is a batch of 2 and img has 3 pictures; give one mask, or 3"):
+    with pytest.raises(InputError, match="mask is a batch of 2 and img has 3 images; give one mask, or 3"):
         read_known(both, (6, 9), count=3)
     with pytest.raises(InputError, match="mask is black everywhere"):
         read_known(both * torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), (6, 9), count=2)
@@ -71,12 +71,12 @@ def test_soft_edges_are_filled_in_and_the_noise_of_black_is_not():
 @pytest.mark.parametrize(
     ("mask", "error", "message"),
     [
-        (WHITE[:, :-1], InputError, r"mask is 8x6 pixels and img is 9x6; a mask has the size of its picture"),
+        (WHITE[:, :-1], InputError, r"mask is 8x6 pixels and img is 9x6; a mask has the size of its image"),
         (WHITE * 0, InputError, r"mask is black everywhere, .*white marks"),
         (WHITE * 0 + 255, InputError, r"mask is white everywhere, .*black marks"),
         (np.dstack([WHITE, WHITE * 0, WHITE]), InputError, r"mask has colours; a mask is grey"),
         (np.dstack([WHITE, WHITE]), InputError, r"mask has transparency; a mask is grey"),
-        (torch.zeros(2, 1, 6, 9), InputError, r"mask is a batch of 2 and img has 1 pictures; give one mask, or 1"),
+        (torch.zeros(2, 1, 6, 9), InputError, r"mask is a batch of 2 and img has 1 images; give one mask, or 1"),
         (7, InputTypeError, r"mask is a int; give a path"),
         ("missing.png", FileNotFoundError, r"mask='missing.png' does not exist"),
         (WHITE * 3.0, InputError, r"mask has float values from 0 to 765"),

@@ -75,11 +75,11 @@ def test_results_that_wait_for_an_earlier_one_are_not_too_many():
 def test_what_taking_a_job_raises_comes_after_the_results_before():
     def supply():
         yield FakeJob(0, 3, 0.2, [])
-        raise ValueError("no picture")
+        raise ValueError("no image")
 
     results = run(supply())
     assert next(results).item() == 0
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         next(results)
 
 

@@ -1,4 +1,4 @@
-"""Which pictures the weights of PULSE do not know, and how that is told."""
+"""Which images the weights of PULSE do not know, and how that is told."""
 
 from dataclasses import replace
 
@@ -18,10 +18,10 @@ from fastsr.stylegan.checkpoints import load, save
 
 QUICK = {"steps": 2, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = (
-    "unlike the aligned faces of 16x16 pixels that weights='small' knows, made small: the result is such a picture all "
+    "unlike the aligned faces of 16x16 pixels that weights='small' knows, downscaled: the result is such an image all "
     "the same"
 )
-REMEDY = "; `fastsr pulse --align` finds the faces in photos, and fastsr.srgan enlarges photos"
+REMEDY = "; `fastsr pulse --align` finds the faces in photos, and fastsr.srgan upscales photos"
 SMALL = (
     "7x7 pixels, and nearly any of the aligned faces of 16x16 pixels that weights='small' knows fits so few; give at "
     "least 8x8"

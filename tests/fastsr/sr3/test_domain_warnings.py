@@ -1,4 +1,4 @@
-"""Which pictures SR3's weights do not know, and how that is told."""
+"""Which images SR3's weights do not know, and how that is told."""
 
 import warnings
 from dataclasses import replace
@@ -16,10 +16,10 @@ from fastsr.sr3.checkpoints import load, save
 
 QUICK = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = (
-    "unlike the aligned faces of 8x8 pixels that weights='small' knows: the result has the texture of such pictures; "
-    "fastsr.srgan enlarges photos"
+    "unlike the aligned faces of 8x8 pixels that weights='small' knows: the result has the texture of such images; "
+    "fastsr.srgan upscales photos"
 )
-LARGER = "it is drawn in parts, with the texture of such pictures"
+LARGER = "it is drawn in parts, with the texture of such images"
 OTHER = "the result may be worse"
 
 
@@ -27,7 +27,7 @@ def sized(width, height, what):
     """What is said of another size."""
     return (
         f"{width}x{height} pixels, and weights='small' knows aligned faces of 8x8 pixels: {what}; "
-        "fastsr.resize(img, size=(8, 8)) makes that size, and fastsr.srgan enlarges photos"
+        "fastsr.resize(img, size=(8, 8)) makes that size, and fastsr.srgan upscales photos"
     )
 
 
@@ -95,10 +95,10 @@ def test_it_is_kept_in_the_file_of_weights_and_does_not_change_what_they_are(fac
 def test_a_command_and_an_evaluation_name_each_picture(faces, kind, tmp_path):
     save(faces, tmp_path / "faces.safetensors")
     weights = tmp_path / "faces.safetensors"
-    pictures = {"a": kind.other(1), "b": kind.known(1), "c": kind.other(2)}
-    for name, picture in pictures.items():
+    images = {"a": kind.other(1), "b": kind.known(1), "c": kind.other(2)}
+    for name, image in images.items():
         (tmp_path / "in").mkdir(exist_ok=True)
-        fastsr.save(picture, tmp_path / "in" / f"{name}.png")
+        fastsr.save(image, tmp_path / "in" / f"{name}.png")
 
     def lines(command, *arguments):
         options = ["--steps", "2", "--device", "cpu", "-o", tmp_path / command, "--weights", weights]
@@ -113,7 +113,7 @@ def test_a_command_and_an_evaluation_name_each_picture(faces, kind, tmp_path):
     assert lines("sr3", tmp_path / "in") == [
         f"Warning: {str(tmp_path / 'in' / name)!r}: IN is {unlike}" for name in ("a.png", "c.png")
     ]
-    for name, picture in pictures.items():
+    for name, image in images.items():
         (tmp_path / "hr").mkdir(exist_ok=True)
-        fastsr.save(picture.repeat_interleave(4, -1).repeat_interleave(4, -2), tmp_path / "hr" / f"{name}.png")
+        fastsr.save(image.repeat_interleave(4, -1).repeat_interleave(4, -2), tmp_path / "hr" / f"{name}.png")
     assert lines("evaluate sr3", "--data", tmp_path / "hr") == [f"Warning: a, b and c are {unlike}"]

@@ -25,7 +25,7 @@ def test_a_network_that_unshuffles_takes_any_size(size):
 def test_shapes_that_do_not_enlarge_are_refused():
     with pytest.raises(ValueError, match="scale=8 is not one of 2, 3, 4"):
         MSRResNetConfig(scale=8)
-    with pytest.raises(ValueError, match="doublings=2 and unshuffle=4 do not enlarge a picture"):
+    with pytest.raises(ValueError, match="doublings=2 and unshuffle=4 do not upscale an image"):
         RRDBNetConfig(unshuffle=4)
 
 

@@ -1,4 +1,4 @@
-"""Enlarging in tiles: exact, within memory, and in float32 where bfloat16 fails."""
+"""Upscaling in tiles: exact, within memory, and in float32 where bfloat16 fails."""
 
 import pytest
 import torch
