@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-from ..checks import number
+from ..checks import input_error, number
 from ..errors import InputError
 
 Point = tuple[float, float]
@@ -103,8 +103,10 @@ class Face:
         right = (across[0] + down[1], across[1] - down[0])
         length = math.hypot(*right)
         if not all(map(math.isfinite, values)) or length == 0 or across[0] * down[1] <= across[1] * down[0]:
-            raise InputError(
-                f"landmarks={marks} are not those of a face: the mouth is below the eyes, and left is the viewer's left"
+            raise input_error(
+                "landmarks",
+                marks,
+                "are not those of a face: the mouth is below the eyes, and left is the viewer's left",
             )
         stretch = max(OF_EYES * math.hypot(*across), OF_MOUTH * math.hypot(*down)) / length
         centre = (eyes[0] + BELOW_EYES * down[0], eyes[1] + BELOW_EYES * down[1])

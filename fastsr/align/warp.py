@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError
 from ..images import Picture, read
 from ..imresize import imresize
@@ -44,7 +44,7 @@ def align(img: Any, face: Face, side: int) -> Any:
     image, right = _one(img, "img"), "a side in pixels, at least 1"
     side = whole_number("side", side, right)
     if side < 1:
-        raise InputError(f"side={side} leaves nothing; give {right}")
+        raise input_error("side", side, "leaves nothing", f"give {right}")
     square = face.square
     # No sample is further from the next than a pixel of the image: none is left out.
     fine = side * max(math.ceil(square.side / side), 1)

@@ -17,6 +17,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from ..checks import input_error
 from ..errors import FastsrError, InputError
 from ..io.files import atomic_write
 from ..runtime.device import default_float32
@@ -170,7 +171,7 @@ def write_fastsr(path: str | os.PathLike[str], facts: Mapping[str, Any], tensors
         OutputError: the file cannot be written.
     """
     if Path(path).suffix.lower() != ".safetensors":
-        raise InputError(f"path={str(path)!r} does not end in .safetensors")
+        raise input_error("path", str(path), "does not end in .safetensors")
     there = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with atomic_write(Path(path)) as file:
         file.write(to_bytes(there, {METADATA: json.dumps(facts)}))

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..checks import spell
 from ..errors import InputError
 from ..pretrained import display_name
 
@@ -82,7 +83,7 @@ def read(path: Path) -> Contents:
     Raises:
         InputError: the file cannot be read, is cut short, holds Python objects beside tensors, or no tensors.
     """
-    name = f"weights={display_name(path)!r}"
+    name = f"{spell('weights', display_name(path))}"
     metadata: Mapping[str, str] = {}
     if path.suffix.lower() == ".safetensors":
         found, metadata = _safetensors(path, name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .. import pretrained
-from ..checks import did_you_mean
+from ..checks import did_you_mean, input_error, spell
 from ..errors import InputError, InputTypeError, MissingFileError
 from ..io.downloads import cache_folder, fetch, file_name, split_hash
 from ..io.files import exists
@@ -33,7 +33,7 @@ def locate(weights: str | os.PathLike[str], method: str | None = None, named: Ma
     if not isinstance(weights, (str, os.PathLike)):
         raise InputTypeError(f"weights is a {type(weights).__name__}; give a path, a name or a URL")
     named = named or {}
-    path, what = Path(weights), f"weights={str(weights)!r}"
+    path, what = Path(weights), f"{spell('weights', str(weights))}"
     there = exists(path, what)
     if isinstance(weights, str) and not there:
         if weights in pretrained.names():
@@ -58,7 +58,9 @@ def locate(weights: str | os.PathLike[str], method: str | None = None, named: Ma
 def _bundled(name: str, method: str | None, named: Mapping[str, str]) -> Path:
     its = pretrained.card_of(name).method
     if method not in (None, its):
-        raise InputError(f"weights={name!r} is for fastsr.{its}; for fastsr.{method} there are {_names(method, named)}")
+        raise input_error(
+            "weights", name, f"is for fastsr.{its}", f"for fastsr.{method} there are {_names(method, named)}"
+        )
     return pretrained.path_of(name)
 
 
@@ -68,9 +70,9 @@ def _names(method: str | None, named: Mapping[str, str]) -> str:
 
 def _cached(url: str, method: str | None, name: str | None = None) -> Path:
     """Return the file of a URL, which errors call `name` where it has one."""
-    address, checksum = split_hash(url, f"weights={url!r}")
+    address, checksum = split_hash(url, f"{spell('weights', url)}")
     path = cache_folder() / file_name(address)
-    what = f"weights={address!r}" if name is None else f"weights={name!r}, the file {address},"
+    what = f"{spell('weights', address)}" if name is None else f"{spell('weights', name)}, the file {address},"
     try:
         fetch(address, path, checksum=checksum, what=what, progress=True)
     except MissingFileError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..io.files import is_folder
 from ..io.image_paths import find_images
@@ -56,11 +57,15 @@ def find_sides(names: Iterable[str], factor: int | None, owner: Path) -> tuple[i
         return pairs[0]
     there = ", ".join([*map(hr_part, large), *map(lr_part, small)])
     if pairs:
-        several = "several are of HR" if factor is None else f"several belong together at factor={factor}"
-        raise InputError(f"data={str(owner)!r} holds {there}, of which {several}; keep one pair in a folder of its own")
+        several = "several are of HR" if factor is None else f"several belong together at {spell('factor', factor)}"
+        raise input_error(
+            "data", str(owner), f"holds {there}, of which {several}", "keep one pair in a folder of its own"
+        )
     factors = sorted({high // low for high in large for low in small if high > low and high % low == 0})
-    right = f"; give factor={' or '.join(map(str, factors))}" if factors else ""
-    raise InputError(f"data={str(owner)!r} holds {there}, of which none belong together at factor={factor}{right}")
+    right = f"; give {spell('factor', ' or '.join(map(str, factors)))}" if factors else ""
+    raise input_error(
+        "data", str(owner), f"holds {there}, of which none belong together at {spell('factor', factor)}{right}"
+    )
 
 
 SELF_EX_SR = re.compile(r"image_SRF_(\d+)")
@@ -115,15 +120,15 @@ def find_benchmark(folder: str | Path, factor: int | None) -> Benchmark:
             do not belong together, or it is not clear which do.
     """
     folder = Path(folder)
-    if not is_folder(folder, f"data={str(folder)!r}"):
-        raise InputError(f"data={str(folder)!r} is a file; give the folder of a benchmark")
+    if not is_folder(folder, f"{spell('data', str(folder))}"):
+        raise input_error("data", str(folder), "is a file", "give the folder of a benchmark")
     folder = folder.resolve()
     name, samples = _self_ex_sr(folder, factor) or _squares(folder, factor) or _pairs(folder, factor) or _plain(folder)
     by_name: dict[str, Sample] = {}
     for sample in samples:
         other = by_name.setdefault(sample.name, sample)
         if other is not sample:
-            raise InputError(f"data={str(folder)!r} has two images {sample.name!r}: {other.hr.name}, {sample.hr.name}")
+            raise input_error("data", str(folder), f"has two images {sample.name!r}: {other.hr.name}, {sample.hr.name}")
     return Benchmark(name, folder, tuple(by_name[key] for key in sorted(by_name)))
 
 
@@ -145,7 +150,7 @@ def select(samples: Sequence[Sample], images: str | Iterable[str] | None) -> lis
         matches = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
         if not matches:
             more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-            raise InputError(f"images={pattern!r} names no image; there are {', '.join(names[:SHOWN_NAMES])}{more}")
+            raise input_error("images", pattern, "names no image", f"there are {', '.join(names[:SHOWN_NAMES])}{more}")
         chosen.update(matches)
     return [sample for sample in samples if sample.name in chosen]
 
@@ -216,8 +221,8 @@ def _at_factor(folder: Path, factor: int) -> Path | None:
 def _only(folders: Sequence[Path], what: str, parent: Path) -> Path:
     if len(folders) > 1:
         names = ", ".join(entry.name for entry in folders)
-        raise InputError(
-            f"data={str(parent)!r} has several folders of {what} images: {names}; give one of HR images itself"
+        raise input_error(
+            "data", str(parent), f"has several folders of {what} images: {names}", "give one of HR images itself"
         )
     return folders[0]
 

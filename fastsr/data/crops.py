@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from fastsr_kernels.resample import axis_table, resample
 
+from ..checks import input_error, spell
 from ..errors import FastsrError, InputError
 from ..runtime.device import resolve_seed
 from .training_sets import DecodedImageCache, TrainingPicture, bytes_of, memory_for_pictures
@@ -74,9 +75,9 @@ class Crops(Dataset[dict[str, Tensor]]):
         if not pictures:
             raise InputError("pictures is empty; give at least one")
         if factor < 1:
-            raise InputError(f"factor={factor} cannot be used; give at least 1")
+            raise input_error("factor", factor, "cannot be used", "give at least 1")
         if crop < 1 or crop % factor:
-            raise InputError(f"crop={crop} cannot be used; give a positive multiple of factor={factor}")
+            raise input_error("crop", crop, "cannot be used", f"give a positive multiple of {spell('factor', factor)}")
         self.paired = pictures[0].lr is not None
         self._pictures, self._crop, self._factor, self._seed = list(pictures), crop, factor, resolve_seed(seed)
         self._symmetries = range(8) if turned else UPRIGHT
@@ -142,7 +143,7 @@ def batches(
         if value < least:
             raise InputError(f"{name}={value} cannot be used; give at least {least}")
     if not 0 <= rank < ranks:
-        raise InputError(f"rank={rank} is not one of ranks={ranks}; give 0 to {ranks - 1}")
+        raise input_error("rank", rank, f"is not one of {spell('ranks', ranks)}", f"give 0 to {ranks - 1}")
     numbered: Dataset[Any] = _Batches(crops, batch, first, rank, ranks)
     # Forked processes share what is decoded; where a system does not fork well, torch's own shared memory does.
     context = "fork" if workers and sys.platform == "linux" else None

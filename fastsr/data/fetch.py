@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ..checks import spell
 from ..errors import InputError, OutputError
 from ..io.downloads import digest_of, fetch, file_name
 from ..io.files import atomic_write, exists, prepare_folder
@@ -170,7 +171,7 @@ def _is_there(target: Path) -> bool:
         InputError: it cannot be looked at.
         OutputError: something else is, or not all of it.
     """
-    if not exists(target, f"output={str(target.parent)!r}"):
+    if not exists(target, f"{spell('output', str(target.parent))}"):
         return False
     record: Any = None
     with suppress(OSError, ValueError):

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import torch
 
+from ..checks import input_error, spell
 from ..errors import FastsrError, InputError, NotEnoughMemoryError
 from ..io.files import prepare_folder, require_same, write_json
 from ..io.image_paths import find_images
@@ -72,7 +73,7 @@ def in_processes(
                 yield running.pop(future), future.result()
     except BrokenProcessPool as error:
         raise NotEnoughMemoryError(
-            f"one of workers={workers} ended in the midst of work, most likely for want of memory; take fewer"
+            f"one of {spell('workers', workers)} ended in the midst of work, most likely for want of memory; take fewer"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -169,7 +170,7 @@ def prepare(
     recipe = _recipe(factors, sr, crop, step, sizes)
     recipe.check()
     if workers is not None and workers < 1:
-        raise InputError(f"workers={workers} cannot be used; give at least 1")
+        raise input_error("workers", workers, "cannot be used", "give at least 1")
     if lmdb:
         package()  # or nothing is written
     root = Path(output)
@@ -205,9 +206,9 @@ def _recipe(
     if sizes is None:
         return Recipe(FACTORS if factors is None else tuple(sorted(set(factors))), sr, crop, step)
     others = {"factors": factors, "sr": sr or None, "crop": crop, "step": step}
-    given = [f"{name}={value!r}" for name, value in others.items() if value is not None]
+    given = [f"{spell(name, value)}" for name, value in others.items() if value is not None]
     if given:
-        raise InputError(f"sizes={tuple(sizes)!r} and {', '.join(given)}: give sizes alone, or leave it out")
+        raise input_error("sizes", tuple(sizes), f"and {', '.join(given)}: give sizes alone, or leave it out")
     return SquareRecipe(tuple(sizes))
 
 
@@ -250,9 +251,11 @@ def _settle(root: Path, recipe: AnyRecipe, lmdb: bool) -> None:
         return
     taken = [folder for folder in _places(root, recipe, lmdb) if folder.exists()]
     if taken:
-        raise InputError(
-            f"output={str(root)!r} has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by "
-            "fastsr prepare; name another folder with -o"
+        raise input_error(
+            "output",
+            str(root),
+            (f"has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by fastsr prepare"),
+            "name another folder with -o",
         )
     write_json(path, wanted)
 

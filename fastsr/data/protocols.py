@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import metrics
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..images.resizing import resize
 from ..metrics.reference import Protocol as Rounding
@@ -96,7 +97,7 @@ def find_protocol(name: str) -> Protocol:
         InputError: there is no such protocol.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"protocol={name!r} is unknown; use one of {', '.join(PROTOCOLS)}")
+        raise input_error("protocol", name, "is unknown", f"use one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
@@ -115,8 +116,8 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
     hr, lr = hr.expand(channels, -1, -1), lr.expand(channels, -1, -1)
     if lr.shape[-2:] != (height, width):
         raise InputError(
-            f"{str(sample.lr)!r} is {_size(lr)} pixels, and {str(sample.hr)!r} of {_size(reference)} needs "
-            f"{width}x{height} at factor={factor}"
+            f"{str(sample.lr)!r} is {_size(lr)} pixels, and {str(sample.hr)!r} of {_size(reference)} "
+            f"needs {width}x{height} at {spell('factor', factor)}"
         )
     return Case(hr, lr, downscale)
 
@@ -141,7 +142,7 @@ def _modcrop(image: Tensor, factor: int, sample: Sample) -> Tensor:
     """Crop to multiples of the factor, as MATLAB code does: at the right and the bottom."""
     height, width = (side // factor * factor for side in image.shape[-2:])
     if not height or not width:
-        raise InputError(f"{str(sample.hr)!r} is {_size(image)} pixels, too small for factor={factor}")
+        raise InputError(f"{str(sample.hr)!r} is {_size(image)} pixels, too small for {spell('factor', factor)}")
     return image[:, :height, :width]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..images.resizing import resize
 from ..io.codecs import FORMATS, decode_file, encode
@@ -47,9 +48,9 @@ class Recipe:
     def check(self) -> None:
         """Raise `InputError` for values that cannot be used."""
         if not self.factors or min(self.factors) < 2:
-            raise InputError(f"factors={self.factors!r} cannot be used; give at least one, each at least 2")
+            raise input_error("factors", self.factors, "cannot be used", "give at least one, each at least 2")
         if (self.crop is None) != (self.step is None):
-            raise InputError(f"crop={self.crop!r} and step={self.step!r}: give both or none")
+            raise input_error("crop", self.crop, f"and {spell('step', self.step)}: give both or none")
         for name, value in (("crop", self.crop), ("step", self.step)):
             if value is not None and (value < 1 or value % self.multiple):
                 raise InputError(f"{name}={value} cannot be used; give a positive multiple of {self.multiple}")
@@ -77,7 +78,7 @@ class Recipe:
                 raise InputError(f"{str(image)!r} is {width}x{height} pixels; it needs {multiple} on each side")
             return [image.stem]
         if min(height, width) < self.crop:
-            raise InputError(f"{str(image)!r} is {width}x{height} pixels, smaller than crop={self.crop}")
+            raise InputError(f"{str(image)!r} is {width}x{height} pixels, smaller than {spell('crop', self.crop)}")
         count = math.prod(len(self._starts(side // multiple * multiple)) for side in (height, width))
         return [f"{image.stem}_s{number:03d}" for number in range(1, count + 1)]
 
@@ -147,11 +148,13 @@ class SquareRecipe:
     def check(self) -> None:
         """Raise `InputError` for sizes that cannot be used."""
         if len(self.sizes) != 2 or self.sizes[0] < 1:
-            raise InputError(f"sizes={self.sizes!r} cannot be used; give the sides of LR and HR, such as 16 and 128")
+            raise input_error("sizes", self.sizes, "cannot be used", "give the sides of LR and HR, such as 16 and 128")
         if self.high <= self.low or self.high % self.low:
-            raise InputError(
-                f"sizes={self.sizes!r} cannot be used; the second one, of HR, is a multiple of the first, of LR, "
-                "such as 16 and 128"
+            raise input_error(
+                "sizes",
+                self.sizes,
+                "cannot be used",
+                "the second one, of HR, is a multiple of the first, of LR, such as 16 and 128",
             )
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..io.files import is_folder
 from ..runtime.memory import available_memory
@@ -63,8 +64,8 @@ class TrainingPicture:
         (height, width), small = sides
         if not _belong((height, width), small, factor):
             raise InputError(
-                f"{self.lr.label} is {small[1]}x{small[0]} pixels, and {self.hr.label} of {width}x{height} needs "
-                f"{width // factor}x{height // factor} at factor={factor}"
+                f"{self.lr.label} is {small[1]}x{small[0]} pixels, and {self.hr.label} of {width}x{height}"
+                f" needs {width // factor}x{height // factor} at {spell('factor', factor)}"
             )
 
 
@@ -94,9 +95,11 @@ def find_training_pictures(folders: Sequence[str | Path], factor: int | None) ->
     with_lr = [folder for folder, images in found.items() if images[0].lr is not None]
     without = [folder for folder in found if folder not in with_lr]
     if with_lr and without:
-        raise InputError(
-            f"data={with_lr[0]!r} has LR files of factor={factor} and data={without[0]!r} has none; give folders that "
-            "all have them, or the folder of HR images itself for LR made on the fly"
+        raise input_error(
+            "data",
+            with_lr[0],
+            f"has LR files of {spell('factor', factor)} and {spell('data', without[0])} has none",
+            ("give folders that all have them, or the folder of HR images itself for LR made on the fly"),
         )
     return [image for images in found.values() for image in images]
 
@@ -107,8 +110,8 @@ def _belong(hr: tuple[int, int], lr: tuple[int, int], factor: int) -> bool:
 
 
 def _find(folder: Path, factor: int | None) -> list[TrainingPicture]:
-    if not is_folder(folder, f"data={str(folder)!r}"):
-        raise InputError(f"data={str(folder)!r} is a file; give a folder of training images")
+    if not is_folder(folder, f"{spell('data', str(folder))}"):
+        raise input_error("data", str(folder), "is a file", "give a folder of training images")
     if is_database(folder) and is_numbered(folder):
         return _squares(folder, factor)
     if is_database(folder):
@@ -137,9 +140,11 @@ def _pairs(folder: Path, databases: Sequence[Path], factor: int | None) -> list[
     ]
     if len(references) != 1 or len(inputs) > 1:
         there = ", ".join(path.name for path in databases)
-        raise InputError(
-            f"data={str(folder)!r} holds {there}; give a folder with one database of HR images and at most one of "
-            f"LR x{factor}, or the former itself"
+        raise input_error(
+            "data",
+            str(folder),
+            f"holds {there}",
+            (f"give a folder with one database of HR images and at most one of LR x{factor}, or the former itself"),
         )
     hr = find_records(references[0])
     lr: dict[str, Record] = find_records(inputs[0]) if inputs else {}

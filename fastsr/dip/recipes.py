@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from operator import attrgetter
 
+from ..checks import input_error
 from ..errors import InputError, InputTypeError
 from .network import HourglassConfig
 
@@ -103,7 +104,7 @@ def choose(
     if not isinstance(preset, str):
         raise InputTypeError(f"preset is a {type(preset).__name__}; give {_choices()}")
     if preset not in PRESETS:
-        raise InputError(f"preset={preset!r} is unknown; choose one of {_choices()}")
+        raise input_error("preset", preset, "is unknown", f"choose one of {_choices()}")
     recipes = {
         "upscale": lambda: upscale(preset, factor),
         "denoise": lambda: denoise(preset, sigma),

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import spell
 from ..errors import InputError, InputTypeError, Interrupted, NotEnoughMemoryError
 from ..images import Picture, flatten, is_sequence, read
 from ..runtime.memory import available_memory, require_memory, saved_for_backward
@@ -102,7 +103,7 @@ class FitJob:
                 height, width = self._problem.size
                 raise NotEnoughMemoryError(
                     f"the GPU ran out of memory at {width}x{height} pixels, image {self._number + 1}; make it "
-                    "smaller, or give device='cpu'"
+                    f"smaller, or give {spell('device', 'cpu')}"
                 ) from error
             if state is None:
                 return False
@@ -271,7 +272,9 @@ class DipRunner:
                 size = (picture.pixels.shape[-2], picture.pixels.shape[-1])
                 known = read_known(mask, size, mask_name, name, len(picture.pixels))
             elif self._options.needs_mask:
-                raise InputError(f"{mask_name} of {name} is None; task={self._options.task!r} fills in what it marks")
+                raise InputError(
+                    f"{mask_name} of {name} is None; {spell('task', self._options.task)} fills in what it marks"
+                )
             yield picture, known, name
 
     def _jobs(self) -> Iterator[FitJob]:

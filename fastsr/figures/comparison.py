@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError, InputTypeError
 from ..images import Picture, flatten, read
 from ..metrics import psnr
@@ -124,9 +124,11 @@ def _titled(arguments: Sequence[Any], titles: Sequence[str] | None) -> list[_Sho
 
 def _check_titles(titles: Sequence[str], count: int) -> None:
     if not isinstance(titles, (list, tuple)) or not all(isinstance(title, str) for title in titles):
-        raise InputTypeError(f"titles={titles!r} are no titles; give a list of text, one for each image")
+        raise input_error(
+            "titles", titles, "are no titles", "give a list of text, one for each image", kind=InputTypeError
+        )
     if len(titles) != count:
-        raise InputError(f"titles={tuple(titles)!r} is not one title for each of the {count} images")
+        raise input_error("titles", tuple(titles), f"is not one title for each of the {count} images")
 
 
 def _each(image: Any, name: str) -> Iterator[Picture]:
@@ -180,17 +182,17 @@ def _checked_box(crop: Any, size: Size) -> Box:
     right = "(left, top, right, bottom) in pixels of the largest image, {}x{}".format(*size)
     crop = crop.tolist() if isinstance(crop, np.ndarray) else crop
     if not isinstance(crop, (tuple, list)) or len(crop) != 4:
-        raise InputTypeError(f"crop={crop!r} is no box; give {right}")
+        raise input_error("crop", crop, "is no box", f"give {right}", kind=InputTypeError)
     left, top, end, bottom = (whole_number("crop", value, right) for value in crop)
     if not (0 <= left < end <= size[0] and 0 <= top < bottom <= size[1]):
-        raise InputError(f"crop={crop!r} is not inside the largest image, or is empty; give {right}")
+        raise input_error("crop", crop, "is not inside the largest image, or is empty", f"give {right}")
     return left, top, end, bottom
 
 
 def _checked_zoom(zoom: int) -> int:
     right = "a whole number of pixels, at least 1"
     if whole_number("zoom", zoom, right) < 1:
-        raise InputError(f"zoom={zoom} leaves nothing to see; give {right}")
+        raise input_error("zoom", zoom, "leaves nothing to see", f"give {right}")
     return zoom
 
 

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError, InputTypeError, OutputError
 from ..imresize import imresize
 from ..io import codecs
@@ -157,7 +158,7 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
     if isinstance(img, Picture):
         return replace(img, origin=replace(img.origin, kind="picture"))
     if isinstance(img, (str, os.PathLike)):
-        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), f"{name}={str(img)!r}")
+        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), f"{spell(name, str(img))}")
     if isinstance(img, Image.Image):
         return _from_raster(codecs.decode_pil(img, name), name)
     if isinstance(img, np.ndarray):
@@ -261,13 +262,15 @@ def check_output(path: str | os.PathLike[str], image: Picture, *, bits: int | No
     suffix = Path(path).suffix.lower()
     kind = codecs.FORMATS.get(suffix)
     if kind is None:
-        raise OutputError(f"path={str(path)!r} has no suffix that can be written: {', '.join(codecs.FORMATS)}")
+        raise input_error(
+            "path", str(path), f"has no suffix that can be written: {', '.join(codecs.FORMATS)}", kind=OutputError
+        )
     if image.alpha is not None and not kind.alpha:
-        raise OutputError(f"path={str(path)!r}: {kind.name} cannot hold transparency; use .png, .tif or .webp")
+        raise OutputError(f"{spell('path', str(path))}: {kind.name} cannot hold transparency; use .png, .tif or .webp")
     if bits not in (None, 8, 16):
-        raise InputError(f"bits={bits!r} is not supported; use 8 or 16")
+        raise input_error("bits", bits, "is not supported", "use 8 or 16")
     if bits == 16 and kind.bits < 16:
-        raise OutputError(f"path={str(path)!r}: {kind.name} cannot hold 16 bits; use .png or .tif")
+        raise OutputError(f"{spell('path', str(path))}: {kind.name} cannot hold 16 bits; use .png or .tif")
     return kind
 
 

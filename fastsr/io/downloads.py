@@ -14,6 +14,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ..checks import spell
 from ..errors import InputError, MissingFileError, OutputError
 from ..runtime.progress import progress_bar
 from .files import atomic_write, prepare_folder
@@ -157,7 +158,7 @@ def _ask(address: str, start: int, version: Path) -> tuple[HTTPResponse, int, in
     headers = {"User-Agent": "fastsr"}
     if start:
         # A range that begins where the file ends is an error: the last byte is asked for once more.
-        headers["Range"] = f"bytes={start - 1}-"
+        headers["Range"] = f"{spell('bytes', start - 1)}-"
         if version.is_file():
             headers["If-Range"] = version.read_text()
     request = urllib.request.Request(address, headers=headers)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..checks import input_error
 from ..errors import FastsrError, InputError, MissingFileError, OutputError
 from .locks import new_and_held, remove_unless_held
 
@@ -137,6 +138,6 @@ def require_same(path: Path, wanted: Mapping[str, Any], output: Path, holds: str
         f"{name} was {found.get(name)!r} and is {value!r}" for name, value in wanted.items() if found.get(name) != value
     ]
     if changes:
-        raise InputError(
-            f"output={str(output)!r} {holds} with other settings: {'; '.join(changes)}. Name another folder with -o"
+        raise input_error(
+            "output", str(output), f"{holds} with other settings: {'; '.join(changes)}. Name another folder with -o"
         )

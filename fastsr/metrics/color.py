@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError
 from ..images import is_sequence, read
 
@@ -40,7 +40,7 @@ def check_shave(shave: int) -> None:
         InputError: it is negative.
     """
     if whole_number("shave", shave, "a whole number of pixels") < 0:
-        raise InputError(f"shave={shave} is negative; give the number of pixels to leave out at each border")
+        raise input_error("shave", shave, "is negative", "give the number of pixels to leave out at each border")
 
 
 def shaved(planes: Tensor, shave: int) -> Tensor:
@@ -51,7 +51,7 @@ def shaved(planes: Tensor, shave: int) -> Tensor:
     """
     height, width = planes.shape[-2:]
     if 2 * shave >= min(height, width):
-        raise InputError(f"shave={shave} leaves nothing of {size_of(planes)} pixels")
+        raise input_error("shave", shave, f"leaves nothing of {size_of(planes)} pixels")
     return planes[:, shave : height - shave, shave : width - shave]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..checkpoints.layouts import read_metadata, unknown_error, write_fastsr
 from ..checkpoints.reading import Contents
+from ..checks import spell
 from ..errors import InputError, InputTypeError, MissingFileError
 from ..images import read
 from ..io.downloads import Checksum, cache_folder, difference, fetch_needed
@@ -156,7 +157,7 @@ def save(model: PristineModel, path: str | os.PathLike[str]) -> None:
 
 
 def _read(path: Path) -> PristineModel:
-    what = f"model={str(path)!r}"
+    what = f"{spell('model', str(path))}"
     if path.suffix.lower() not in READERS:
         raise InputError(f"{what} does not end in {' or '.join(READERS)}")
     if not (exists(path, what) and path.is_file()):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..checks import choice
+from ..checks import choice, input_error
 from ..errors import InputError
 from ..runtime.device import resolve_device
 from .color import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
@@ -86,5 +86,5 @@ def _options(channel: Any, dtype: Any) -> tuple[Any, torch.dtype]:
     plane = PLANES[choice("channel", channel, PLANES)]
     resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if resolved not in tuple(DTYPES.values()):
-        raise InputError(f"dtype={dtype!r} is not supported; use {' or '.join(map(repr, DTYPES))}")
+        raise input_error("dtype", dtype, "is not supported", f"use {' or '.join(map(repr, DTYPES))}")
     return plane, resolved

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..checks import did_you_mean
+from ..checks import did_you_mean, input_error
 from ..errors import InputError
 
 FOLDER = Path(__file__).parent
@@ -75,7 +75,7 @@ def path_of(name: str) -> Path:
     if path.stem != name or not path.is_file():
         there = names()
         guess = did_you_mean(name, there)
-        raise InputError(f"name={name!r} is not the name of bundled weights{guess}; these are {', '.join(there)}")
+        raise input_error("name", name, f"is not the name of bundled weights{guess}", f"these are {', '.join(there)}")
     return path
 
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from ..checks import spell
 from ..errors import NotEnoughMemoryError, NotFiniteError
 from ..runtime.device import resolve_device
 from ..runtime.memory import available_memory, require_memory, saved_for_backward
@@ -160,8 +161,8 @@ class LatentSearcher:
             warnings.warn(f"{error}; the search is done again in float32", RuntimeWarning, stacklevel=3)
         except torch.OutOfMemoryError as error:
             raise NotEnoughMemoryError(
-                f"the GPU ran out of memory with {len(goal.pixels) * len(seeds)} starts at once; give a smaller batch, "
-                "or device='cpu'"
+                f"the GPU ran out of memory with {len(goal.pixels) * len(seeds)} starts at once; give a "
+                f"smaller batch, or {spell('device', 'cpu')}"
             ) from error
         return self._found(goal, seeds, _nothing, torch.float32)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import number
+from ..checks import input_error, number, spell
 from ..errors import InputError, InputTypeError
 
 L1_GAIN = 10.0
@@ -62,18 +62,18 @@ def parse(loss: Any) -> LossWeights:
     if isinstance(loss, LossWeights):
         return loss
     if not isinstance(loss, str):
-        raise InputTypeError(f"loss={loss!r} is a {type(loss).__name__}; give {FORM}")
+        raise input_error("loss", loss, f"is a {type(loss).__name__}", f"give {FORM}", kind=InputTypeError)
     weights: dict[str, float] = {}
     for part in loss.split("+"):
         weight, _, name = (text.strip() for text in part.rpartition("*"))
         try:
             counts = float(weight) if "*" in part else 1.0
         except ValueError:
-            raise InputError(f"loss={loss!r}: {weight!r} is no number; give {FORM}") from None
+            raise InputError(f"{spell('loss', loss)}: {weight!r} is no number; give {FORM}") from None
         if name.upper() not in ("L2", "L1", "GEOCROSS"):
-            raise InputError(f"loss={loss!r}: {name!r} is no term; give {FORM}")
+            raise InputError(f"{spell('loss', loss)}: {name!r} is no term; give {FORM}")
         if name.lower() in weights:
-            raise InputError(f"loss={loss!r} has {name} twice; give {FORM}")
+            raise input_error("loss", loss, f"has {name} twice", f"give {FORM}")
         weights[name.lower()] = counts
     return LossWeights(**weights)
 

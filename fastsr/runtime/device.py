@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from ..checks import whole_number
-from ..errors import DeviceError, InputError
+from ..checks import input_error, spell, whole_number
+from ..errors import DeviceError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -24,14 +24,22 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise DeviceError(f"device={device!r} is not a device; use 'cpu', 'cuda' or 'cuda:N'") from error
+        raise input_error(
+            "device", device, "is not a device", "use 'cpu', 'cuda' or 'cuda:N'", kind=DeviceError
+        ) from error
     if resolved.type not in ("cpu", "cuda"):
-        raise DeviceError(f"device={device!r} is not supported; use 'cpu', 'cuda' or 'cuda:N'")
+        raise input_error("device", device, "is not supported", "use 'cpu', 'cuda' or 'cuda:N'", kind=DeviceError)
     if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (resolved.index or 0) >= count:
             found = f"{count} CUDA device{'s' if count > 1 else ''}" if count else "no CUDA device"
-            raise DeviceError(f"device={device!r} was asked for, but PyTorch finds {found} here; use device='cpu'")
+            raise input_error(
+                "device",
+                device,
+                f"was asked for, but PyTorch finds {found} here",
+                f"use {spell('device', 'cpu')}",
+                kind=DeviceError,
+            )
     return resolved
 
 
@@ -45,7 +53,7 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if resolved is None or resolved not in DTYPES.values():
-        raise InputError(f"dtype={dtype!r} is not supported; use {' or '.join(map(repr, DTYPES))}")
+        raise input_error("dtype", dtype, "is not supported", f"use {' or '.join(map(repr, DTYPES))}")
     return resolved
 
 
@@ -87,5 +95,5 @@ def resolve_seed(seed: int) -> int:
     """
     value = whole_number("seed", seed, "an integer")
     if not 0 <= value < 2**63:
-        raise InputError(f"seed={seed} is out of range; give an integer from 0 to 2**63 - 1")
+        raise input_error("seed", seed, "is out of range", "give an integer from 0 to 2**63 - 1")
     return value

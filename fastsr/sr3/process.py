@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from ..checks import input_error
 from ..errors import InputError, OutputError
 from ..figures.sheets import PAPER, in_columns, opaque, side_by_side
 from ..imresize import imresize
@@ -94,7 +95,7 @@ class Process:
             OutputError: the path does not end in .gif, or the file cannot be written.
         """
         if Path(path).suffix.lower() != ".gif":
-            raise OutputError(f"path={str(path)!r} is not the name of an animation; use .gif")
+            raise input_error("path", str(path), "is not the name of an animation", "use .gif", kind=OutputError)
         sheets = _of_one_size([_sheet(frame) for frame in self._seen()])
         pages = [_in_256_colours(sheet) for sheet in sheets]
         durations = [DURATION] * (len(pages) - 1) + [HELD]

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..training.settings import CropSettings, at_least, one_of, setting
 from .network import UNetConfig, levels_of
@@ -59,23 +60,27 @@ class TrainSettings(CropSettings):
         at_least(self, "warm_up", 0)
         at_least(self, "val_steps", SAMPLERS[SAMPLER].least)
         if not 0 < self.schedule_start <= self.schedule_end < 1:
-            raise InputError(
-                f"schedule_start={self.schedule_start} and schedule_end={self.schedule_end} cannot be used; give betas "
-                "above 0 and below 1, the first not above the last, such as 1e-6 and 1e-2"
+            raise input_error(
+                "schedule_start",
+                self.schedule_start,
+                f"and {spell('schedule_end', self.schedule_end)} cannot be used",
+                "give betas above 0 and below 1, the first not above the last, such as 1e-6 and 1e-2",
             )
         try:
             multiple = self.network.multiple
         except ValueError as error:
             raise InputError(str(error)) from error
         if self.crop % multiple:
-            raise InputError(
-                f"crop={self.crop} cannot be used; a network with {len(self.multipliers)} multipliers needs a multiple "
-                f"of {multiple}"
+            raise input_error(
+                "crop",
+                self.crop,
+                "cannot be used",
+                f"a network with {len(self.multipliers)} multipliers needs a multiple of {multiple}",
             )
         try:
             _ = self.curve
         except ValueError as error:
-            raise InputError(f"schedule_steps={self.schedule_steps} cannot be used: {error}") from error
+            raise input_error("schedule_steps", self.schedule_steps, f"cannot be used: {error}") from error
 
     @property
     def network(self) -> UNetConfig:

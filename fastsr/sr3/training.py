@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from fastsr_kernels.noise import diffuse
 
-from ..errors import InputError
+from ..checks import input_error
 from ..training import loop as training
 from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
@@ -103,7 +103,7 @@ def _given(init: str, settings: TrainSettings) -> dict[str, Tensor]:
     if len(curves[0]) != len(curves[1]) or not torch.allclose(*curves, rtol=CURVES_AGREE, atol=0):
         other.append(f"noise curve of {_in_words(curves[0])} instead of {_in_words(curves[1])}")
     if other:
-        raise InputError(f"init={init!r} is {checkpoint}, and was trained with other settings: {'; '.join(other)}")
+        raise input_error("init", init, f"is {checkpoint}, and was trained with other settings: {'; '.join(other)}")
     return checkpoint.network.state_dict()
 
 

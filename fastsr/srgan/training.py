@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..errors import FastsrError, InputError
+from ..checks import input_error
+from ..errors import FastsrError
 from ..training import loop as training
 from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
@@ -42,9 +43,11 @@ def first_generator(settings: TrainSettings) -> SRResNet:
             or replace(other.config, scale=config.scale) != config
             or {checkpoint.input_range, checkpoint.output_range} != {"unit"}
         ):
-            raise InputError(
-                f"init={settings.init!r} is {checkpoint}, and the settings are for {config}; both must be the same "
-                "but for the scale, with colours in [0, 1]"
+            raise input_error(
+                "init",
+                settings.init,
+                f"is {checkpoint}, and the settings are for {config}",
+                "both must be the same but for the scale, with colours in [0, 1]",
             )
         network.load_state_dict(_at_scale(other.state_dict(), other, network))
     return network

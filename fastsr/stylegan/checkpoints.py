@@ -23,6 +23,7 @@ from ..checkpoints.layouts import (
 )
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
+from ..checks import spell
 from ..domain import Domain
 from ..errors import InputError
 from ..pretrained import pictures_of
@@ -96,7 +97,7 @@ def read_pulse(folder: Path) -> Contents:
     Raises:
         InputError: a file of a network is missing, or cannot be read.
     """
-    name = f"weights={str(folder)!r}"
+    name = f"{spell('weights', str(folder))}"
     missing = [file for file in (SYNTHESIS, MAPPING) if not (folder / file).is_file()]
     if missing:
         raise InputError(

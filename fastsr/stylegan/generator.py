@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError, InputTypeError
 
 
@@ -97,7 +97,7 @@ def check_generator(network: Any, name: str = "weights") -> Generator:
 
 def _positive(name: str, value: Any) -> None:
     if whole_number(name, value, "a whole number of at least 1") < 1:
-        raise InputError(f"{name}={value!r} is less than 1")
+        raise input_error(name, value, "is less than 1")
 
 
 def _try(network: Generator, name: str) -> None:

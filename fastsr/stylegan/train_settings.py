@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..checks import input_error
 from ..errors import InputError
 from ..training.settings import Settings, at_least, one_of, setting
 from .network import StyleGANConfig
@@ -52,9 +53,9 @@ class TrainSettings(Settings):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name)} cannot be used; give a number from 0 to 1")
         if not 0 < self.rate < math.inf:
-            raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 2e-3")
+            raise input_error("rate", self.rate, "cannot be used", "give a number above 0, such as 2e-3")
         if self.gamma is not None and not 0 <= self.gamma < math.inf:
-            raise InputError(f"gamma={self.gamma} cannot be used; give a number of at least 0, such as 1.0")
+            raise input_error("gamma", self.gamma, "cannot be used", "give a number of at least 0, such as 1.0")
         self.architecture(self.resolution or SMALLEST)
 
     def architecture(self, resolution: int) -> StyleGANConfig:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from ..checks import spell
 from ..data.crops import Crops
 from ..data.recipes import middle
 from ..data.stored_images import StoredPicture, to_uint8
@@ -91,7 +92,9 @@ class CenterCrop:
         """
         height, width = self.picture.sides()
         if min(height, width) < self.side:
-            raise InputError(f"{self.label} is {width}x{height} pixels, and resolution={self.side} needs larger ones")
+            raise InputError(
+                f"{self.label} is {width}x{height} pixels, and {spell('resolution', self.side)} needs larger ones"
+            )
         return self.side, self.side
 
     def read(self) -> Tensor:

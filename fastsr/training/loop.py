@@ -16,7 +16,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..errors import InputError, TrainingError
+from ..checks import input_error
+from ..errors import TrainingError
 from ..figures.run_log import SCORE
 from ..images import save
 from ..runtime.progress import progress_bar
@@ -235,9 +236,11 @@ class _Run:
     def _check_facts(self, before: Mapping[str, str]) -> None:
         for name, fact in self._facts.items():
             if before.get(name) != fact:
-                raise InputError(
-                    f"output={str(self._folder.path)!r} holds a run of {self._done} steps in which the {name} was "
-                    f"{before.get(name)}, and it is {fact}; name another folder with -o"
+                raise input_error(
+                    "output",
+                    str(self._folder.path),
+                    (f"holds a run of {self._done} steps in which the {name} was {before.get(name)}, and it is {fact}"),
+                    "name another folder with -o",
                 )
 
     def _seed(self, step: int) -> None:

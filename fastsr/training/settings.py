@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from ..checks import input_error, spell
 from ..errors import InputError, MissingFileError
 from ..io.files import atomic_write
 from ..options import scalar
@@ -74,7 +75,7 @@ class Settings:
         if self.workers is not None:
             at_least(self, "workers", 0)
         if not 0 <= self.ema < 1:
-            raise InputError(f"ema={self.ema} cannot be used; give a number from 0 to less than 1, such as 0.999")
+            raise input_error("ema", self.ema, "cannot be used", "give a number from 0 to less than 1, such as 0.999")
         one_of(self, "precision", PRECISIONS)
         if self.device is not None:
             one_of(self, "device", DEVICES)
@@ -112,9 +113,11 @@ class CropSettings(Settings):
         super().check()
         at_least(self, "factor", 2)
         if self.crop < self.factor or self.crop % self.factor:
-            raise InputError(f"crop={self.crop} cannot be used; factor={self.factor} needs a multiple of {self.factor}")
+            raise input_error(
+                "crop", self.crop, "cannot be used", f"{spell('factor', self.factor)} needs a multiple of {self.factor}"
+            )
         if not 0 < self.rate < math.inf:
-            raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 1e-4")
+            raise input_error("rate", self.rate, "cannot be used", "give a number above 0, such as 1e-4")
 
 
 def at_least(settings: Settings, name: str, least: float) -> None:
@@ -128,7 +131,7 @@ def one_of(settings: Settings, name: str, choices: tuple[Any, ...]) -> None:
     """Raise `InputError` where a setting is none of `choices`."""
     value = getattr(settings, name)
     if value not in choices:
-        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(map(str, choices))}")
+        raise input_error(name, value, "is unknown", f"use one of {', '.join(map(str, choices))}")
 
 
 def changes(before: Settings, now: Settings, done: int) -> list[str]:
@@ -165,13 +168,15 @@ def _read(kind: type[Settings], path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_bytes())
     except FileNotFoundError as error:
-        raise MissingFileError(f"config={str(path)!r} is not there; give a YAML file of settings") from error
+        raise input_error(
+            "config", str(path), "is not there", "give a YAML file of settings", kind=MissingFileError
+        ) from error
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config={str(path)!r} cannot be read as YAML: {error}") from error
+        raise input_error("config", str(path), f"cannot be read as YAML: {error}") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise InputError(f"config={str(path)!r} holds {type(found).__name__}; give lines such as 'batch: 16'")
+        raise input_error("config", str(path), f"holds {type(found).__name__}", "give lines such as 'batch: 16'")
     hints = typing.get_type_hints(kind)
     names = [each.name for each in fields(kind)]
     values = {}
@@ -179,7 +184,7 @@ def _read(kind: type[Settings], path: Path) -> dict[str, Any]:
         name = str(key).replace("-", "_")
         if name not in names:
             near = difflib.get_close_matches(name, names, 1, 0)
-            raise InputError(f"config={str(path)!r} has {key!r}, which is no setting; did you mean {near[0]!r}?")
+            raise input_error("config", str(path), f"has {key!r}, which is no setting", f"did you mean {near[0]!r}?")
         values[name] = _value(name, value, hints[name], path)
     return values
 
@@ -203,7 +208,7 @@ def _one(name: str, value: Any, kind: type, path: Path) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise InputError(f"config={str(path)!r} has {name}: {value!r}; give {NAMES[kind]}")
+        raise input_error("config", str(path), f"has {name}: {value!r}", f"give {NAMES[kind]}")
     return value
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..checks import spell
 from ..data.benchmarks import Sample, find_benchmark
 from ..data.protocols import Case, find_protocol
 from ..data.stored_images import to_uint8
@@ -80,7 +81,7 @@ class Validation:
         return [_middle(case.lr, case.hr, self._factor) for case in self._cases[:SHOWN]]
 
     def _prepared(self, sample: Sample, folder: str | Path) -> Case:
-        what = f"val={str(folder)!r} has the image {sample.name!r}, which cannot be used"
+        what = f"{spell('val', str(folder))} has the image {sample.name!r}, which cannot be used"
         try:
             case = self._protocol.prepare(sample, self._factor)
         except FastsrError as error:
@@ -89,7 +90,8 @@ class Validation:
         least = WINDOW + 2 * self._protocol.shave_y(self._factor)
         if min(height, width) < least:
             raise InputError(
-                f"{what}: at factor={self._factor} it has {width}x{height} pixels, and SSIM needs {least} on each side"
+                f"{what}: at {spell('factor', self._factor)} it has {width}x{height} pixels, and SSIM "
+                f"needs {least} on each side"
             )
         return case
 
