@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .arguments import check_dtype
 from .backend import LIBRARY, better_plain, no_autocast
+from .common import check_dtype
 from .memory import empty_nhwc
 from .reflect_conv_choice import VENDOR, choose, describe, explain, look_up
-from .reflect_conv_kernels import Problem, launch_dgrad, launch_forward, launch_wgrad
+from .reflect_conv_launch import Problem, launch_dgrad, launch_forward, launch_wgrad
 from .reflect_pad import reflect_pad
 
 __all__ = ["describe", "explain", "reflect_conv2d"]

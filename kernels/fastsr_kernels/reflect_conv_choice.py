@@ -15,7 +15,7 @@ from torch import Tensor
 from .backend import choose as choose_kernels
 from .backend import explain as explain_kernels
 from .backend import no_override
-from .reflect_conv_kernels import Problem
+from .reflect_conv_launch import Problem
 
 VENDOR = ("torch", "padded")
 """Those by torch's libraries (cuDNN, oneDNN)."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arguments import check_picture
 from .backend import LIBRARY, choose, no_autocast
+from .common import check_picture
 from .memory import empty_in_order, memory_order
 from .upsample_blur_kernels import launch_down, launch_up
 

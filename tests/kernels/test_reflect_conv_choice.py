@@ -6,7 +6,7 @@ import torch
 from fastsr_kernels import backend
 from fastsr_kernels import reflect_conv_choice as choice
 from fastsr_kernels.reflect_conv import reflect_conv2d
-from fastsr_kernels.reflect_conv_kernels import Problem
+from fastsr_kernels.reflect_conv_launch import Problem
 from tests.kernels.reflect_conv_cases import W, X
 
 ROW = {"pass": "dgrad", "kernel": [3, 3], "stride": 1, "pad": [1, 1], "in": 3, "out": 6, "dtype": "float32"}
