@@ -1,12 +1,17 @@
-"""What the ops ask of their arguments, and how they name one that cannot be used."""
+"""What the ops have in common on the host: checks of arguments, memory for results, gradients of a definition."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
+
+from .backend import no_autocast
+
+# Checks of arguments
+
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -59,3 +64,62 @@ def check_pad(pad: tuple[int, int], size: tuple[int, int]) -> None:
             f"a picture of {size[0]}x{size[1]} pixels (height x width) has too few to reflect {pad[0]} rows and "
             f"{pad[1]} columns; each pad must be less than the side it extends"
         )
+
+
+# Memory
+
+
+def memory_order(x: Tensor) -> torch.memory_format:
+    """Return channels_last where the channels of `x` are next to each other, else contiguous."""
+    return torch.channels_last if x.stride(1) == 1 and not x.is_contiguous() else torch.contiguous_format
+
+
+def empty_in_order(x: Tensor, *shape: int) -> Tensor:
+    """Return memory for (N, C, H, W) in the `memory_order` of `x`, of its dtype and on its device."""
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_order(x))
+
+
+def empty_nhwc(like: Tensor, *shape: int) -> Tensor:
+    """Return memory for (N, C, H, W) in NHWC order, of the dtype and on the device of `like`."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def channels_adjacent(x: Tensor) -> Tensor:
+    """Return `x` (N, C, H, W) itself where its channels are next to each other in memory, else an NHWC copy."""
+    return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
+
+
+def strides(x: Tensor) -> tuple[int, int, int]:
+    """Return the strides of N, H and W."""
+    return x.stride(0), x.stride(2), x.stride(3)
+
+
+def rows(x: Tensor, like: Tensor) -> Tensor:
+    """Return `x` (N, C, H, W) as (N, pixels, C), a copy unless the steps are those of a part of `like`, dense."""
+    order = torch.contiguous_format if like.is_contiguous() else torch.channels_last
+    adjacent = x.stride(1) == 1 if order == torch.channels_last else x.stride(3) == 1
+    if not adjacent or x.stride(2) != x.shape[3] * x.stride(3):
+        x = x.contiguous(memory_format=order)
+    return x.flatten(2).transpose(1, 2)
+
+
+# Definitions
+
+
+def plain(definition: Callable[..., Tensor], *tensors: Tensor, **numbers: float) -> Tensor:
+    """Return what `definition` gives, untouched by autocast and in NHWC memory."""
+    with no_autocast(tensors[0].device):
+        return definition(*tensors, **numbers).contiguous(memory_format=torch.channels_last)
+
+
+def differentiate(
+    function: Callable[..., Tensor], inputs: tuple[Tensor, ...], gradient: Tensor, wanted: tuple[bool, ...]
+) -> list[Tensor | None]:
+    """Return the gradients of `function` for those of `inputs` that are `wanted`, themselves differentiable."""
+    # Inputs may depend on each other, or be the same: differentiated is by views, which nothing else depends on.
+    views = [x.view_as(x) for x in inputs]
+    with no_autocast(gradient.device):
+        output = function(*views)
+        asked = [view for view, want in zip(views, wanted, strict=False) if want]
+        found = iter(torch.autograd.grad(output, asked, gradient, create_graph=True))
+    return [next(found) if want else None for _, want in zip(inputs, wanted, strict=False)]

@@ -15,10 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .backend import LIBRARY, better_plain, choose, no_autocast
-from .common import check_beside, check_eps, check_picture
-from .definitions import differentiate
+from .common import check_beside, check_eps, check_picture, differentiate, empty_in_order, memory_order
 from .group_norm_launch import launch_backward, launch_forward
-from .memory import empty_in_order, memory_order
 
 __all__ = ["group_norm"]
 

@@ -20,16 +20,17 @@ from torch import Tensor
 
 from .backend import AotCase, device_guard, triton
 from .channel_statistics import OPTIONS, WARPS, split
-from .group_norm_block_kernels import (
+from .common import rows
+from .group_norm_kernels import (
     apply_kernel,
     combine_kernel,
     differentiate_kernel,
+    group_gradient_kernel,
+    group_kernel,
     statistics_kernel,
     sums_kernel,
     total_kernel,
 )
-from .group_norm_whole_kernels import group_gradient_kernel, group_kernel
-from .memory import rows
 from .tiles import BLOCK, nhwc_blocks
 
 FITTING = 8192

@@ -8,7 +8,7 @@ drawn, so that nothing is kept for it.
   model makes what it is trained on, and its targets.
 - `reverse_step`: the step of a diffusion sampler, from the prediction of its network to the next state.
 
-The kernels are in `noise_launch`.
+The kernels are in `noise_kernels`, their launchers in `noise_launch`.
 """
 
 from __future__ import annotations

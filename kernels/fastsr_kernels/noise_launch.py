@@ -12,8 +12,14 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, interpreted, triton
-from .noise_channels_last_kernels import add_channels_last, diffuse_channels_last, reverse_channels_last
-from .noise_contiguous_kernels import add_contiguous, diffuse_contiguous, reverse_contiguous
+from .noise_kernels import (
+    add_channels_last,
+    add_contiguous,
+    diffuse_channels_last,
+    diffuse_contiguous,
+    reverse_channels_last,
+    reverse_contiguous,
+)
 
 __all__ = ["aot_cases", "launch_add_noise", "launch_diffuse", "launch_reverse_step", "memory_format"]
 

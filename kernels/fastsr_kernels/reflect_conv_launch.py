@@ -14,11 +14,8 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, float32_products, triton
-from .memory import empty_nhwc
-from .reflect_conv_dgrad_kernels import dgrad_kernel
-from .reflect_conv_forward_kernels import forward_kernel
-from .reflect_conv_tile_kernels import SIZES
-from .reflect_conv_wgrad_kernels import sum_kernel, wgrad_kernel
+from .common import empty_nhwc
+from .reflect_conv_kernels import SIZES, dgrad_kernel, forward_kernel, sum_kernel, wgrad_kernel
 
 if triton is not None:
     from triton.tools.tensor_descriptor import TensorDescriptor

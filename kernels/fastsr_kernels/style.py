@@ -16,9 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .backend import LIBRARY, choose, no_autocast
-from .common import check_beside, check_eps, check_picture, check_slope
-from .definitions import differentiate
-from .memory import empty_in_order, memory_order
+from .common import check_beside, check_eps, check_picture, check_slope, differentiate, empty_in_order, memory_order
 from .style_launch import launch_backward, launch_forward
 from .upsample_blur import blur as blurred
 from .upsample_blur import blur_downsample, upsample_blur

@@ -18,16 +18,17 @@ from torch import Tensor
 
 from .backend import AotCase, device_guard, triton
 from .channel_statistics import OPTIONS, WARPS, combine, split, total
-from .memory import rows
-from .style_block_kernels import (
+from .common import rows
+from .style_kernels import (
     apply_kernel,
     blur_kernel,
     differentiate_kernel,
     noise_kernel,
+    plane_gradient_kernel,
+    plane_kernel,
     statistics_kernel,
     sums_kernel,
 )
-from .style_plane_kernels import plane_gradient_kernel, plane_kernel
 
 FITTING = 4096
 """Numbers up to which one program takes whole planes."""

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from .backend import AotCase, device_guard, triton
 from .channel_statistics import OPTIONS, WARPS, combine, split, total
-from .memory import channels_adjacent, empty_nhwc, strides
+from .common import channels_adjacent, empty_nhwc, strides
 from .norm_act_pad_kernels import apply_norm, differentiate_norm, statistics
 from .tiles import nhwc_blocks
-from .upsample_norm_pad_backward_kernels import adjoint_kernel, deep_gradient_kernel
-from .upsample_norm_pad_forward_kernels import deep_apply_kernel, deep_statistics_kernel
+from .upsample_norm_pad_kernels import adjoint_kernel, deep_apply_kernel, deep_gradient_kernel, deep_statistics_kernel
 
 
 def launch_forward(

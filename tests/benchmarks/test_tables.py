@@ -12,10 +12,7 @@ from fastsr.dip.network import HourglassConfig
 aot = pytest.importorskip("benchmarks.aot")  # where there is no Triton, nothing is compiled
 
 README = (ROOT / "kernels" / "README.md").read_text()
-SHARED = (
-    *("axis_table", "backend", "channel_statistics", "common", "definitions", "memory", "philox"),
-    *("reflect_conv_choice", "tiles"),
-)
+SHARED = ("axis_table", "backend", "channel_statistics", "common", "philox", "tiles")
 """What the ops are made of."""
 
 

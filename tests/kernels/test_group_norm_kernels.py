@@ -5,7 +5,7 @@ import torch
 
 from fastsr_kernels import channel_statistics, tiles
 from fastsr_kernels import group_norm_launch as launch
-from fastsr_kernels.memory import rows
+from fastsr_kernels.common import rows
 from tests.kernels.checks import (
     LARGE_MEAN,
     ORDERS,

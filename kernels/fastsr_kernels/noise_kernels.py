@@ -1,15 +1,173 @@
-"""Kernels of the noise ops for channels_last memory.
+"""The kernels of the noise ops.
 
-Memory is (batch, pixels, channels), the elements are numbered as (batch, channels, pixels), or as (channels, pixels)
-within a sample. A group of four numbers lies along the pixels. Unless 4 divides their count (ALIGNED), a group may
-reach over both ends of its channel's row; each row then masks its own part.
+Each op has one kernel for contiguous memory and one for channels_last memory.
 """
 
 from __future__ import annotations
 
 from .backend import jit, tl
-from .noise_element_kernels import add_at, diffuse_at, load_six, step_at
 from .philox import four_normals
+
+# What an op does to an element, given its noise
+
+
+@jit
+def add_at(z: tl.tensor, out: tl.tensor, offset: tl.tensor, mask: tl.tensor, noise: tl.tensor) -> None:
+    """z + noise."""
+    tl.store(out + offset, tl.load(z + offset, mask=mask).to(tl.float32) + noise, mask=mask)
+
+
+@jit
+def diffuse_at(
+    x: tl.tensor, out: tl.tensor, offset: tl.tensor, mask: tl.tensor, signal: tl.tensor, noise: tl.tensor
+) -> None:
+    """signal * x + noise."""
+    tl.store(out + offset, signal * tl.load(x + offset, mask=mask).to(tl.float32) + noise, mask=mask)
+
+
+@jit
+def load_six(row: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Return the coefficients of a sample."""
+    return (
+        tl.load(row),
+        tl.load(row + 1),
+        tl.load(row + 2),
+        tl.load(row + 3),
+        tl.load(row + 4),
+        tl.load(row + 5),
+    )
+
+
+@jit
+def step_at(
+    x: tl.tensor,
+    prediction: tl.tensor,
+    previous: tl.tensor,
+    x_next: tl.tensor,
+    x0: tl.tensor,
+    offset: tl.tensor,
+    mask: tl.tensor,
+    k0: tl.tensor,
+    k1: tl.tensor,
+    k2: tl.tensor,
+    k3: tl.tensor,
+    k4: tl.tensor,
+    clip: tl.tensor,
+    noise: tl.tensor,
+) -> None:
+    """x0 = clamp(k0 x + k1 prediction) and the next state, k2 x + k3 x0 + k4 previous + noise."""
+    value = tl.load(x + offset, mask=mask).to(tl.float32)
+    clean = k0 * value + k1 * tl.load(prediction + offset, mask=mask).to(tl.float32)
+    # NaN is neither above nor below, and stays.
+    clean = tl.where(clean > clip, clip, tl.where(clean < -clip, -clip, clean))
+    following = k2 * value + k3 * clean + noise
+    if previous is not None:
+        following += k4 * tl.load(previous + offset, mask=mask).to(tl.float32)
+    tl.store(x_next + offset, following, mask=mask)
+    tl.store(x0 + offset, clean, mask=mask)
+
+
+# Contiguous memory: a program computes BLOCK elements in the order of their numbers
+
+
+@jit
+def _block_of_normals(
+    first: tl.tensor, seed: tl.tensor, step: tl.tensor, BLOCK: tl.constexpr, FAST: tl.constexpr
+) -> tl.tensor:
+    """Return the BLOCK normals from `first`, a multiple of BLOCK, in the shape of `_block_of_offsets`."""
+    group = (first // 4).to(tl.uint64)
+    lane = tl.arange(0, BLOCK // 4)
+    n0, n1, n2, n3 = four_normals(
+        group.to(tl.uint32) + lane.to(tl.uint32), (group >> 32).to(tl.uint32), seed, step, FAST
+    )
+    # Four normals side by side, as one thread computes them: it reads and writes them at once, without a shuffle.
+    return tl.reshape(tl.join(tl.join(n0, n2), tl.join(n1, n3)), [BLOCK // 4, 4])
+
+
+@jit
+def _block_of_offsets(BLOCK: tl.constexpr) -> tl.tensor:
+    return tl.arange(0, BLOCK // 4)[:, None] * 4 + tl.arange(0, 4)[None, :]
+
+
+@jit(do_not_specialize=["seed", "step"])
+def add_contiguous(
+    z: tl.tensor,
+    out: tl.tensor,
+    sigma: tl.tensor,
+    seed: tl.tensor,
+    step: tl.tensor,
+    numel: tl.tensor,
+    BLOCK: tl.constexpr,
+    FAST: tl.constexpr,
+) -> None:
+    """z + sigma * n."""
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    n = _block_of_normals(first, seed, step, BLOCK, FAST)
+    offset = _block_of_offsets(BLOCK)
+    add_at(z + first, out + first, offset, offset < numel - first, sigma * n)
+
+
+@jit(do_not_specialize=["step"])
+def diffuse_contiguous(
+    x: tl.tensor,
+    out: tl.tensor,
+    signal: tl.tensor,
+    noise: tl.tensor,
+    seeds: tl.tensor,
+    step: tl.tensor,
+    size: tl.tensor,
+    blocks: tl.tensor,
+    BLOCK: tl.constexpr,
+    FAST: tl.constexpr,
+) -> None:
+    """signal * x + noise * n, by sample."""
+    sample = (tl.program_id(0) // blocks).to(tl.int64)
+    first = (tl.program_id(0) % blocks).to(tl.int64) * BLOCK
+    n = _block_of_normals(first, seeds + sample, step, BLOCK, FAST)
+    offset = _block_of_offsets(BLOCK)
+    at = sample * size + first
+    diffuse_at(x + at, out + at, offset, offset < size - first, tl.load(signal + sample), tl.load(noise + sample) * n)
+
+
+@jit(do_not_specialize=["step", "row"])
+def reverse_contiguous(
+    x: tl.tensor,
+    prediction: tl.tensor,
+    previous: tl.tensor,
+    x_next: tl.tensor,
+    x0: tl.tensor,
+    coefficients: tl.tensor,
+    row: tl.tensor,
+    clip: tl.tensor,
+    seeds: tl.tensor,
+    step: tl.tensor,
+    size: tl.tensor,
+    blocks: tl.tensor,
+    BLOCK: tl.constexpr,
+    FAST: tl.constexpr,
+) -> None:
+    """The next state of a sampler, and x0, by sample."""
+    sample = (tl.program_id(0) // blocks).to(tl.int64)
+    first = (tl.program_id(0) % blocks).to(tl.int64) * BLOCK
+    k0, k1, k2, k3, k4, k5 = load_six(coefficients + sample * row)
+    n = tl.zeros([BLOCK // 4, 4], tl.float32)
+    if k5 != 0:
+        n = k5 * _block_of_normals(first, seeds + sample, step, BLOCK, FAST)
+    offset = _block_of_offsets(BLOCK)
+    at = sample * size + first
+    x += at
+    prediction += at
+    x_next += at
+    x0 += at
+    if previous is not None:
+        previous += at
+    mask = offset < size - first
+    step_at(x, prediction, previous, x_next, x0, offset, mask, k0, k1, k2, k3, k4, clip, n)
+
+
+# Channels-last memory: (batch, pixels, channels). Elements are numbered as (batch, channels, pixels), or as
+# (channels, pixels) within a sample. A group of four numbers lies along the pixels. Unless 4 divides their count
+# (ALIGNED), a group may reach over both ends of its channel's row; each row then masks its own part.
 
 
 @jit

@@ -1,14 +1,236 @@
-"""Kernels of `style_epilogue` for larger planes, which a program takes by blocks of pixels, and what both ways share.
+"""The kernels of `style_epilogue`.
 
-Programs that sum store their parts (programs, 2, planes), a plane being a channel of a picture.
+A program takes whole planes, those of some channels of an image, or blocks of pixels of larger planes. Programs that
+sum store their parts (programs, 2, planes), a plane being a channel of an image.
 """
 
 from __future__ import annotations
 
 from .backend import jit, tl
 from .channel_statistics import merge, store_parts, store_sums
-from .style_tile_kernels import activate, load_blurred, load_noisy, load_style
 from .tiles import load_pixels, store_pixels
+
+# Functions of a tile of pixels and channels
+
+
+@jit
+def load_blurred(
+    x: tl.tensor,
+    picture: tl.tensor,
+    pixel: tl.tensor,
+    channel: tl.tensor,
+    mask: tl.tensor,
+    pixels: tl.tensor,
+    width: tl.tensor,
+    stride_n: tl.tensor,
+    stride_p: tl.tensor,
+    stride_c: tl.tensor,
+) -> tl.tensor:
+    """Return a tile of a picture, its rows and columns convolved with [1, 2, 1] / 4; beyond the edges are zeros."""
+    column = pixel % width
+    result = load_pixels(x, picture, pixel, channel, mask, stride_n, stride_p, stride_c) * 0.25
+    for down in tl.static_range(-1, 2):
+        for right in tl.static_range(-1, 2):
+            if down * down + right * right > 0:
+                near = pixel + down * width + right
+                inside = (near >= 0) & (near < pixels) & (column + right >= 0) & (column + right < width)
+                value = load_pixels(x, picture, near, channel, mask & inside[:, None], stride_n, stride_p, stride_c)
+                result += value * ((2 - down * down) * (2 - right * right) / 16)
+    return result
+
+
+@jit
+def load_noisy(
+    x: tl.tensor,
+    bias: tl.tensor,
+    noise: tl.tensor,
+    noise_weight: tl.tensor,
+    picture: tl.tensor,
+    pixel: tl.tensor,
+    channel: tl.tensor,
+    here: tl.tensor,
+    mask: tl.tensor,
+    pixels: tl.tensor,
+    width: tl.tensor,
+    noise_stride_n: tl.tensor,
+    stride_n: tl.tensor,
+    stride_p: tl.tensor,
+    stride_c: tl.tensor,
+    BLUR: tl.constexpr,
+    NOISE: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """Return what the activation takes, for a tile, and the noise of its pixels."""
+    if BLUR:
+        value = load_blurred(x, picture, pixel, channel, mask, pixels, width, stride_n, stride_p, stride_c)
+    else:
+        value = load_pixels(x, picture, pixel, channel, mask, stride_n, stride_p, stride_c)
+    value += tl.load(bias + channel, mask=here, other=0).to(tl.float32)[None, :]
+    drawn = tl.zeros_like(pixel).to(tl.float32)
+    if NOISE:
+        drawn = tl.load(noise + picture * noise_stride_n + pixel, mask=pixel < pixels, other=0).to(tl.float32)
+        value += drawn[:, None] * tl.load(noise_weight + channel, mask=here, other=0).to(tl.float32)[None, :]
+    return value, drawn
+
+
+@jit
+def activate(value: tl.tensor, slope: tl.tensor) -> tl.tensor:
+    """LeakyReLU."""
+    return tl.where(value > 0, value, value * slope)
+
+
+@jit
+def load_style(
+    style: tl.tensor, picture: tl.tensor, channel: tl.tensor, channels: tl.tensor, here: tl.tensor
+) -> tuple[tl.tensor, tl.tensor]:
+    """Return scale and shift of some channels of a picture."""
+    style += picture * 2 * channels
+    scale = tl.load(style + channel, mask=here, other=0).to(tl.float32) + 1
+    return scale, tl.load(style + channels + channel, mask=here, other=0).to(tl.float32)
+
+
+# Kernels that read x once: a program takes whole planes
+
+
+@jit
+def plane_kernel(
+    x: tl.tensor,
+    y: tl.tensor,
+    bias: tl.tensor,
+    style: tl.tensor,
+    noise: tl.tensor,
+    noise_weight: tl.tensor,
+    mean: tl.tensor,
+    rstd: tl.tensor,
+    channels: tl.tensor,
+    pixels: tl.tensor,
+    width: tl.tensor,
+    noise_stride_n: tl.tensor,
+    x_stride_n: tl.tensor,
+    x_stride_p: tl.tensor,
+    x_stride_c: tl.tensor,
+    y_stride_n: tl.tensor,
+    y_stride_p: tl.tensor,
+    y_stride_c: tl.tensor,
+    slope: tl.tensor,
+    eps: tl.tensor,
+    BLUR: tl.constexpr,
+    NOISE: tl.constexpr,
+    BLOCK_PIXELS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
+) -> None:
+    """Write the result, and mean and 1 / sqrt(variance + eps) of each plane."""
+    picture = tl.program_id(1).to(tl.int64)
+    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    pixel = tl.arange(0, BLOCK_PIXELS)
+    mask = (pixel < pixels)[:, None] & here[None, :]
+    value, _ = load_noisy(
+        x,
+        bias,
+        noise,
+        noise_weight,
+        picture,
+        pixel,
+        channel,
+        here,
+        mask,
+        pixels,
+        width,
+        noise_stride_n,
+        x_stride_n,
+        x_stride_p,
+        x_stride_c,
+        BLUR,
+        NOISE,
+    )
+    value = tl.where(mask, activate(value, slope), 0.0)
+    middle = tl.sum(value, axis=0) / pixels
+    deviation = tl.where(mask, value - middle[None, :], 0.0)
+    spread = 1 / tl.sqrt(tl.sum(deviation * deviation, axis=0) / pixels + eps)
+    tl.store(mean + picture * channels + channel, middle, mask=here)
+    tl.store(rstd + picture * channels + channel, spread, mask=here)
+    scale, shift = load_style(style, picture, channel, channels, here)
+    value = deviation * (spread * scale)[None, :] + shift[None, :]
+    store_pixels(y, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+
+
+@jit
+def plane_gradient_kernel(
+    g: tl.tensor,
+    x: tl.tensor,
+    dp: tl.tensor,
+    bias: tl.tensor,
+    style: tl.tensor,
+    noise: tl.tensor,
+    noise_weight: tl.tensor,
+    mean: tl.tensor,
+    rstd: tl.tensor,
+    product_sum: tl.tensor,
+    plain_sum: tl.tensor,
+    bias_sum: tl.tensor,
+    noise_sum: tl.tensor,
+    channels: tl.tensor,
+    pixels: tl.tensor,
+    width: tl.tensor,
+    noise_stride_n: tl.tensor,
+    g_stride_n: tl.tensor,
+    g_stride_p: tl.tensor,
+    g_stride_c: tl.tensor,
+    x_stride_n: tl.tensor,
+    x_stride_p: tl.tensor,
+    x_stride_c: tl.tensor,
+    y_stride_n: tl.tensor,
+    y_stride_p: tl.tensor,
+    y_stride_c: tl.tensor,
+    slope: tl.tensor,
+    BLUR: tl.constexpr,
+    NOISE: tl.constexpr,
+    SUMS: tl.constexpr,
+    BLOCK_PIXELS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
+) -> None:
+    """Write the gradient before the activation, and the sums that make up those for the style, bias and weights."""
+    picture = tl.program_id(1).to(tl.int64)
+    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    plane = picture * channels + channel
+    pixel = tl.arange(0, BLOCK_PIXELS)
+    mask = (pixel < pixels)[:, None] & here[None, :]
+    value, drawn = load_noisy(
+        x,
+        bias,
+        noise,
+        noise_weight,
+        picture,
+        pixel,
+        channel,
+        here,
+        mask,
+        pixels,
+        width,
+        noise_stride_n,
+        x_stride_n,
+        x_stride_p,
+        x_stride_c,
+        BLUR,
+        NOISE,
+    )
+    middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
+    normal = tl.where(mask, (activate(value, slope) - middle[None, :]) * spread[None, :], 0.0)
+    gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+    product, plain = tl.sum(gradient * normal, axis=0), tl.sum(gradient, axis=0)
+    tl.store(product_sum + plane, product, mask=here)
+    tl.store(plain_sum + plane, plain, mask=here)
+    scale, _ = load_style(style, picture, channel, channels, here)
+    gradient = gradient - (plain / pixels)[None, :] - normal * (product / pixels)[None, :]
+    gradient = tl.where(mask, gradient * tl.where(value > 0, 1.0, slope) * (scale * spread)[None, :], 0.0)
+    if SUMS:
+        tl.store(noise_sum + plane, tl.sum(gradient * drawn[:, None], axis=0), mask=here)
+        tl.store(bias_sum + plane, tl.sum(gradient, axis=0), mask=here)
+    store_pixels(dp, gradient, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+
+
+# Kernels that take blocks of pixels
 
 
 @jit
