@@ -67,7 +67,7 @@ def find_cases() -> list[tuple[str, AotCase, str]]:
     ops = sorted(module.name for module in pkgutil.iter_modules(fastsr_kernels.__path__))
     modules = {op: importlib.import_module(f"fastsr_kernels.{op}") for op in ops}
     return [
-        (op.removesuffix("_kernels"), case, target)
+        (op.removesuffix("_kernels").removesuffix("_launch"), case, target)
         for op, module in modules.items()
         if hasattr(module, "aot_cases")
         for case in module.aot_cases()

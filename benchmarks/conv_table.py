@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.gpu_items import ITEMS
 from benchmarks.gpu_queue import fingerprint
 from benchmarks.report import RESULTS
-from fastsr_kernels.reflect_conv_choice import RIVALS, TABLE
+from fastsr_kernels.reflect_conv import RIVALS, TABLE
 
 ITEM = "reflect-conv"
 WORTH = 1.01

@@ -17,7 +17,7 @@ from benchmarks.measure import Case
 from benchmarks.report import RESULTS, write_between_marks
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import FAST, PAPER
-from fastsr_kernels.reflect_conv_choice import RIVALS
+from fastsr_kernels.reflect_conv import RIVALS
 
 COPY, PRODUCT = 4.3e12, 790e12
 """Bytes a second of a large copy (read and written) and operations a second of a bfloat16 product, of an H200."""

@@ -28,7 +28,7 @@ class Item:
 
 
 KERNELS = "kernels/fastsr_kernels/"
-OPS = tuple(f"{KERNELS}{name}.py" for name in ("arguments", "backend", "definitions", "memory", "tiles"))
+OPS = tuple(f"{KERNELS}{name}.py" for name in ("backend", "common", "tiles"))
 """What every op may use."""
 NOISE = (*OPS, f"{KERNELS}noise*.py", f"{KERNELS}philox.py")
 HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
@@ -104,7 +104,7 @@ ITEMS = (
         minutes=1.5,
         sources=(
             *OPS,
-            *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "*_pad", "*_pad_*kernels")),
+            *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "*_pad", "*_pad_*")),
             *HARNESS,
         ),
     ),

@@ -21,7 +21,7 @@ from fastsr.runtime.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise
 from fastsr_kernels.philox import philox_normals, stream
-from fastsr_kernels.reflect_conv_choice import RIVALS
+from fastsr_kernels.reflect_conv import RIVALS
 from fastsr_kernels.resample import axis_table, resample
 
 SEED, STEP, SIGMA = 3, 4, 1.0

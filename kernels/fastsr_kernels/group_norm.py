@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arguments import check_beside, check_eps, check_picture
 from .backend import LIBRARY, better_plain, choose, no_autocast
-from .definitions import differentiate
-from .group_norm_kernels import launch_backward, launch_forward
-from .memory import empty_in_order, memory_order
+from .common import check_beside, check_eps, check_picture, differentiate, empty_in_order, memory_order
+from .group_norm_launch import launch_backward, launch_forward
 
 __all__ = ["group_norm"]
 

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arguments import check_beside, check_eps, check_pad, check_picture, check_slope
 from .backend import LIBRARY, better_plain, choose
-from .definitions import differentiate, plain
-from .memory import empty_nhwc
+from .common import check_beside, check_eps, check_pad, check_picture, check_slope, differentiate, empty_nhwc, plain
 from .norm_act_pad_kernels import apply_norm, differentiate_norm, statistics
 from .reflect_pad import empty_padded, fill_border, fold_in_torch, interior
 

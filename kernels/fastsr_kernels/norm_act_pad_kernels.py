@@ -23,7 +23,7 @@ from .channel_statistics import (
     total,
     total_kernel,
 )
-from .memory import channels_adjacent, empty_nhwc, strides
+from .common import channels_adjacent, empty_nhwc, strides
 from .reflect_pad_kernels import load_folded, reflect_index
 from .tiles import address, aligned, nhwc_blocks
 

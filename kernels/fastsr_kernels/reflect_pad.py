@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arguments import check_pad, check_picture
 from .backend import LIBRARY, choose
-from .memory import empty_nhwc
+from .common import check_pad, check_picture, empty_nhwc
 from .reflect_pad_kernels import launch_fold, launch_pad
 
 __all__ = ["reflect_fold", "reflect_pad"]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .arguments import check_dtype
 from .axis_table import AxisTable, axis_table
 from .backend import LIBRARY, choose, constant_result, no_autocast
+from .common import check_dtype
 from .resample_kernels import Factor, blocks_for_triton, launch
 
 __all__ = ["AxisTable", "axis_table", "resample"]

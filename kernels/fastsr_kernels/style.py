@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arguments import check_beside, check_eps, check_picture, check_slope
 from .backend import LIBRARY, choose, no_autocast
-from .definitions import differentiate
-from .memory import empty_in_order, memory_order
-from .style_kernels import launch_backward, launch_forward
+from .common import check_beside, check_eps, check_picture, check_slope, differentiate, empty_in_order, memory_order
+from .style_launch import launch_backward, launch_forward
 from .upsample_blur import blur as blurred
 from .upsample_blur import blur_downsample, upsample_blur
 

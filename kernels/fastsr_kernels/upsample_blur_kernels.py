@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, jit, tl, triton
-from .memory import memory_order
+from .common import memory_order
 from .tiles import aligned, nhwc_blocks
 
 __all__ = ["aot_cases", "launch_down", "launch_up"]

@@ -20,13 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arguments import check_picture
 from .backend import LIBRARY, better_plain, choose, no_autocast
-from .definitions import differentiate, plain
-from .memory import empty_nhwc
+from .common import check_picture, differentiate, empty_nhwc, plain
 from .norm_act_pad import check_norm
 from .reflect_pad import fill_border, fold_in_torch, interior
-from .upsample_norm_pad_kernels import launch_backward, launch_forward
+from .upsample_norm_pad_launch import launch_backward, launch_forward
 
 __all__ = ["upsample_norm_pad"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from fastsr_kernels.memory import memory_order
+from fastsr_kernels.common import memory_order
 from fastsr_kernels.style import style_epilogue
 from tests.kernels.checks import LARGE_MEAN, close, exact, random
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import resample
-from fastsr_kernels.arguments import DTYPES
+from fastsr_kernels.common import DTYPES
 from fastsr_kernels.resample import axis_table
 from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 

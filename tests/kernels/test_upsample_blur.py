@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import upsample_blur
-from fastsr_kernels.arguments import DTYPES
+from fastsr_kernels.common import DTYPES
 from fastsr_kernels.upsample_blur import blur_downsample
 from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 
