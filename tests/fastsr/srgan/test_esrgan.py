@@ -48,6 +48,6 @@ def test_the_reach_is_where_a_change_ends(network):
     with torch.no_grad():
         rows = (network.features(changed) - network.features(x)).abs().amax((0, 1, 3)).nonzero() - 35
         reached = (network(changed) - network(x)).abs().amax((0, 1, 3)).nonzero() // network.scale - 35
-    assert (-rows.min(), rows.max()) == (network.features_reach, network.features_reach)
-    reach = network.features_reach + network.picture_reach
+    assert (-rows.min(), rows.max()) == (network.features_receptive_field, network.features_receptive_field)
+    reach = network.features_receptive_field + network.image_receptive_field
     assert reach - 1 <= max(reached.max(), -reached.min()) <= reach

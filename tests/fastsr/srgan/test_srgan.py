@@ -140,7 +140,7 @@ def test_every_picture_of_a_list_is_looked_at_before_the_work(small, monkeypatch
     def never(*arguments):
         raise AssertionError("worked")
 
-    monkeypatch.setattr(inference, "Enlarger", never)
+    monkeypatch.setattr(inference, "TiledUpscaler", never)
     with pytest.raises(InputError, match=r"img\[1\] has shape"):
         enlarge([torch.rand(3, 8, 8), torch.rand(5, 8, 8)], weights=small())
 
@@ -290,10 +290,10 @@ def test_a_result_that_does_not_fit_into_memory_is_refused(small, monkeypatch):
 
 
 def test_memory_is_asked_for_what_consistency_needs_too(small, monkeypatch):
-    image = 4 * 3 * 80 * 80
-    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 4 * image)
-    monkeypatch.setattr(inference, "Enlarger", None)  # nothing is to begin
-    with pytest.raises(NotEnoughMemoryError, match="upscaling img 4 times needs about"):
+    picture = 4 * 3 * 80 * 80
+    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 4 * picture)
+    monkeypatch.setattr(inference, "TiledUpscaler", None)  # nothing is to begin
+    with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 20, 20), weights=small(), consistency=True)
 
 
