@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks import whole_number
-from ..data.benchmarks import Sample
 from ..errors import InputError, InputTypeError
 from ..methods import Method
-from .folder import BICUBIC, REFERENCE
 
 if TYPE_CHECKING:
     import torch
 
+    from ..data.benchmarks import Sample
     from .table import Mean, Row
 
 
@@ -25,6 +24,8 @@ def check_names(samples: Sequence[Sample]) -> None:
     Raises:
         InputError: there are such pictures.
     """
+    from .folder import BICUBIC, REFERENCE
+
     names = {sample.name for sample in samples}
     for name in sorted(names):
         for other in (f"{name}_{BICUBIC}", f"{name}_{REFERENCE}"):
@@ -126,7 +127,6 @@ def evaluate(
     from ..data.benchmarks import find_benchmark, select
     from ..data.protocols import find_protocol
     from ..methods import find
-    from . import check_factor, check_names, check_options
     from .folder import Folder, Machine, Settings
     from .run import Run, join
     from .table import mean_of

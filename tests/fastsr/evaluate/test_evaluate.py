@@ -13,11 +13,10 @@ import pytest
 from PIL import Image
 
 import fastsr
-from fastsr.dip.method import Options as DipOptions
 from fastsr.errors import DeviceError, InputError, InputTypeError
 from fastsr.evaluate import evaluate
 from fastsr.images.resizing import resize
-from fastsr.methods import Method, NoOptions, register
+from fastsr.methods import Method, NoOptions, find, register
 
 
 @pytest.fixture
@@ -184,7 +183,7 @@ class Needy:
         ("bicubic", {"images": ["x"]}, InputError, "images='x' names no picture; there are a, b, c"),
         ("bicubic", {"device": "gpu"}, DeviceError, "device='gpu'"),
         ("bicubic", {"options": {"steps": 3}}, InputTypeError, "is a dict; method 'bicubic' takes a .*NoOptions"),
-        ("dip", {"options": DipOptions(preset="best")}, InputError, "preset='best' is unknown"),
+        ("dip", {"options": find("dip").options(preset="best")}, InputError, "preset='best' is unknown"),
         ("needy", {}, InputError, "options=None: method 'needy' needs weights"),
     ],
 )
@@ -207,7 +206,7 @@ import sys, time
 from pathlib import Path
 from fastsr.evaluate import evaluate
 from fastsr.methods import Method, NoOptions, register
-from fastsr.resize import resize
+from fastsr.images.resizing import resize
 
 data, out, log = sys.argv[1:]
 

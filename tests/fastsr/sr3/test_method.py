@@ -1,4 +1,4 @@
-"""TODO."""
+"""The method sr3 of fastsr evaluate."""
 
 import inspect
 from dataclasses import fields
@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from fastsr.errors import FastsrError
+from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
 from fastsr.sr3 import checkpoints, sr3
-from fastsr.sr3.method import Options
 
+Options = METHODS["sr3"].options
 CPU = torch.device("cpu")
 QUICK = {"steps": 3, "dtype": "float32"}
 
