@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..io.files import is_folder
 from ..io.image_paths import find_images
+from ..typing import Border
 
 PART = re.compile(r"(?P<kind>hr|lr)_(?P<side>[1-9]\d*)")
 
@@ -85,7 +86,7 @@ class Sample:
     name: str
     hr: Path
     lr: Path | None
-    border: str = "symmetric"
+    border: Border = "symmetric"
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
         raise InputError(f"data: {str(path.parent)!r} has two pictures {name!r}: {other.name}, {path.name}")
 
 
-def _paired(hr: dict[str, Path], lr: dict[str, Path], border: str = "symmetric") -> list[Sample]:
+def _paired(hr: dict[str, Path], lr: dict[str, Path], border: Border = "symmetric") -> list[Sample]:
     """Give every HR file its LR file; without any LR files, none."""
     if lr and (lonely := sorted(lr.keys() ^ hr.keys())):
         name = lonely[0]

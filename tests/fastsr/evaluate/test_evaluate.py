@@ -177,7 +177,7 @@ class Needy:
     ("method", "options", "error", "message"),
     [
         ("best", {}, InputError, "method='best' is unknown"),
-        ("bicubic", {"factor": 1}, InputError, "factor=1 does not enlarge"),
+        ("bicubic", {"factor": 1}, InputError, "factor=1 does not upscale"),
         ("bicubic", {"factor": 2.5}, InputTypeError, "factor=2.5 is a float; give a whole number of at least 2"),
         ("bicubic", {"protocol": "float"}, InputError, "protocol='float' is unknown"),
         ("bicubic", {"images": ["x"]}, InputError, "images='x' names no picture; there are a, b, c"),

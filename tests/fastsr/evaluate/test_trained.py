@@ -18,6 +18,12 @@ class Options:
     brighter: float = 0.0
 
 
+@dataclass(frozen=True)
+class Arguments(Options):
+    factor: float = 4
+    device: torch.device | None = None
+
+
 class Network:
     """Says one number everywhere: what is in the file."""
 
@@ -44,7 +50,8 @@ def method(loaded, tmp_path):
         assert (device, progress) == (CPU, False)
         return picture.like(torch.full((1, 3, 8 * factor, 8 * factor), weights.number + brighter))
 
-    def check_options(factor, *, weights, brighter, device):
+    def check_options(given):
+        factor, device, weights, brighter = given.factor, given.device, given.weights, given.brighter
         path = str(tmp_path / f"x{factor}.txt") if weights is None else weights
         loaded.append(path)
         network = Network(path)
@@ -52,7 +59,7 @@ def method(loaded, tmp_path):
             raise ValueError(f"brighter={brighter} at {factor} on {device}")
         return SimpleNamespace(checkpoint=network)
 
-    return TrainedMethod(run, check_options)
+    return TrainedMethod(run, Arguments, check_options)
 
 
 def test_the_file_is_read_when_options_are_checked_and_not_before_they_are_again(method, loaded, tmp_path):

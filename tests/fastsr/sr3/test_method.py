@@ -52,7 +52,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
         ({"sampler": "euler"}, 4, "sampler='euler'"),
         ({"seed": -1}, 4, "seed=-1"),
         ({"dtype": "int8"}, 4, "dtype='int8'"),
-        ({}, 8, "factor=8 is not the one"),
+        ({}, 8, "factor=8 is not the factor"),
     ],
 )
 def test_options_are_checked_before_the_work(change, factor, message, weights):

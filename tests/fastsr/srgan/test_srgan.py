@@ -257,8 +257,8 @@ def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"factor": 1}, InputError, "factor=1 does not enlarge an image; give a number above 1"),
-        ({"factor": float("nan")}, InputError, "factor=nan does not enlarge"),
+        ({"factor": 1}, InputError, "factor=1 does not upscale an image; give a number above 1"),
+        ({"factor": float("nan")}, InputError, "factor=nan does not upscale"),
         ({"factor": "4"}, InputTypeError, "factor='4' is a str"),
         ({"factor": 5}, InputError, r"factor=5 is more than weights='small' can do; give at most 4, or other"),
         ({"tile": 15}, InputError, "tile=15 is too small; give a whole number of at least 16"),
