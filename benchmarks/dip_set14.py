@@ -23,9 +23,9 @@ from typing import Any
 import torch
 
 from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, folder_name, save
-from fastsr.dip.method import Options
 from fastsr.dip.recipes import upscale
 from fastsr.evaluate import evaluate
+from fastsr.methods import find
 
 PUBLISHED = Path(__file__).with_name("dip_published.csv")
 FOLDER = ROOT / "evaluation"
@@ -43,7 +43,7 @@ def measure(preset: str, factor: int, data: Path, folder: Path, device: str | No
         protocol="dip",
         output=output,
         device=device,
-        options=Options(preset=preset),
+        options=find("dip").options(preset=preset),
         show=print,
     )
     if found.failures:

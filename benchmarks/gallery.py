@@ -11,7 +11,7 @@ a column.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -119,14 +119,14 @@ def _enlarged_photos(factor: int, *names: str) -> Image.Image:
     return in_columns(_columns(high, low, made))
 
 
-def _beside_bicubic(high: Sequence[Tensor], low: Sequence[Tensor], made: dict[str, Sequence[Tensor]]) -> Image.Image:
+def _beside_bicubic(high: Sequence[Tensor], low: Sequence[Tensor], made: Mapping[str, Sequence[Tensor]]) -> Image.Image:
     """Return small faces, `_columns` of them enlarged for the eye."""
     columns = _columns(high, low, made)
     return in_columns([(title, [enlarged(one, ENLARGED) for one in column]) for title, column in columns])
 
 
 def _columns(
-    high: Sequence[Tensor], low: Sequence[Tensor], made: dict[str, Sequence[Tensor]]
+    high: Sequence[Tensor], low: Sequence[Tensor], made: Mapping[str, Sequence[Tensor]]
 ) -> list[tuple[str, Sequence[Tensor]]]:
     """Return input, bicubic, results and originals under titles."""
     factor = high[0].shape[-1] // low[0].shape[-1]

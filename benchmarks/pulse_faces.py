@@ -31,6 +31,7 @@ from fastsr.images import flatten
 from fastsr.images import load as load_picture
 from fastsr.metrics import psnr
 from fastsr.pulse.arguments import check_options
+from fastsr.pulse.options import PulseOptions
 from fastsr.pulse.runner import Found, search_pictures
 from fastsr.stylegan.checkpoints import Checkpoint, load
 
@@ -44,7 +45,7 @@ def measure(
     checkpoint: Checkpoint, pictures: Sequence[Tensor], factor: int, restarts: int
 ) -> tuple[dict[str, Any], list[Found]]:
     """Return a row, and what was found for the downscale of each picture, uint8 (3, H, H)."""
-    options = check_options(factor, weights=checkpoint, restarts=restarts)
+    options = check_options(PulseOptions(factor=factor, weights=checkpoint, restarts=restarts))
     small = [fastsr.resize(picture, 1 / factor) for picture in pictures]
     start = time.perf_counter()
     found = list(search_pictures(flatten(small), options, progress=True, total=len(small)))
@@ -125,7 +126,7 @@ def main() -> None:
             if restarts == RESTARTS[0]:
                 kept[factor] = found
             print(row, flush=True)
-    eps = check_options(FACTORS[0], weights=checkpoint).settings.eps
+    eps = check_options(PulseOptions(factor=FACTORS[0], weights=checkpoint)).settings.eps
     print(table(rows, eps))
     facts = {"weights": str(checkpoint), "eps": eps}
     save(RESULTS / "pulse_faces.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})

@@ -35,8 +35,9 @@ from fastsr.images import read
 from fastsr.metrics import lr_consistency, psnr, ssim
 from fastsr.sr3.checkpoints import Checkpoint, load
 from fastsr.sr3.inference import condition_of
+from fastsr.sr3.options import Sampler, Spacing
 
-COURSES = (
+COURSES: tuple[tuple[Sampler, Spacing, int], ...] = (
     ("ddpm", "time", 2000),
     ("ddpm", "time", 100),
     ("ddim", "time", 100),
@@ -59,7 +60,7 @@ def measure(
     checkpoint: Checkpoint,
     pairs: Sequence[tuple[Tensor, Tensor]],
     device: torch.device,
-    courses: Sequence[tuple[str, str, int]] = COURSES,
+    courses: Sequence[tuple[Sampler, Spacing, int]] = COURSES,
 ) -> list[dict[str, Any]]:
     """Return a row for each sampler: what it gives of pairs of LR and HR, uint8 (3, H, W), and in which time."""
     assert checkpoint.factor is not None

@@ -20,6 +20,7 @@ from fastsr import metrics
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.stored_images import to_uint8
 from fastsr.dip.fit import INPUT_RANGE
+from fastsr.dip.options import Preset
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.operators import Downscale
 
@@ -51,7 +52,7 @@ Work = Callable[[Tensor, tuple[int, int], Report], Tensor | None]
 """Fits the small picture (1, 3, h, w) at (H, W); returns the result where the fit ends by itself."""
 
 
-def with_fastsr(preset: str | Recipe) -> Work:
+def with_fastsr(preset: Preset | Recipe) -> Work:
     """Return `fastsr.dip`, told that the picture was made small by the bicubic kernel."""
 
     def work(small: Tensor, size: tuple[int, int], report: Report) -> Tensor:

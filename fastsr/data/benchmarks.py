@@ -12,6 +12,7 @@ from ..checks import input_error, spell
 from ..errors import InputError
 from ..io.files import is_folder
 from ..io.image_paths import find_images
+from ..typing import Border
 
 PART = re.compile(r"(?P<kind>hr|lr)_(?P<side>[1-9]\d*)")
 
@@ -90,7 +91,7 @@ class Sample:
     name: str
     hr: Path
     lr: Path | None
-    border: str = "symmetric"
+    border: Border = "symmetric"
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
         raise InputError(f"data: {str(path.parent)!r} has two images {name!r}: {other.name}, {path.name}")
 
 
-def _paired(hr: dict[str, Path], lr: dict[str, Path], border: str = "symmetric") -> list[Sample]:
+def _paired(hr: dict[str, Path], lr: dict[str, Path], border: Border = "symmetric") -> list[Sample]:
     """Give every HR file its LR file; without any LR files, none."""
     if lr and (lonely := sorted(lr.keys() ^ hr.keys())):
         name = lonely[0]

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from ..imresize import imresize
-from ..typing import same_kind
+from ..typing import Border, ImageInput, Kernel, same_kind
 from . import Picture, map_images
 
 
 @same_kind
 def resize(
-    img: Any,
+    img: ImageInput | Sequence[Any],
     scale: float | Sequence[float] | None = None,
     *,
     size: Sequence[int] | None = None,
-    kernel: str = "bicubic",
+    kernel: Kernel = "bicubic",
     antialias: bool = True,
-    border: str = "symmetric",
+    border: Border = "symmetric",
 ) -> Any:
     """Resize an image as MATLAB's imresize does; the same kind of image comes back.
 

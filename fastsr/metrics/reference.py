@@ -13,6 +13,7 @@ from ..checks import choice
 from ..errors import InputError
 from ..images import read
 from ..images.resizing import resize
+from ..typing import score
 from .color import PEAK, check_shave, levels, levels8, luma, luma8, pictures, shaved, size_of
 
 Channel = Literal["y", "rgb"]
@@ -24,6 +25,7 @@ WINDOW = 11
 SIGMA = 1.5
 
 
+@score
 def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
     """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal pictures.
 
@@ -43,6 +45,7 @@ def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
     return _compare(a, b, _psnr, channel, shave, protocol)
 
 
+@score
 def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
     """Return the structural similarity (Wang et al., 2004), 1 for equal pictures.
 

@@ -191,7 +191,7 @@ def _read(kind: type[Settings], path: Path) -> dict[str, Any]:
 
 def _value(name: str, value: Any, hint: Any, path: Path) -> Any:
     """Return the value of a setting, of the type that it has."""
-    kind, several, optional = scalar(hint, name)
+    kind, several, optional, _ = scalar(hint, name)
     if optional and value is None:
         return None
     if several:

@@ -11,12 +11,13 @@ from fastsr.sr3 import inference
 from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import DiffusionSampler, condition_of
 from fastsr.sr3.network import UNet
+from fastsr.sr3.options import SR3Options
 from fastsr.sr3.sampling import sample
 
 
 def options(checkpoint, **change):
     given = {"steps": 4, "device": "cpu", "dtype": "float32", **change}
-    return check_options(weights=checkpoint, **given)
+    return check_options(SR3Options(weights=checkpoint, **given))
 
 
 def pictures(*shape):
