@@ -130,7 +130,7 @@ class Scale(nn.Module):
         return norm_act_pad(skip, self.skip.norm.weight, self.skip.norm.bias, LEAKY_SLOPE, 0)
 
     def join(self, skip: Tensor | None, deep: Tensor) -> Tensor:
-        """Concatenate and normalise `skip` (N, S, H, W) and `deep` (N, D, H / 2, W / 2), upsampled; add a border of 1."""
+        """Join `skip` (N, S, H, W) and `deep` (N, D, H / 2, W / 2), upsampled; normalise, and add a border of 1."""
         upsampling = self.config.upsampling
         if skip is not None and upsampling == "bilinear":
             return upsample_norm_pad(skip, deep, self.norm.weight, self.norm.bias, pad=1)

@@ -345,7 +345,7 @@ def fit_memory(config: HourglassConfig, size: tuple[int, int], dtype: torch.dtyp
 
 @lru_cache
 def _count_saved_bytes(config: HourglassConfig, dtype: torch.dtype) -> tuple[int, int, int]:
-    """Return the bytes that autograd saves in a 128x128 forward pass, of the largest of its tensors, and of the weights."""
+    """Return the bytes that autograd saves in a 128x128 forward pass, of the largest tensor, and of the weights."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = Hourglass(config)
     weights = Weights(network, torch.device("cpu"))
