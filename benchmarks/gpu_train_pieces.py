@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fastsr.io.downloads import HASH_CHUNK, digest_of
+from fastsr.io.downloads import CHUNK, digest_of
 from fastsr.io.files import atomic_write
 
 LARGEST = 16 * 2**20
@@ -48,7 +48,7 @@ def pack(folder: Path, files: Sequence[Path], target: Path) -> None:
         for file in sorted(files):
             about = zipfile.ZipInfo(file.relative_to(folder).as_posix(), NO_DATE)
             with open(file, "rb") as source, archive.open(about, "w", force_zip64=True) as place:
-                while chunk := source.read(HASH_CHUNK):
+                while chunk := source.read(CHUNK):
                     place.write(chunk)
 
 
@@ -129,7 +129,7 @@ def _part(path: Path, header: Header) -> Iterator[bytes]:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         file.readline()
-        while chunk := file.read(HASH_CHUNK):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
             yield chunk
     if digest.hexdigest() != header.part:

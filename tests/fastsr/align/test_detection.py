@@ -119,7 +119,7 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
         detection.YuNet()
     web.files.clear()
     message = (
-        rf"detector, .* cannot be downloaded: .*; or download it elsewhere, and copy it to '{tmp_path}/.*yunet.onnx'"
+        rf"detector, .* cannot be downloaded: .*; or download it on another machine and copy it to '{tmp_path}/.*yunet.onnx'"
     )
     with pytest.raises(MissingFileError, match=message):
         detection.YuNet()

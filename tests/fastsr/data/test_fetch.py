@@ -151,7 +151,7 @@ def test_what_a_kill_at_the_end_leaves_is_cleared(zipped, tmp_path):
 def test_a_wrong_hash_leaves_no_set(tiny, web, tmp_path):
     path = tiny.downloads[-1].address.removeprefix(web.address)
     web.files[path] = b"another"
-    with pytest.raises(InputError, match=f"{path}' has sha256 .* instead of .*; it is not kept"):
+    with pytest.raises(InputError, match=f"{path}' has sha256 .* instead of .*; the download was discarded"):
         get_set(tiny, tmp_path, progress=False, show=print)
     assert not (tmp_path / "Tiny").exists()
 

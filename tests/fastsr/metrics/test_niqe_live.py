@@ -39,7 +39,7 @@ def test_another_file_is_refused(published):
         niqe_model.live_path()
     published.files.clear()
     with pytest.raises(
-        MissingFileError, match=r"right; or download it elsewhere, and copy it to '.*modelparameters.mat'"
+        MissingFileError, match=r"right; or download it on another machine and copy it to '.*modelparameters.mat'"
     ):
         niqe_model.live_path()
 
