@@ -1,16 +1,15 @@
 """What each ingredient of a Deep Image Prior recipe is worth, on 128x128 centre crops of two pictures of Set5.
 
-    FASTSR_DATA=... OMP_NUM_THREADS=1 python -m benchmarks.dip_recipes [INGREDIENT ...]
+    FASTSR_DATA=... OMP_NUM_THREADS=1 python -m benchmarks.dip.recipes [INGREDIENT ...]
 
 Each row changes the fast preset in one thing. Rows are written as they are measured and not measured again;
-`python -m benchmarks.dip_record` draws them. PSNR on Y, 4 pixels shaved, of what the fit would give if it ended there.
+`python -m benchmarks.dip.record` draws them. PSNR on Y, 4 pixels shaved, of what the fit would give if it ended there.
 Seconds are those of processor time: on one thread they hardly depend on what else the machine does.
 The pictures are none of Set14, so that what is chosen here is not chosen on the pictures by which it is judged.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass, replace
 from itertools import product
@@ -20,8 +19,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
-from benchmarks.scores import psnr
+from benchmarks.harness import psnr
+from benchmarks.report import FORMAT, RESULTS, command_parser, data_folder, environment, kept_rows, save
 from fastsr.dip.fit import fit
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.images import read
@@ -140,7 +139,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     names = list(ingredients(4))
     parser.add_argument(
         "ingredients", nargs="*", metavar="INGREDIENT", help=f"any of: {', '.join(names)} (default: all)"

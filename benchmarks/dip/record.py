@@ -1,6 +1,6 @@
 """Draw the plots and write the tables of docs/measured/dip.md from what was measured.
 
-    python -m benchmarks.dip_record         # needs matplotlib: pip install '.[plots]'
+    python -m benchmarks.dip.record         # needs matplotlib: pip install '.[plots]'
 
 Each table goes between its marks (<!-- set14 x8 fast --> and <!-- end of set14 x8 fast -->), each plot to docs/.
 """
@@ -13,18 +13,18 @@ from statistics import fmean
 from typing import Any
 
 import matplotlib
+from matplotlib import pyplot as plt
 
-from benchmarks import dip_recipes, dip_set14, dip_tasks
+from benchmarks.dip import recipes, set14, tasks
 from benchmarks.report import RESULTS, ROOT, write_between_marks
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 DOCS = ROOT / "docs"
 
 
 def draw_ingredients(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw PSNR against processor time, a panel for each ingredient and factor, the mean over the pictures."""
+    """Draw PSNR against processor time, a panel for each ingredient and factor, the mean over the images."""
     factors = sorted({row["factor"] for row in rows})
     names = list(dict.fromkeys(row["ingredient"] for row in rows))
     figure, axes = plt.subplots(
@@ -50,7 +50,7 @@ def draw_ingredients(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw_set14(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw each picture's difference to the published figure, a panel for each factor."""
+    """Draw each image's difference from the published score, a panel for each factor."""
     factors = sorted({row["factor"] for row in rows})
     figure, axes = plt.subplots(1, len(factors), figsize=(5.5 * len(factors), 4), squeeze=False, layout="constrained")
     presets = list(dict.fromkeys(row["preset"] for row in rows))
@@ -65,7 +65,7 @@ def draw_set14(rows: list[dict[str, Any]], path: Path) -> None:
                 panel.bar(places, difference, width, label=f"{preset}, mean {fmean(difference):+.2f} dB")
         panel.set_xticks(range(len(names)), names, rotation=60)
         panel.axhline(0, color="black", linewidth=0.8)
-        panel.set_title(f"Set14 x{factor}, against the authors' pictures", fontsize="medium")
+        panel.set_title(f"Set14 x{factor}, fastsr minus published", fontsize="medium")
         panel.set_ylabel("difference in PSNR on Y, dB")
         panel.legend(fontsize="small")
     figure.savefig(path, dpi=80)
@@ -80,15 +80,15 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 def tables() -> dict[str, str]:
     """Return what belongs between each pair of marks."""
-    set14, tasks, recipes = rows_of("set14"), rows_of("tasks"), rows_of("recipes")
     found = {}
-    for name, factor, preset in dict.fromkeys((row["set"], row["factor"], row["preset"]) for row in set14):
-        chosen = [row for row in set14 if (row["set"], row["factor"], row["preset"]) == (name, factor, preset)]
-        found[f"{name.lower()} x{factor} {preset}"] = dip_set14.table(chosen)
-    if tasks:
-        found["tasks"] = dip_tasks.table(tasks)
-    if recipes:
-        found["ingredients"] = dip_recipes.table(recipes)
+    for name, factor, preset in dict.fromkeys((row["set"], row["factor"], row["preset"]) for row in rows_of("set14")):
+        chosen = [
+            row for row in rows_of("set14") if (row["set"], row["factor"], row["preset"]) == (name, factor, preset)
+        ]
+        found[f"{name.lower()} x{factor} {preset}"] = set14.table(chosen)
+    for mark, name, table in (("tasks", "tasks", tasks.table), ("ingredients", "recipes", recipes.table)):
+        if rows := rows_of(name):
+            found[mark] = table(rows)
     return found
 
 

@@ -1,18 +1,17 @@
 """Set14 and Set5 by the protocol of Deep Image Prior, each picture beside the authors' published one.
 
-    FASTSR_DATA=... python -m benchmarks.dip_set14 [--presets fast paper] [--factors 8 4] [--sets Set14]
+    FASTSR_DATA=... python -m benchmarks.dip.set14 [--presets fast paper] [--factors 8 4] [--sets Set14]
 
 What takes long is `fastsr evaluate dip --protocol dip`, whose folders below evaluation/ this goes on with: a run that
 was stopped loses one picture, and one under torchrun shares the pictures. The table goes to the terminal and the rows
 to benchmarks/results/dip_set14.json.
 
-The published figures (dip_published.csv) were computed, by this protocol, from the pictures that the authors show at
+The published figures (published.csv) were computed, by this protocol, from the pictures that the authors show at
 dmitryulyanov.github.io/deep_image_prior.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 from dataclasses import asdict
@@ -22,12 +21,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, folder_name, save
+from benchmarks.report import FORMAT, RESULTS, ROOT, command_parser, data_folder, environment, folder_name, save
 from fastsr.dip.method import Options
 from fastsr.dip.recipes import upscale
 from fastsr.evaluate import evaluate
 
-PUBLISHED = Path(__file__).with_name("dip_published.csv")
+PUBLISHED = Path(__file__).with_name("published.csv")
 FOLDER = ROOT / "evaluation"
 TARGET = 24.15
 """Mean PSNR on Y of Set14 x8, which preset "fast" is to reach; published is 24.153."""
@@ -70,7 +69,7 @@ def read_published(dataset: str, factor: int) -> dict[str, dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return rows of one set, preset and factor as a Markdown table, with their mean."""
     lines = [
-        "| picture | size | published Y / RGB | fastsr Y / RGB | difference on Y | seconds |",
+        "| image | size | published Y / RGB | fastsr Y / RGB | difference on Y | seconds |",
         "|---|---|---|---|---|---|",
     ]
     keys = ("psnr_y", "psnr_rgb", "published_y", "published_rgb", "seconds")
@@ -120,7 +119,7 @@ def paper_x4() -> dict[str, Any]:
 
 def main() -> None:
     """Measure what is missing and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--sets", nargs="+", choices=("Set5", "Set14"), default=["Set14"])
     parser.add_argument("--presets", nargs="+", choices=("fast", "paper"), default=["fast"])
     parser.add_argument("--factors", nargs="+", type=int, choices=(4, 8), default=[8, 4])

@@ -1,22 +1,21 @@
-"""A step of Deep Image Prior on the CPU against a straightforward module, and how much of it is convolution.
+"""Time a step of `fastsr.dip` against a straightforward module, eager and compiled.
 
-    python -m benchmarks.dip_cpu_step        # prints a table, writes benchmarks/results/dip_cpu_step.json
+    python -m benchmarks.dip.step                   # CPU: a table, and benchmarks/results/dip_cpu_step.json
+    python -m benchmarks.dip.step --device cuda     # as the item dip-step of the GPU queue
 
-Each rival lives in a process of its own, for the library changes how its process allocates; they take turns, step by
-step. The share of convolution is that of the operators' own time, by torch.profiler.
+On the CPU each rival has a process of its own, because the library changes how its process allocates memory; they take
+turns, step by step. The share of convolutions is that of the operators' own time, by torch.profiler. On a GPU the time
+of a step of the library is the difference between a long and a short call over the steps between them: what users wait
+for. There the straightforward module uses Adam for both presets; the library's fast preset uses Muon, which does more.
 """
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -25,8 +24,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.report import FORMAT, RESULTS, environment, save
-from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS, steps
+import fastsr
+from benchmarks.baselines import DIP_COMPILED, DIP_EAGER, DIP_NHWC, DIP_OURS, plain_dip_steps
+from benchmarks.harness import processes
+from benchmarks.report import FORMAT, RESULTS, command_parser, environment, save
 from fastsr.dip.fit import fit
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, upscale
@@ -40,8 +41,8 @@ RECIPES = {
     "narrower": Recipe(HourglassConfig(channels=(64, 128, 128, 128, 128)), steps=1),
 }
 """Both with Adam, as the straightforward module."""
-OURS_COMPILED = f"{OURS}, torch.compile"
-RIVALS = (EAGER, NHWC, COMPILED, OURS, OURS_COMPILED)
+OURS_COMPILED = f"{DIP_OURS}, torch.compile"
+RIVALS = (DIP_EAGER, DIP_NHWC, DIP_COMPILED, DIP_OURS, OURS_COMPILED)
 ROUNDS = 5
 STEPS = 1000
 """More than are ever done."""
@@ -51,21 +52,26 @@ _step: Callable[[], object]
 
 
 def prepare(rival: str, name: str, side: int, threads: int, cache: str) -> None:
-    """Build a rival in this process, which does nothing else; what it compiles goes to the folder `cache`."""
+    """Build a rival in this process, which does nothing else.
+
+    What it compiles goes to a folder of its own in `cache`, which is empty: a user's first call pays a compilation.
+    """
     global _step
     torch.set_num_threads(threads)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(cache, str(RIVALS.index(rival))))
     recipe = replace(RECIPES[name], steps=STEPS)
     dtype = resolve_dtype(None, torch.device("cpu"))
     if rival == OURS_COMPILED:
         _compile_network()
-    if rival in (OURS, OURS_COMPILED):
+    if rival in (DIP_OURS, OURS_COMPILED):
         small = side // FACTOR
         observation = torch.rand(1, 3, small, small, generator=torch.Generator().manual_seed(0))
         states = fit(observation, Downscale((side, side), (small, small)), (side, side), recipe, seed=0, dtype=dtype)
         _step = states.__next__
     else:
-        _step = steps(recipe, side, FACTOR, "cpu", dtype, nhwc=rival != EAGER, compiled=rival == COMPILED)
+        _step = plain_dip_steps(
+            recipe, side, FACTOR, "cpu", dtype, nhwc=rival != DIP_EAGER, compiled=rival == DIP_COMPILED
+        )
 
 
 def _compile_network() -> None:
@@ -98,26 +104,21 @@ def convolution_share() -> float:
 
 def measure(name: str, side: int, rivals: tuple[str, ...] = RIVALS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Return a row for each rival."""
-    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
-    with ExitStack() as stack:
-        processes = {}
-        for rival in rivals:
-            # An empty cache for each: what a user's first call pays is a compilation.
-            cache = stack.enter_context(tempfile.TemporaryDirectory())
-            arguments = rival, name, side, torch.get_num_threads(), cache
-            process = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=arguments)
-            processes[rival] = stack.enter_context(process)
-        first = {rival: process.submit(seconds).result() for rival, process in processes.items()}
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        processes(rivals, prepare, name, side, torch.get_num_threads(), cache) as running,
+    ):
+        first = {rival: process.submit(seconds).result() for rival, process in running.items()}
         times: dict[str, list[float]] = {rival: [] for rival in rivals}
         for turn in range(WARM_UP + rounds):
-            for rival, process in processes.items():
+            for rival, process in running.items():
                 spent = process.submit(seconds).result()
                 if turn >= WARM_UP:
                     times[rival].append(spent)
         rows = []
-        for rival, process in processes.items():
+        for rival, process in running.items():
             # The operators of a compiled step are one, by the profiler.
-            share = None if rival in (COMPILED, OURS_COMPILED) else process.submit(convolution_share).result()
+            share = None if rival in (DIP_COMPILED, OURS_COMPILED) else process.submit(convolution_share).result()
             rows.append(
                 {
                     "recipe": name,
@@ -143,11 +144,106 @@ def line(row: dict[str, Any], compared: dict[str, Any]) -> str:
     )
 
 
+TARGETS = {"paper": (2.0, 10.0), "fast": (0.8, 1.0)}
+"""Preset -> the milliseconds a step, and the seconds a whole call, that a 512x512 result may take on an H200."""
+REPEATS = 3
+STRAIGHTFORWARD_STEPS = 50
+
+
+def run(
+    device: str = "cuda", side: int = 512, counts: tuple[int, int] = (20, 220), timed: bool = True
+) -> dict[str, Any]:
+    """Fit each preset to a random picture, for a result of `side` x `side` pixels.
+
+    Raises:
+        ArithmeticError: the fit is no better after the long call than after its first step.
+    """
+    picture = torch.rand(3, side // FACTOR, side // FACTOR, generator=torch.Generator().manual_seed(0))
+    rows = []
+    for preset, (target, target_of_call) in TARGETS.items():
+        recipe = upscale(preset, FACTOR)
+        row: dict[str, Any] = {"preset": preset, "side": side, "rival": DIP_OURS, "counts": counts}
+        row["psnr_of_fit"] = _check(picture, preset, counts[1], device)
+        if timed:
+            pairs = [[_seconds(picture, preset, count, device) for count in counts] for _ in range(REPEATS)]
+            step = median(long - short for short, long in pairs) / (counts[1] - counts[0])
+            row["milliseconds_per_step"] = step * 1e3
+            row["target_milliseconds"], row["target_seconds_of_whole_call"] = target, target_of_call
+            row["seconds_besides"] = median(short for short, _ in pairs) - counts[0] * step
+            row["seconds_of_whole_call"] = _seconds(picture, preset, recipe.steps, device)
+            row["met"] = step * 1e3 < target and row["seconds_of_whole_call"] < target_of_call
+            print(
+                f"{preset}, {side}x{side}: {step * 1e3:.2f} ms a step (target {target} ms), "
+                f"{row['seconds_of_whole_call']:.2f} s for all {recipe.steps} (target {target_of_call} s): "
+                f"{'met' if row['met'] else 'MISSED'}",
+                flush=True,
+            )
+        rows.append(row)
+        for rival in (DIP_EAGER, DIP_NHWC, DIP_COMPILED):
+            rows.append({"preset": preset, "side": side, "rival": rival})
+            rows[-1] |= _straightforward(rival, recipe, device, side, timed)
+    return {"rows": rows}
+
+
+def _check(picture: torch.Tensor, preset: str, count: int, device: str) -> float:
+    """Return the PSNR of the fit after `count` steps; also what warms up the device."""
+    psnr: list[float] = []
+    fastsr.dip(
+        picture,
+        FACTOR,
+        preset=preset,
+        steps=count,
+        device=device,
+        progress=False,
+        callback=lambda step, image, info: psnr.append(info.psnr),
+    )
+    if not psnr[-1] > psnr[0]:
+        raise ArithmeticError(f"{preset}: the fit went from {psnr[0]:.2f} to {psnr[-1]:.2f} dB in {count} steps")
+    return psnr[-1]
+
+
+def _seconds(picture: torch.Tensor, preset: str, count: int, device: str) -> float:
+    """The seconds of a call; its result lies on the CPU, so that the device has finished."""
+    start = time.perf_counter()
+    fastsr.dip(picture, FACTOR, preset=preset, steps=count, device=device, progress=False)
+    return time.perf_counter() - start
+
+
+def _straightforward(rival: str, recipe: Recipe, device: str, side: int, timed: bool) -> dict[str, float]:
+    """The time of a step of the straightforward module, and that of the first, compilation included."""
+    step = plain_dip_steps(
+        recipe, side, FACTOR, device, torch.bfloat16, nhwc=rival != DIP_EAGER, compiled=timed and rival == DIP_COMPILED
+    )
+    start = time.perf_counter()
+    loss = float(step())
+    first = time.perf_counter() - start
+    for _ in range(15):
+        step()
+    if not float(step()) < loss:
+        raise ArithmeticError(f"{rival}: the loss did not fall from {loss:.4f}")
+    if not timed:
+        return {}
+    start = time.perf_counter()
+    for _ in range(STRAIGHTFORWARD_STEPS):
+        last = step()
+    float(last)  # waits for the device
+    milliseconds = (time.perf_counter() - start) / STRAIGHTFORWARD_STEPS * 1e3
+    print(f"  {rival}: {milliseconds:.2f} ms a step, {first:.1f} s for the first", flush=True)
+    return {"milliseconds_per_step": milliseconds, "seconds_of_first_step": first}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RESULTS / "dip_cpu_step.json", help="default: %(default)s")
+    """Measure on one device; the rows measured on the CPU are kept."""
+    parser = command_parser(__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "dip_cpu_step.json", help="where the CPU's rows go; default: %(default)s"
+    )
     options = parser.parse_args()
-    print("| recipe | side | rival | seconds a step | spread | times faster | convolution | first step, s |")
+    if options.device == "cuda":
+        run()
+        return
+    print("| recipe | side | rival | seconds per step | range | speed-up | convolution | first step, s |")
     print("|---|---|---|---|---|---|---|---|")
     rows = []
     for side in SIDES:

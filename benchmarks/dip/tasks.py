@@ -1,6 +1,6 @@
 """Denoising and restoration by Deep Image Prior on the pictures of the paper's tables, beside the published figures.
 
-    FASTSR_DATA=... python -m benchmarks.dip_tasks [--presets fast paper] [--pictures hill house ...]
+    FASTSR_DATA=... python -m benchmarks.dip.tasks [--presets fast paper] [--pictures hill house ...]
 
 Denoising: colour, noise of 25 levels, PSNR on RGB, with the noise's strength unknown and known. Restoration: grey, half
 of the pixels missing; beside PSNR of the result, which keeps the known pixels, that of the network's own output. Rows
@@ -11,7 +11,6 @@ The published figures are those of the authors' pictures at dmitryulyanov.github
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ import torch
 from PIL import Image
 
 import fastsr
-from benchmarks.report import FORMAT, RESULTS, data_folder, environment, kept_rows, save
-from benchmarks.scores import psnr
+from benchmarks.harness import psnr
+from benchmarks.report import FORMAT, RESULTS, command_parser, data_folder, environment, kept_rows, save
 from fastsr.dip.recipes import choose
 
 DENOISED = {
@@ -121,7 +120,7 @@ def missing(spoilt: np.ndarray, original: np.ndarray) -> np.ndarray:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| task | picture | preset | before | published | fastsr | network's output | steps | seconds |",
+        "| task | image | preset | input | published | fastsr | network output | steps | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -151,7 +150,7 @@ def paper() -> dict[str, Any]:
 
 def main() -> None:
     """Measure what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--presets", nargs="+", choices=("fast", "paper"), default=["fast"])
     parser.add_argument("--pictures", nargs="+", choices=sorted({*DENOISED, *RESTORED}), help="default: all")
     parser.add_argument("--results", type=Path, default=RESULTS / "dip_tasks.json", help="default: %(default)s")

@@ -5,7 +5,6 @@ No speed is reported of a call whose result is wrong. On a machine without a GPU
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,8 +14,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import blur_cases, conv_cases, diffusion_cases, group_norm_cases, style_cases
-from benchmarks.measure import EAGER, Call, Case, Check, agrees_with, excess_of_moments, measure, random, relative_error
+from benchmarks.harness import (
+    TORCH,
+    Call,
+    Case,
+    Check,
+    agrees_with,
+    excess_of_moments,
+    forward,
+    forward_and_backward,
+    measure,
+    normal_tensors,
+    relative_error,
+)
+from benchmarks.kernels.cases import blur_cases, diffusion_cases, group_norm_cases, style_cases
+from benchmarks.kernels.conv import FPAD, PASSES, conv_cases
+from benchmarks.report import command_parser
 from fastsr.runtime.device import deterministic_convolutions
 from fastsr_kernels import norm_act_pad, upsample_norm_pad
 from fastsr_kernels.noise import add_noise
@@ -38,7 +51,7 @@ def noise_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
         ("bfloat16", torch.bfloat16, torch.contiguous_format, 1e-2),
         ("bfloat16, channels_last", torch.bfloat16, torch.channels_last, 1e-2),
     ]:
-        inputs = partial(random, device, dtype, memory_format, shape)
+        inputs = partial(normal_tensors, device, dtype, memory_format, shape)
         (z,) = inputs()
         is_philox = partial(_is_philox, allowed)
         rivals: dict[str, tuple[Call, Check]] = {
@@ -78,10 +91,11 @@ def resample_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
         convolve = partial(_pad_and_convolve, kernel=kernel, pad=(len(taps) - FACTOR) // 2)
         interpolate = partial(F.interpolate, size=(small, small), mode="bicubic", antialias=True)
 
+        gradient = partial(forward_and_backward, wanted=(0,))
         shapes = (batch, 3, side, side), (batch, 3, small, small)
-        inputs = partial(random, device, torch.float32, torch.contiguous_format, *shapes)
+        inputs = partial(normal_tensors, device, torch.float32, torch.contiguous_format, *shapes)
         traffic = sum(x.nbytes for x in inputs())
-        for name, count, use in (("resample", traffic, _forward), ("resample, gradient", 2 * traffic, _gradient)):
+        for name, count, use in (("resample", traffic, forward), ("resample, gradient", 2 * traffic, gradient)):
             yield Case(
                 f"{name}, {batch}x3x{side}x{side} to {small}x{small}, float32",
                 count,
@@ -96,20 +110,6 @@ def resample_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
 
 def _pad_and_convolve(x: Tensor, kernel: Tensor, pad: int) -> Tensor:
     return F.conv2d(F.pad(x, (pad,) * 4, mode="replicate"), kernel, stride=FACTOR, groups=3)
-
-
-def _forward(function: Call) -> Call:
-    return lambda x, gradient: function(x)
-
-
-def _gradient(function: Call) -> Call:
-    """Forward and backward: the result is the gradient for x."""
-
-    def call(x: Tensor, gradient: Tensor) -> Tensor:
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(function(x), x, gradient)[0]
-
-    return call
 
 
 def norm_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
@@ -149,21 +149,11 @@ def _fused_cases(
     result = 1, channels, side + 2, side + 2
 
     def inputs() -> tuple[Tensor, ...]:
-        return random(device, torch.bfloat16, torch.channels_last, *shapes, result)
+        return normal_tensors(device, torch.bfloat16, torch.channels_last, *shapes, result)
 
     def bound(function: Call) -> Call:
         # The parameters are in float64 where the check makes its reference.
         return lambda *xs: function(*xs, *(p.to(xs[0].device, _parameter_dtype(xs[0])) for p in parameters))
-
-    def forward(function: Call) -> Call:
-        return lambda *tensors: bound(function)(*tensors[:-1])
-
-    def both(function: Call) -> Call:
-        def call(*tensors: Tensor) -> Tensor:
-            xs = [x.detach().requires_grad_() for x in tensors[:-1]]
-            return torch.autograd.grad(bound(function)(*xs), xs, tensors[-1])[-1]
-
-        return call
 
     *xs, y = inputs()
     read = sum(x.nbytes for x in xs)
@@ -172,9 +162,10 @@ def _fused_cases(
     forward_bytes = 2 * read + y.nbytes
     again = y.nbytes if name == "norm_act_pad" else 2 * xs[-1].nbytes
     both_bytes = forward_bytes + 3 * read + y.nbytes + again
+    both = partial(forward_and_backward, wanted=range(len(shapes))[::-1])
     for direction, use, count in (("", forward, forward_bytes), (" and backward", both, both_bytes)):
-        check = agrees_with(use(theirs), 2e-2, device.type)
-        rivals = {name: (use(ours), check), EAGER: (use(theirs), check)}
+        check = agrees_with(use(bound(theirs)), 2e-2, device.type)
+        rivals = {name: (use(bound(ours)), check), TORCH: (use(bound(theirs)), check)}
         yield Case(f"{name}{direction}, {channels}x{side}x{side}, bfloat16", count, inputs, rivals)
 
 
@@ -184,13 +175,13 @@ def _parameter_dtype(x: Tensor) -> torch.dtype:
 
 CASES = {
     "noise": noise_cases,
-    "diffusion": diffusion_cases.cases,
+    "diffusion": diffusion_cases,
     "resample": resample_cases,
     "norm": norm_cases,
-    "group_norm": group_norm_cases.cases,
-    "style": style_cases.cases,
-    "blur": blur_cases.cases,
-    "conv": conv_cases.cases,
+    "group_norm": group_norm_cases,
+    "style": style_cases,
+    "blur": blur_cases,
+    "conv": conv_cases,
 }
 
 
@@ -220,9 +211,7 @@ TARGETS = {
         Target("upsample_blur, 4x32x512x512, float32", ("upsample_blur",), "of_copy", 0.80),
         Target("blur_downsample, 4x32x1024x1024, float32", ("blur_downsample",), "of_copy", 0.70),
     ],
-    "conv": [
-        Target(f"{pass_} 128->128 3x3 stride 1 at 512x512", RIVALS, "of_matrix", 0.60) for pass_ in conv_cases.PASSES
-    ],
+    "conv": [Target(f"{pass_} 128->128 3x3 stride 1 at 512x512", RIVALS, "of_matrix", 0.60) for pass_ in PASSES],
 }
 
 
@@ -243,10 +232,10 @@ def against_targets(op: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
                 }
             )
     if op == "conv":
-        for case in sorted({row["case"] for row in rows if row["rival"] == conv_cases.FPAD}):
+        for case in sorted({row["case"] for row in rows if row["rival"] == FPAD}):
             times = {row["rival"]: row["microseconds"] for row in rows if row["case"] == case}
-            best = times[conv_cases.FPAD] / min(times[rival] for rival in times if rival in RIVALS)
-            figure = f"speed over {conv_cases.FPAD}"
+            best = times[FPAD] / min(times[rival] for rival in times if rival in RIVALS)
+            figure = f"speed over {FPAD}"
             found.append({"case": case, "figure": figure, "target": 0.98, "best": best, "met": best >= 0.98})
     return found
 
@@ -304,13 +293,9 @@ def convolutions() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("op", nargs="*", choices=[*CASES, []], help="which ops (default: all)")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for op in arguments.op or CASES:
         run(op, device)
-
-
-if __name__ == "__main__":
-    main()

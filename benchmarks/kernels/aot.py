@@ -1,4 +1,4 @@
-"""Compile every kernel ahead of time for several GPUs, without one: ``python -m benchmarks.aot [op ...]``.
+"""Compile every kernel ahead of time for several GPUs, without one: ``python -m benchmarks.kernels.aot [op ...]``.
 
 Prints a table of registers, spills, shared memory and compile time, and exits with status 1 if any kernel spills,
 wants more shared memory than the GPU has, runs its matrix products elsewhere than on the tensor cores, or takes more
@@ -7,7 +7,6 @@ than 5 seconds of processor time to compile. What is compiled is what each op de
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import pkgutil
@@ -27,7 +26,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 import fastsr_kernels
-from benchmarks.report import write_between_marks
+from benchmarks.report import command_parser, write_between_marks
 from fastsr_kernels.backend import AotCase
 
 TARGETS = {
@@ -190,7 +189,7 @@ def _kibibytes(report: Report) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("op", nargs="*", help="which ops (default: all)")
     parser.add_argument("--write", type=Path, help=f"a Markdown file, to put a shorter table between its {MARKS[0]}")
     options = parser.parse_args()

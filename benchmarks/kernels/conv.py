@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.measure import Call, Case, agrees_with, random
+from benchmarks.harness import Call, Case, agrees_with, normal_tensors
 from fastsr_kernels.reflect_conv import reflect_conv2d
 from fastsr_kernels.reflect_conv_choice import RIVALS, VENDOR, describe
 from fastsr_kernels.reflect_conv_kernels import Problem
@@ -60,8 +60,8 @@ LAYERS = (
 )
 
 
-def cases(device: torch.device, smoke: bool) -> Iterator[Case]:
-    """Each layer, forward and its two gradients, in bfloat16."""
+def conv_cases(device: torch.device, smoke: bool) -> Iterator[Case]:
+    """Yield each layer's forward pass and its two gradients, in bfloat16."""
     for layer in (Layer(8, 16, side=12), Layer(8, 16, stride=2, side=12, border_there=True)) if smoke else LAYERS:
         problem = layer.problem
         shapes = (
@@ -92,7 +92,7 @@ def cases(device: torch.device, smoke: bool) -> Iterator[Case]:
 
 def _inputs(device: torch.device, problem: Problem, shapes: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
     """x, w, the gradient g for the result, and x with its border, which torch keeps from the forward pass."""
-    x, w, g = random(device, torch.bfloat16, torch.channels_last, *shapes)
+    x, w, g = normal_tensors(device, torch.bfloat16, torch.channels_last, *shapes)
     return x, w, g, _pad(x, problem)
 
 

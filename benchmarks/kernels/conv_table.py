@@ -1,7 +1,9 @@
-"""Make the table by which `reflect_conv2d` chooses: ``python -m benchmarks.conv_table``, after the GPU queue has run.
+"""Make the table by which `reflect_conv2d` chooses an implementation, from results of the GPU queue.
 
-Of the implementations whose median is within a hundredth of the fastest one's the first in the order of `RIVALS` is
-taken: where nothing is gained, the plainest.
+    python -m benchmarks.kernels.conv_table
+
+Among the implementations whose median is within one percent of the fastest, the table takes the first in the order of
+`RIVALS`: the plainest one, where another gains nothing.
 """
 
 from __future__ import annotations

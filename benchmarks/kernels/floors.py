@@ -1,20 +1,19 @@
-"""What each op must move and compute, and how fast an H200 could: ``python -m benchmarks.floors``.
+"""What each op must move and compute, and how fast an H200 could: ``python -m benchmarks.kernels.floors``.
 
 Everything here is counted, nothing timed, except the last column, which is what the GPU queue measured.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.harness import Case
 from benchmarks.kernels import CASES, TARGETS
-from benchmarks.measure import Case
-from benchmarks.report import RESULTS, write_between_marks
+from benchmarks.report import RESULTS, command_parser, write_between_marks
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import FAST, PAPER
 from fastsr_kernels.reflect_conv_choice import RIVALS
@@ -128,7 +127,7 @@ def table(results: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--write", type=Path, help=f"a Markdown file, to put the tables between its {MARKS[0]}")
     options = parser.parse_args()
     text = table(RESULTS)

@@ -1,12 +1,22 @@
-"""The tables of docs/peers.md and what is said below them, made of what was measured."""
+"""Write the tables and plots of docs/peers.md from benchmarks/results/peers.json.
+
+python -m benchmarks.peers.document
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from benchmarks.report import RESULTS, ROOT, command_parser, write_between_marks
+from fastsr.io.files import atomic_write
 
 from . import dip, metrics, resize
 
+DOCS = ROOT / "docs"
+PATH = RESULTS / "peers.json"
 Row = dict[str, Any]
 
 
@@ -259,3 +269,90 @@ def _mebibytes(row: Row) -> str:
 
 def _signed(value: float | None, digits: int) -> str:
     return "" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
+def plot_resize(part: dict[str, Any], path: Path) -> None:
+    """Draw the times of resizing, a panel for each size and direction."""
+    import matplotlib.pyplot as plt
+
+    cases = list(dict.fromkeys((row["case"], row["side"]) for row in part["rows"]))
+    names = list(dict.fromkeys(row["rival"] for row in part["rows"]))
+    figure, axes = plt.subplots(1, len(cases), figsize=(3.2 * len(cases) + 2, 0.3 * len(names) + 1.2), sharey=True)
+    for panel, (case, side) in zip([axes] if len(cases) == 1 else axes, cases, strict=True):
+        rows = {row["rival"]: row for row in part["rows"] if (row["case"], row["side"]) == (case, side)}
+        shown = [name for name in names if name in rows]
+        colours = ["tab:orange" if name.startswith("fastsr") else "tab:blue" for name in shown]
+        milliseconds = [1e3 * rows[name]["seconds"] for name in shown]
+        panel.scatter(milliseconds, [names.index(name) for name in shown], color=colours, zorder=2)
+        scale = 1 / resize.FACTOR if case == "down" else resize.FACTOR
+        panel.set(title=f"{side} to {round(scale * side)}", xscale="log", xlabel="milliseconds")
+        panel.grid(alpha=0.3)
+        panel.set_yticks(range(len(names)), names)
+    axes_of_names = axes if len(cases) == 1 else axes[0]
+    axes_of_names.invert_yaxis()
+    _write(figure, path)
+
+
+def plot_dip(part: dict[str, Any], path: Path) -> None:
+    """Draw PSNR over the seconds of a fit, a panel for each picture."""
+    import matplotlib.pyplot as plt
+
+    pictures = list(part["bicubic"])
+    figure, axes = plt.subplots(1, len(pictures), figsize=(4.5 * len(pictures), 3.6))
+    for panel, picture in zip([axes] if len(pictures) == 1 else axes, pictures, strict=True):
+        for row in part["rows"]:
+            if row["picture"] == picture:
+                seconds, psnr = zip(*row["curve"], strict=True)
+                panel.plot(seconds, psnr, label=row["rival"])
+        panel.axhline(part["bicubic"][picture], color="grey", linestyle=":", label="bicubic")
+        panel.set(title=picture, xlabel="seconds", ylabel="PSNR on Y, dB")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize="small")
+    _write(figure, path)
+
+
+def _write(figure: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.tight_layout()
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=110)
+    plt.close(figure)
+
+
+def write(report: dict[str, Any], docs: Path = DOCS) -> None:
+    """Write what `report` has into peers.md, and draw its pictures; the parts that it has not stay as they are.
+
+    Args:
+        report: what benchmarks/results/peers.json holds.
+        docs: the folder of peers.md, the pictures go into peers/ beside it.
+    """
+    page = docs / "peers.md"
+    parts = report["parts"]
+    write_between_marks(page, marks("packages"), packages_table(report["packages"]))
+    makers = {"metrics": metrics_table, "networks": networks_table, "dip": dip_table}
+    for name, table in makers.items():
+        if name in parts:
+            write_between_marks(page, marks(name), f"{table(parts[name])}\n\n{where(parts[name])}")
+    if "resize" in parts:
+        part = parts["resize"]
+        write_between_marks(page, marks("resize"), f"{resize_table(part)}\n\n{where(part)}")
+        write_between_marks(page, marks("agreement"), agreement_table(part))
+        plot_resize(part, docs / "peers" / "resize.png")
+    if "dip" in parts:
+        plot_dip(parts["dip"], docs / "peers" / "dip.png")
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Return the marks between which a table stands."""
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+def main() -> None:
+    command_parser(__doc__).parse_args()
+    write(json.loads(PATH.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 
 import torch
+
+from benchmarks.report import ROOT
+from fastsr.io.files import atomic_write
 
 IMPORTED_AS = {
     "opencv-python-headless": "cv2",
@@ -75,3 +82,51 @@ def in_words(error: Exception) -> str:
     """Return the kind of an error and the first line of what it says."""
     said = str(error).strip().splitlines()
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+CONSTRAINTS = ROOT / "constraints.txt"
+LOG = "peers.json"
+"""In the environment: for each package that could not be installed what pip said of it."""
+
+
+def ready(folder: Path) -> Path:
+    """Return the Python of the environment in `folder`, which is made where there is none.
+
+    Raises:
+        SystemExit: torch cannot be installed.
+    """
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not (folder / LOG).exists():
+        print(f"making {folder}, once", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        refused = install(python, "torch")
+        if refused is not None:
+            raise SystemExit(f"torch cannot be installed into {folder}: {refused}")
+        missing = {name: said for name in requirements() if (said := install(python, name)) is not None}
+        with atomic_write(folder / LOG) as file:
+            file.write((json.dumps(missing, indent=1) + "\n").encode())
+    return python
+
+
+def missing(folder: Path) -> dict[str, str]:
+    """Return the packages that could not be installed into the environment, each with what pip said."""
+    found: dict[str, str] = json.loads((folder / LOG).read_text())
+    return found
+
+
+def requirements() -> list[str]:
+    """Return the packages of requirements.txt."""
+    lines = (line.partition("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def install(python: Path, package: str) -> str | None:
+    """Install a package by pip; return None, or what pip said where it failed."""
+    print(f"installing {package}", flush=True)
+    command = [str(python), "-m", "pip", "install", "--quiet", "-c", str(CONSTRAINTS), package]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return None
+    errors = re.findall(r"^ERROR: (.+)$", done.stderr, re.MULTILINE)
+    return errors[-1] if errors else f"pip ended with status {done.returncode}"

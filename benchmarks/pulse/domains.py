@@ -1,17 +1,15 @@
-"""How many pictures are warned of: faces that weights were not trained on, such faces changed, and other pictures.
+"""Count the images that the domain check of weights flags: held-out faces, such faces changed, and other images.
 
-    FASTSR_DATA=... python -m benchmarks.domains --weights FILE --faces DIR --others DIR...
+    FASTSR_DATA=... python -m benchmarks.pulse.domains --weights FILE --faces DIR --others DIR...
 
 writes benchmarks/results/domains.json and the table of docs/measured/sr3.md.
 
-FILE says what it was trained on, as one by `benchmarks.bundle --domain` does. DIR are folders in FASTSR_DATA. Faces are
-square. Of other pictures the
-middle square is judged, and two squares cut out at random, of 64 pixels a side or more.
+FILE contains a description of its training images, which `benchmarks.release.bundle --domain` adds. DIR are folders in
+FASTSR_DATA. Faces are square. Other images are judged by their centre crop and two random crops of at least 64 pixels.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,8 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.bundle import kind_of, pictures_of
-from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
+from benchmarks.release.bundle import kind_of, pictures_of
+from benchmarks.report import (
+    command_parser,
+    data_folder,
+    publish,
+)
 from fastsr.checkpoints.sources import locate
 from fastsr.data.recipes import middle
 from fastsr.domain import Domain
@@ -56,21 +58,21 @@ def grey(picture: Tensor) -> Tensor:
 
 
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "faces, not trained on": lambda picture: picture,
-    "mirrored left to right": lambda picture: picture.flip(-1),
+    "held-out faces": lambda picture: picture,
+    "flipped horizontally": lambda picture: picture.flip(-1),
     "half as bright": lambda picture: picture / 2,
-    "in grey": grey,
-    "moved right by 1/16": lambda picture: moved(picture, 0, 1 / 16),
-    "moved right by 1/8": lambda picture: moved(picture, 0, 1 / 8),
-    "moved down by 1/16": lambda picture: moved(picture, 1 / 16, 0),
-    "moved down by 1/8": lambda picture: moved(picture, 1 / 8, 0),
-    "the middle 0.9 of the side": lambda picture: inner(picture, 0.9),
-    "the middle 0.8": lambda picture: inner(picture, 0.8),
-    "the middle 0.7": lambda picture: inner(picture, 0.7),
-    "with a frame of 0.1 of the side": lambda picture: wider(picture, 0.1),
-    "with a frame of 0.25": lambda picture: wider(picture, 0.25),
-    "a quarter turn": lambda picture: picture.rot90(1, (1, 2)),
-    "upside down": lambda picture: picture.flip(-2),
+    "grayscale": grey,
+    "shifted right by 1/16": lambda picture: moved(picture, 0, 1 / 16),
+    "shifted right by 1/8": lambda picture: moved(picture, 0, 1 / 8),
+    "shifted down by 1/16": lambda picture: moved(picture, 1 / 16, 0),
+    "shifted down by 1/8": lambda picture: moved(picture, 1 / 8, 0),
+    "centre crop, 0.9 of the side": lambda picture: inner(picture, 0.9),
+    "centre crop, 0.8": lambda picture: inner(picture, 0.8),
+    "centre crop, 0.7": lambda picture: inner(picture, 0.7),
+    "padded by 0.1 of the side": lambda picture: wider(picture, 0.1),
+    "padded by 0.25": lambda picture: wider(picture, 0.25),
+    "rotated by 90 degrees": lambda picture: picture.rot90(1, (1, 2)),
+    "flipped vertically": lambda picture: picture.flip(-2),
     "negative": lambda picture: 1 - picture,
 }
 
@@ -103,21 +105,21 @@ def measure(domain: Domain, faces: Sequence[Tensor], others: dict[str, Sequence[
     rows = [row(what, [change(face) for face in faces], domain) for what, change in CHANGES.items()]
     random = torch.Generator().manual_seed(0)
     for name, pictures in others.items():
-        rows.append(row(f"{name}, middle squares", [middle(picture) for picture in pictures], domain))
+        rows.append(row(f"{name}, centre crops", [middle(picture) for picture in pictures], domain))
         cut = [one for picture in pictures for one in crops(picture, random)]
-        rows.append(row(f"{name}, random squares", cut, domain))
+        rows.append(row(f"{name}, random crops", cut, domain))
     return rows
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    lines = ["| pictures | warned of |", "|---|---|"]
+    lines = ["| images | flagged |", "|---|---|"]
     return "\n".join(lines + [f"| {row['what']} | {row['warned']} of {row['pictures']} |" for row in rows])
 
 
 def main() -> None:
     """Measure; the table goes to docs/measured/sr3.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--weights", required=True, help="of SR3 or a StyleGAN, with a domain")
     parser.add_argument("--faces", required=True, metavar="DIR", help="pictures of faces that it was not trained on")
     parser.add_argument("--others", required=True, metavar="DIR", nargs="+", help="pictures of other kinds")
@@ -127,9 +129,7 @@ def main() -> None:
         raise SystemExit(f"{given.weights} does not say what it was trained on")
     others: dict[str, Sequence[Tensor]] = {one: pictures_of(data_folder() / one) for one in given.others}
     rows = measure(domain, pictures_of(data_folder() / given.faces), others)
-    print(table(rows))
-    save(RESULTS / "domains.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
+    publish("domains", {"rows": rows}, {MARKS: table(rows)}, "measured/sr3.md")
 
 
 if __name__ == "__main__":

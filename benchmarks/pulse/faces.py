@@ -1,6 +1,6 @@
 """Whether PULSE finds faces that agree with small ones that it has never seen, and how often.
 
-    python -m benchmarks.pulse_faces --weights FILE PICTURE...
+    python -m benchmarks.pulse.faces --weights FILE PICTURE...
 
 writes benchmarks/results/pulse_faces.json, the table of docs/measured/pulse.md and docs/pulse_faces.png.
 
@@ -13,7 +13,6 @@ are those of all pictures in one call, over their number.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from benchmarks.report import ROOT, command_parser, publish
 from fastsr.figures.sheets import in_columns
 from fastsr.images import flatten
 from fastsr.images import load as load_picture
@@ -95,7 +94,7 @@ def _enlarged(picture: Tensor, factor: int = 1) -> Tensor:
 def table(rows: Sequence[dict[str, Any]], eps: float) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        f"| from | starts | reached eps = {eps:g} | mean error | median step | seconds a picture | PSNR, dB "
+        f"| input | starts | reached eps = {eps:g} | mean MSE | median step | seconds per image | PSNR, dB "
         "| bicubic, dB |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -110,7 +109,7 @@ def table(rows: Sequence[dict[str, Any]], eps: float) -> str:
 
 def main() -> None:
     """Measure; the table goes to docs/measured/pulse.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--weights", required=True, help="of fastsr train stylegan")
     parser.add_argument("pictures", type=Path, nargs="+", help="square, of faces that the weights were not trained on")
     arguments = parser.parse_args()
@@ -126,10 +125,8 @@ def main() -> None:
                 kept[factor] = found
             print(row, flush=True)
     eps = check_options(FACTORS[0], weights=checkpoint).settings.eps
-    print(table(rows, eps))
-    facts = {"weights": str(checkpoint), "eps": eps}
-    save(RESULTS / "pulse_faces.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "pulse.md", MARKS, table(rows, eps))
+    facts = {"weights": str(checkpoint), "eps": eps, "rows": rows}
+    publish("pulse_faces", facts, {MARKS: table(rows, eps)}, "measured/pulse.md")
     fastsr.save(shown(pictures[:SHOWN], kept), ROOT / "docs" / "pulse_faces.png")
 
 

@@ -1,6 +1,6 @@
 """Whether a generator makes up faces or repeats those that it was trained on: the nearest training picture of each.
 
-    python -m benchmarks.nearest_faces WEIGHTS TRAIN_FOLDER UNSEEN_FOLDER [-o PNG]
+    python -m benchmarks.pulse.nearest_faces WEIGHTS TRAIN_FOLDER UNSEEN_FOLDER [-o PNG]
 
 writes benchmarks/results/nearest_faces.json and a sheet. All pictures are brought to the generator's resolution, and
 training pictures are there mirrored as well, as they were in the training.
@@ -18,7 +18,6 @@ nearest, and the median.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,9 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from benchmarks.gallery_sources import enlarged
-from benchmarks.pulse_faces import colours
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save
+from benchmarks.pulse.faces import colours
+from benchmarks.report import FORMAT, RESULTS, ROOT, command_parser, environment, save
+from docs.tools.gallery import enlarged
 from fastsr.data.recipes import middle
 from fastsr.data.stored_images import to_uint8
 from fastsr.figures.sheets import in_columns
@@ -153,7 +152,7 @@ def pictures_in(folder: Path, side: int) -> Tensor:
 
 def main() -> None:
     """Measure; the table is also in the model card."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("weights", help="of fastsr train stylegan")
     parser.add_argument("training", type=Path, help="the folder that the weights were trained on")
     parser.add_argument("unseen", type=Path, help="a folder of pictures of the same kind")

@@ -1,6 +1,6 @@
 """A step of PULSE's search in StyleGANs of several sizes, against the straightforward module.
 
-    python -m benchmarks.pulse_speed    # writes benchmarks/results/pulse_speed.json and docs/measured/pulse.md
+    python -m benchmarks.pulse.speed    # writes benchmarks/results/pulse_speed.json and docs/measured/pulse.md
 
 A step makes one picture, compares its downscale with a picture of 16x16, and moves latents and noise maps. At 1024x1024
 the network has the published shape; the smaller ones are that one without its last layers. Weights and picture are
@@ -10,17 +10,15 @@ replays of a captured graph.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Generator
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 
-from benchmarks import step_times
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
-from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
-from benchmarks.straightforward_stylegan import plain_steps, straightforward
+from benchmarks.baselines import plain_pulse_steps, plain_stylegan
+from benchmarks.harness import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, step_table, time_steps
+from benchmarks.report import command_parser, publish
 from fastsr.pulse.inference import to_device
 from fastsr.pulse.losses import parse
 from fastsr.pulse.search import Settings, Step
@@ -52,10 +50,10 @@ def steps(rival: str, architecture: StyleGANConfig, device: torch.device) -> Gen
             while True:
                 run()
                 yield
-    plain = straightforward(network).to(device)
+    plain = plain_stylegan(network).to(device)
     call: Any = torch.compile(plain) if rival in (COMPILED, COMPILED_BF16) else plain
     narrow = rival in (EAGER_BF16, COMPILED_BF16)
-    for _ in plain_steps(call, fit, start.z, start.noises, low, trainable=start.trainable, narrow=narrow):
+    for _ in plain_pulse_steps(call, fit, start.z, start.noises, low, trainable=start.trainable, narrow=narrow):
         yield
 
 
@@ -70,13 +68,13 @@ def measure(
     for side, count in rounds.items():
         for rival in rivals:
             turns = steps(rival, StyleGANConfig(side, shape.latent, shape.mapping_layers, shape.fmap_base), device)
-            rows.append({"side": side, "rival": rival, **timed(turns, device, count)})
+            rows.append({"side": side, "rival": rival, **time_steps(turns, device, count)})
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    return step_times.table(rows, "pixels", lambda side: f"{side}x{side}")
+    return step_table(rows, "pixels", lambda side: f"{side}x{side}")
 
 
 def run() -> dict[str, Any]:
@@ -88,12 +86,9 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Measure on the CPU; the table goes to docs/measured/pulse.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    command_parser(__doc__).parse_args()
     rows = measure(torch.device("cpu"), ROUNDS)
-    print(table(rows))
-    save(RESULTS / "pulse_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "pulse.md", MARKS, table(rows))
+    publish("pulse_speed", {"rows": rows}, {MARKS: table(rows)}, "measured/pulse.md")
 
 
 if __name__ == "__main__":

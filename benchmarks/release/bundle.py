@@ -1,6 +1,6 @@
 """Make the file of weights that comes with fastsr of one that `fastsr train` wrote.
 
-    python -m benchmarks.bundle NAME WEIGHTS [--domain DIR] [--pictures DIR] [--out DIR]
+    python -m benchmarks.release.bundle NAME WEIGHTS [--domain DIR] [--pictures DIR] [--out DIR]
 
 writes NAME.safetensors, with what convolutions and linear layers multiply by in float16, which halves the file, and
 everything else, such as biases and norms, in float32. --domain is the folder of the training pictures, as `fastsr
@@ -12,7 +12,6 @@ made as small as the weights take them. A StyleGAN needs none: it is asked for p
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 import fastsr
+from benchmarks.report import command_parser
 from fastsr import domain
 from fastsr.checkpoints.layouts import read_metadata
 from fastsr.checkpoints.reading import read
@@ -172,7 +172,7 @@ KINDS = {
 
 def main() -> None:
     """Bundle, and print what a model card says of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("name", metavar="NAME", help="of the weights, such as srgan-x4")
     parser.add_argument("weights", metavar="WEIGHTS", help="what fastsr train wrote, .safetensors")
     parser.add_argument("--domain", metavar="DIR", help="the training pictures of SR3 or of a StyleGAN")

@@ -1,6 +1,6 @@
 """What each sampler of SR3 makes of faces in how much time: few steps against the 2000 of the paper.
 
-    python -m benchmarks.sr3_samplers --weights FILE --data DIR
+    python -m benchmarks.sr3.samplers --weights FILE --data DIR
 
 writes benchmarks/results/sr3_samplers.json, the table of docs/measured/sr3.md and docs/sr3_samples.png.
 
@@ -14,7 +14,6 @@ step in the same process times the steps.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
-from benchmarks.straightforward_sr3 import straightforward
+from benchmarks.baselines import plain_unet
+from benchmarks.report import ROOT, command_parser, publish
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.figures.sheets import in_columns
@@ -111,7 +110,7 @@ def picture(checkpoint: Checkpoint, pairs: Sequence[tuple[Tensor, Tensor]]) -> I
 @torch.no_grad()
 def seconds_of_plain(checkpoint: Checkpoint, low: Tensor, device: torch.device) -> float:
     """Return the seconds of a step of the straightforward module, float32, for all pictures in one batch."""
-    network = straightforward(checkpoint.network).to(device)
+    network = plain_unet(checkpoint.network).to(device)
     size = tuple(checkpoint.factor * side for side in low.shape[-2:])  # type: ignore[operator]
     condition = condition_of(read(low).pixels.to(device), (size[0], size[1]))
     level = torch.full((len(low),), 0.5, device=device)
@@ -173,7 +172,7 @@ def pairs_of(folder: Path, factor: int) -> list[tuple[Tensor, Tensor]]:
 
 def main() -> None:
     """Measure; the table goes to docs/measured/sr3.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--weights", required=True, help="of fastsr train sr3")
     parser.add_argument("--data", required=True, type=Path, help="folder of HR pictures")
     arguments = parser.parse_args()
@@ -183,10 +182,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pairs = pairs_of(arguments.data, checkpoint.factor)
     rows = measure(checkpoint, pairs, device)
-    print(table(rows))
-    facts = {"weights": str(checkpoint), "pictures": PICTURES}
-    save(RESULTS / "sr3_samplers.json", {"format": FORMAT, **environment(device), **facts, "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
+    facts = {"weights": str(checkpoint), "pictures": PICTURES, "rows": rows}
+    publish("sr3_samplers", facts, {MARKS: table(rows)}, "measured/sr3.md", device)
     fastsr.save(picture(checkpoint, pairs[:SHOWN]), ROOT / "docs" / "sr3_samples.png")
 
 

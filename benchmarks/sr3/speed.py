@@ -1,6 +1,6 @@
 """A step of SR3's sampling, by the U-Nets of the two published models, against the straightforward module.
 
-    python -m benchmarks.sr3_speed    # writes benchmarks/results/sr3_speed.json and docs/measured/sr3.md
+    python -m benchmarks.sr3.speed    # writes benchmarks/results/sr3_speed.json and docs/measured/sr3.md
 
 A step asks the network once, for one picture of 128x128 (of 16x16) or of 512x512 (of 64x64) pixels, and moves the
 picture on by DPM-Solver++(2M). Weights and picture are random: what they are changes no time. All rivals live in one
@@ -9,7 +9,6 @@ process, one after the other; on a GPU those of fastsr are replays of a captured
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -17,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import step_times
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
-from benchmarks.step_times import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, timed
-from benchmarks.straightforward_sr3 import straightforward
+from benchmarks.baselines import plain_unet
+from benchmarks.harness import COMPILED, COMPILED_BF16, EAGER_BF16, OURS, OURS_FLOAT32, RIVALS, step_table, time_steps
+from benchmarks.report import command_parser, publish
 from fastsr.runtime.memory import freed_memory_kept
 from fastsr.sr3.network import PUBLISHED, UNet
 from fastsr.sr3.sampling import plan, sample
@@ -44,7 +42,7 @@ def steps(rival: str, network: UNet, side: int, device: torch.device) -> Generat
             while True:
                 for _ in sample(placed, course, condition, seeds):
                     yield
-    plain: nn.Module = straightforward(network).to(device)
+    plain: nn.Module = plain_unet(network).to(device)
     call = torch.compile(plain) if rival in (COMPILED, COMPILED_BF16) else plain
     yield from _plain_steps(call, course.gammas, course.coefficients, condition, rival in (EAGER_BF16, COMPILED_BF16))
 
@@ -69,13 +67,13 @@ def measure(device: torch.device, rounds: dict[int, int], rivals: tuple[str, ...
         for rival in rivals:
             torch.manual_seed(0)
             turns = steps(rival, UNet(PUBLISHED[side]).eval().requires_grad_(False), side, device)
-            rows.append({"side": side, "rival": rival, **timed(turns, device, count)})
+            rows.append({"side": side, "rival": rival, **time_steps(turns, device, count)})
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    return step_times.table(rows, "network", lambda side: f"{side // 8} to {side}")
+    return step_table(rows, "network", lambda side: f"{side // 8} to {side}")
 
 
 def run() -> dict[str, Any]:
@@ -87,12 +85,9 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Measure on the CPU; the table goes to docs/measured/sr3.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    command_parser(__doc__).parse_args()
     rows = measure(torch.device("cpu"), ROUNDS)
-    print(table(rows))
-    save(RESULTS / "sr3_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
+    publish("sr3_speed", {"rows": rows}, {MARKS: table(rows)}, "measured/sr3.md")
 
 
 if __name__ == "__main__":

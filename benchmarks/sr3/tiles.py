@@ -1,6 +1,6 @@
 """What tiles change of a picture by SR3 that is larger than those the network was trained on.
 
-    python -m benchmarks.sr3_tiles --weights FILE PICTURE...  # writes results/sr3_tiles.json, docs/measured/sr3.md
+    python -m benchmarks.sr3.tiles --weights FILE PICTURE...  # writes results/sr3_tiles.json, docs/measured/sr3.md
 
 Each picture is made small by the factor of the weights and enlarged again, with one seed: whole; in tiles that are put
 together at every step, as `fastsr.sr3` does it, of twice the side that the network was trained on and of that side; and
@@ -11,7 +11,6 @@ are means over the pictures; docs/sr3_tiles.png shows the first one.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,14 +19,19 @@ import torch
 from torch import Tensor
 
 import fastsr
-from benchmarks.report import FORMAT, RESULTS, ROOT, environment, save, write_between_marks
+from benchmarks.report import ROOT, command_parser, publish
 from fastsr.figures.sheets import side_by_side
 from fastsr.images import load as load_picture
 from fastsr.metrics import lr_consistency, psnr
 from fastsr.sr3.checkpoints import Checkpoint, load
 from fastsr.sr3.inference import Axis
 
-WHOLE, DOUBLE, SINGLE, APART = "whole", "tiles of twice the side", "tiles of the side", "such tiles, each drawn alone"
+WHOLE, DOUBLE, SINGLE, APART = (
+    "whole",
+    "tiles of twice the training resolution",
+    "tiles of the training resolution",
+    "the same tiles, each sampled alone",
+)
 STEPS = 20
 MARKS = ("<!-- tiles -->", "<!-- end of tiles -->")
 
@@ -106,7 +110,7 @@ def means(measured: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| | mean difference to the whole one, of 255 | seam | PSNR, dB | consistency, dB |",
+        "| | mean difference from whole, of 255 | seam | PSNR, dB | consistency, dB |",
         "|---|---|---|---|---|",
     ]
     for row in rows:
@@ -120,7 +124,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure; the table goes to docs/measured/sr3.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--weights", required=True, help="of fastsr train sr3")
     parser.add_argument("pictures", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -129,10 +133,8 @@ def main() -> None:
         raise SystemExit(f"{arguments.weights} does not say what it was trained on")
     found = [measure(checkpoint, load_picture(path)[:3].expand(3, -1, -1)) for path in arguments.pictures]
     rows = means([rows for rows, _ in found])
-    print(table(rows))
-    facts = {"weights": str(checkpoint), "pictures": [path.name for path in arguments.pictures]}
-    save(RESULTS / "sr3_tiles.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts, "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "sr3.md", MARKS, table(rows))
+    facts = {"weights": str(checkpoint), "pictures": [path.name for path in arguments.pictures], "rows": rows}
+    publish("sr3_tiles", facts, {MARKS: table(rows)}, "measured/sr3.md")
     fastsr.save(side_by_side(list(found[0][1].items())), ROOT / "docs" / "sr3_tiles.png")
 
 

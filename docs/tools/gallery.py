@@ -1,30 +1,88 @@
-"""Make the pictures of docs/gallery: what each method makes of pictures that no weights were trained on.
+"""Create the images of docs/gallery: results of each method on images that no bundled weights were trained on.
 
-    FASTSR_DATA=... python -m benchmarks.gallery [NAME...]    # such as srgan; without a name, all
+    FASTSR_DATA=... python -m docs.tools.gallery [NAME...]    # such as srgan; without a name, all
 
-FASTSR_DATA is the folder that holds faces/val; dip and dip_repairs need none.
+FASTSR_DATA is the folder that contains faces/val; dip and dip_repairs need none.
 
-Small pictures are made by MATLAB's bicubic imresize. Titles give the mean PSNR of Y (protocol rgb8, nothing shaved) of
-a column.
+Inputs are downscaled by MATLAB's bicubic imresize. Titles give the mean PSNR on Y of a column (protocol rgb8, no crop
+border).
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from skimage import data
 from torch import Tensor
 
 import fastsr
-from benchmarks.gallery_sources import ASTRONAUT, CAT, PHOTOS, SIDE, enlarged, faces, small_faces
-from benchmarks.report import ROOT
-from benchmarks.scores import psnr
+from benchmarks.harness import psnr
+from benchmarks.pulse.faces import colours
+from benchmarks.report import ROOT, command_parser, data_folder
 from fastsr.figures.sheets import in_columns
 from fastsr.sr3.process import Process
+
+SIDE = 192
+FACE_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A square of `SIDE` pixels of a picture that ships with scikit-image.
+
+    Attributes:
+        load: reads the picture.
+        top, left: of the square.
+    """
+
+    load: Callable[[], np.ndarray]
+    top: int
+    left: int
+
+    def read(self) -> Tensor:
+        """Return the square, uint8 (3, SIDE, SIDE)."""
+        pixels = torch.from_numpy(self.load())
+        pixels = pixels[None].expand(3, -1, -1) if pixels.ndim == 2 else pixels.movedim(2, 0)
+        return pixels[:, self.top : self.top + SIDE, self.left : self.left + SIDE]
+
+
+ASTRONAUT = Photo(data.astronaut, 10, 130)  # NASA, public domain
+CAT = Photo(data.chelsea, 30, 120)  # Stefan van der Walt, CC0
+COFFEE = Photo(data.coffee, 60, 230)  # Rachel Michetti, CC0
+GRAVEL = Photo(data.gravel, 0, 0)  # CC0Textures, CC0
+PHOTOS = (ASTRONAUT, CAT, COFFEE, GRAVEL)
+EVERY = 12
+"""Which faces of a folder are shown: none is chosen for how its results look."""
+
+
+def faces(count: int) -> list[Tensor]:
+    """Return every twelfth face of faces/val, official portraits in the public domain, uint8 (3, 256, 256).
+
+    Raises:
+        SystemExit: FASTSR_DATA names no folder that has as many.
+    """
+    folder = data_folder("faces/val") / "faces" / "val"
+    found = sorted(folder.glob("*.jpg"))[::EVERY][:count]
+    if len(found) < count:
+        raise SystemExit(f"{folder} has {len(found)} of the {count} faces that are needed")
+    return [colours(path) for path in found]
+
+
+def enlarged(picture: Tensor, times: int) -> Tensor:
+    """Return (C, H, W) with each pixel as a square of so many pixels a side."""
+    return picture.repeat_interleave(times, -1).repeat_interleave(times, -2)
+
+
+def small_faces(count: int) -> list[Tensor]:
+    """Return the same at 64x64 pixels."""
+    return [fastsr.resize(face, size=(FACE_SIDE, FACE_SIDE)) for face in faces(count)]
+
 
 FOLDER = ROOT / "docs" / "gallery"
 FACES = 4
@@ -157,7 +215,7 @@ def _text() -> Tensor:
 
 def main() -> None:
     """Make those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
     names = parser.parse_args().names or list(PICTURES)
     unknown = [name for name in names if name not in PICTURES]

@@ -1,6 +1,6 @@
-"""Run docs/tour.ipynb, and keep what its cells show.
+"""Run docs/tour.ipynb and save the outputs of its cells.
 
-python -m benchmarks.tour    # needs nbclient and ipykernel, which come with '.[test]', and matplotlib
+python -m docs.tools.tour    # needs nbclient and ipykernel, which come with '.[test]', and matplotlib
 """
 
 from __future__ import annotations

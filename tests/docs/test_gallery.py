@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import fastsr
-from benchmarks import gallery, gallery_sources
+from docs.tools import gallery
 from fastsr.figures.sheets import MARGIN, TOP
 
 MOST_BYTES = 3_000_000
@@ -25,22 +25,22 @@ def portraits(tmp_path, monkeypatch):
 
 
 def test_photos_have_the_size_they_are_shown_in():
-    for photo in gallery_sources.PHOTOS:
-        assert photo.read().shape == (3, gallery_sources.SIDE, gallery_sources.SIDE)
+    for photo in gallery.PHOTOS:
+        assert photo.read().shape == (3, gallery.SIDE, gallery.SIDE)
         assert photo.read().dtype == torch.uint8
 
 
 def test_every_twelfth_face_is_shown(portraits):
-    assert [int(face[0, 0, 0]) for face in gallery_sources.faces(2)] == [0, 192]
-    assert gallery_sources.small_faces(1)[0].shape == (3, 64, 64)
+    assert [int(face[0, 0, 0]) for face in gallery.faces(2)] == [0, 192]
+    assert gallery.small_faces(1)[0].shape == (3, 64, 64)
 
 
 def test_faces_that_are_missing_are_told(portraits, monkeypatch):
     with pytest.raises(SystemExit, match="val has 2 of the 3 faces that are needed"):
-        gallery_sources.faces(3)
+        gallery.faces(3)
     monkeypatch.delenv("FASTSR_DATA")
     with pytest.raises(SystemExit, match=r"^set FASTSR_DATA to the folder that holds faces/val$"):
-        gallery_sources.faces(1)
+        gallery.faces(1)
 
 
 def test_results_are_between_bicubic_and_the_original(portraits, monkeypatch):
@@ -53,8 +53,8 @@ def test_results_are_between_bicubic_and_the_original(portraits, monkeypatch):
     monkeypatch.setattr(fastsr, "srgan", srgan)
     sheet = np.array(gallery.srgan())[TOP:, MARGIN:]
     assert asked == ["srresnet-x4", "srgan-x4"]
-    astronaut = gallery_sources.ASTRONAUT.read().permute(1, 2, 0).numpy()
-    side, step = gallery_sources.SIDE, gallery_sources.SIDE + MARGIN
+    astronaut = gallery.ASTRONAUT.read().permute(1, 2, 0).numpy()
+    side, step = gallery.SIDE, gallery.SIDE + MARGIN
     assert not sheet[:side, 2 * step : 2 * step + side].any()
     assert np.array_equal(sheet[:side, 4 * step : 4 * step + side], astronaut)
 
@@ -78,5 +78,5 @@ def test_the_page_shows_every_picture_with_its_command():
     assert {file for file, _ in gallery.PICTURES.values()} <= shown
     assert shown == {path.name for path in gallery.FOLDER.iterdir() if path.suffix != ".md"}
     for name in gallery.PICTURES:
-        assert f"python -m benchmarks.gallery {name}\n" in page
+        assert f"python -m docs.tools.gallery {name}\n" in page
     assert sum(path.stat().st_size for path in gallery.FOLDER.iterdir()) < MOST_BYTES

@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmarks.robustness.checkpoint_seeds import seeds
 from fastsr.data.sets import DataSet, Download, Pick
 from fastsr.io.downloads import Checksum
+from tests.robustness.seeds import checkpoint_seeds
 
 PICTURES = 6
 SIDE = 48
@@ -62,7 +62,7 @@ def works(folder: Path, address: str) -> dict[str, Work]:
         for index in range(PICTURES):
             _picture(index, side).save(target / f"{index}.png")
     weights = {}
-    for name, written in seeds(folder / "trap").items():
+    for name, written in checkpoint_seeds(folder / "trap").items():
         if name in ("srresnet.safetensors", "unet.safetensors", "stylegan.safetensors"):
             weights[name] = str(folder / name)
             (folder / name).write_bytes(written)

@@ -1,10 +1,10 @@
 """Damage image files and checkpoints without end, led by what code they reach, and look whether fastsr stays upright.
 
     pip install atheris
-    python -m benchmarks.fuzz images --minutes 10
-    python -m benchmarks.fuzz checkpoints --minutes 10
+    python -m tests.robustness.fuzz images --minutes 10
+    python -m tests.robustness.fuzz checkpoints --minutes 10
 
-Every file must give a correct result or an error of fastsr's that names it (`benchmarks.robustness.checks`), within
+Every file must give a correct result or an error of fastsr's that names it (`tests.robustness.damage`), within
 `SECONDS` and `MEGABYTES`. What does otherwise is kept, once for each place in the code, in the folder `--findings`
 beside what went wrong, and the command then ends with 1. It runs itself once more, for a crash or a hang ends the
 process that it is in; the parent begins another one. Pictures are refused beyond `PIXELS`, for speed.
@@ -65,7 +65,16 @@ def direct(what: str, findings: Path, minutes: float, seed: int) -> int:
             processes += 1
             stats = Path(folder, "stats.json")
             stats.unlink(missing_ok=True)  # of the process before
-            command = [sys.executable, "-m", "benchmarks.fuzz", what, "--inside", folder, "--findings", str(findings)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.robustness.fuzz",
+                what,
+                "--inside",
+                folder,
+                "--findings",
+                str(findings),
+            ]
             command += ["--minutes", str(left / 60), "--seed", str(seed + processes)]
             with open(Path(folder, "log"), "wb") as log:
                 code = subprocess.run(command, stderr=log, stdout=log, check=False).returncode
@@ -99,22 +108,22 @@ def fuzz(what: str, folder: Path, findings: Path, minutes: float, seed: int) -> 
     with atheris.instrument_imports(include=INSTRUMENTED):
         from PIL import Image
 
-        from benchmarks.robustness import checkpoint_seeds, checks, image_seeds, mutations
+        from tests.robustness import damage, seeds
 
         Image.init()
     Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow refuses twice as many
     trap, corpus, work = folder / "trap", folder / "corpus", folder / "work"
     work.mkdir(exist_ok=True)
-    check = checks.check_image if what == "images" else checks.check_checkpoint
+    check = damage.check_image if what == "images" else damage.check_checkpoint
     if not corpus.exists():
         corpus.mkdir()
-        for name, data in (image_seeds.seeds() if what == "images" else checkpoint_seeds.seeds(trap)).items():
+        for name, data in (seeds.image_seeds() if what == "images" else seeds.checkpoint_seeds(trap)).items():
             (corpus / name).write_bytes(data)
     watch = _Watch(check, work, findings, folder / "stats.json", trap)
 
     def mutate(data: bytes, most: int, number: int) -> bytes:
         chance = random.Random(number)
-        made = mutations.damaged(data, chance) if chance.random() < 0.5 else atheris.Mutate(data, most)
+        made = damage.damaged(data, chance) if chance.random() < 0.5 else atheris.Mutate(data, most)
         return made[:most]
 
     options = [

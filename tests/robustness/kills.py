@@ -1,6 +1,6 @@
 """Kill every long-running command at random moments, and see that nothing is broken and that the next call finishes.
 
-    python -m benchmarks.kills --rounds 10 [--only "train srgan"] [--seed 1]
+    python -m tests.robustness.kills --rounds 10 [--only "train srgan"] [--seed 1]
 
 A round begins in an empty folder: one to three times the command is begun and ended by SIGKILL at a moment drawn evenly
 from the time that an undisturbed run takes; then it runs to its end. After each kill no file under a final name may be
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from benchmarks.robustness.commands import Work, contents, half_written, left_over, server, works
+from tests.robustness.commands import Work, contents, half_written, left_over, server, works
 
 PRELOADED = [
     *("fastsr.cli", "fastsr.srgan.training", "fastsr.sr3.training", "fastsr.stylegan.training", "fastsr.dip.runner"),

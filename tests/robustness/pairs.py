@@ -1,6 +1,6 @@
 """Begin every long-running command twice at once with the same output, and see that both come to the same.
 
-    python -m benchmarks.pairs --rounds 5
+    python -m tests.robustness.pairs --rounds 5
 
 Both must end well, or of two trainings the second one must be refused; the results must be those of one run alone, and
 nothing may be left of what commands make for themselves. The command ends with 1 where one of this does not hold.
@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.kills import differences, finish, fork, start
-from benchmarks.robustness.commands import Work, contents, left_over, server, works
+from tests.robustness.commands import Work, contents, left_over, server, works
+from tests.robustness.kills import differences, finish, fork, start
 
 REFUSED = 2
 

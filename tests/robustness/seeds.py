@@ -1,30 +1,32 @@
-"""Small checkpoint files of every kind, good and bad, from which the fuzzer makes damaged ones."""
+"""Small image and checkpoint files of every kind, valid and invalid, from which the fuzzer makes damaged ones."""
 
 from __future__ import annotations
 
 import io
 import os
 import pickle
+import struct
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from fastsr.sr3 import checkpoints as sr3_checkpoint
-from fastsr.sr3 import checkpoints as sr3_formats
+from fastsr.io.codecs import FORMATS, encode
+from fastsr.sr3 import checkpoints as sr3_checkpoints
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
-from fastsr.srgan import checkpoints as srgan_checkpoint
-from fastsr.srgan import checkpoints as srgan_formats
+from fastsr.srgan import checkpoints as srgan_checkpoints
 from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 from fastsr.srgan.networks import SRResNet, SRResNetConfig
-from fastsr.stylegan import checkpoints as pulse_checkpoint
-from fastsr.stylegan import checkpoints as pulse_formats
+from fastsr.stylegan import checkpoints as stylegan_checkpoints
 from fastsr.stylegan.latents import GaussianFit
 from fastsr.stylegan.network import StyleGAN, StyleGANConfig
 
@@ -44,12 +46,12 @@ class Code:
         return os.mkdir, (self._path,)
 
 
-def seeds(trap: Path) -> dict[str, bytes]:
+def checkpoint_seeds(trap: Path) -> dict[str, bytes]:
     """Return files by name; a file with code in it would make the folder `trap` if that code were run."""
-    return dict(_seeds(trap))
+    return dict(_checkpoint_seeds(trap))
 
 
-def _seeds(trap: Path) -> Iterator[tuple[str, bytes]]:
+def _checkpoint_seeds(trap: Path) -> Iterator[tuple[str, bytes]]:
     torch.manual_seed(0)
     yield from _own()
     plain = MSRResNet(MSRResNetConfig(1, WIDTH, 2)).state_dict()
@@ -114,12 +116,12 @@ def _own() -> Iterator[tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "own.safetensors")
         for name, generator in generators.items():
-            srgan_formats.save(srgan_checkpoint.Checkpoint(generator, "fastsr", "unit", "signed", name), path)
+            srgan_checkpoints.save(srgan_checkpoints.Checkpoint(generator, "fastsr", "unit", "signed", name), path)
             yield f"{name}.safetensors", path.read_bytes()
         curve = Schedule(steps=10, end=0.9).curve()
-        sr3_formats.save(sr3_checkpoint.Checkpoint(unet, curve, "epsilon", 4, 16, "fastsr", "unet"), path)
+        sr3_checkpoints.save(sr3_checkpoints.Checkpoint(unet, curve, "epsilon", 4, 16, "fastsr", "unet"), path)
         yield "unet.safetensors", path.read_bytes()
-        pulse_formats.save(pulse_checkpoint.Checkpoint(stylegan, fit, "fastsr", "stylegan"), path)
+        stylegan_checkpoints.save(stylegan_checkpoints.Checkpoint(stylegan, fit, "fastsr", "stylegan"), path)
         yield "stylegan.safetensors", path.read_bytes()
 
 
@@ -142,3 +144,114 @@ def _quantized() -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch is about to give them up
         return torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+
+
+SIDES = 7, 5
+ORIENTATION = 0x0112
+PROFILE = b"\0\0\0\x80" + bytes(124)
+"""The length of a profile and its header, which nobody looks at here."""
+
+
+def image_seeds() -> dict[str, bytes]:
+    """Return image files by name; the suffix says the format."""
+    return dict(_image_seeds())
+
+
+def _image_seeds() -> Iterator[tuple[str, bytes]]:
+    colour = Image.fromarray(_values(3))
+    grey, deep = colour.convert("L"), Image.fromarray(_values(1).astype(np.uint16)[..., 0] * 257)
+    alpha, grey_alpha = Image.fromarray(_values(4)), Image.fromarray(_values(4)).convert("LA")
+    palette, bilevel, cmyk = colour.quantize(8), grey.convert("1"), colour.convert("CMYK")
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+
+    for name, image in {"rgb": colour, "l": grey, "rgba": alpha, "la": grey_alpha, "p": palette, "1": bilevel}.items():
+        yield f"{name}.png", _saved(image, "PNG")
+        yield f"{name}.tif", _saved(image, "TIFF")
+    yield "16.png", _saved(deep, "PNG")
+    yield "interlaced.png", _interlaced()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Description", "a picture", zip=True)
+    text.add_itxt("Comment", "ein Bild", lang="de")
+    yield "facts.png", _saved(colour, "PNG", pnginfo=text, icc_profile=PROFILE, dpi=(300, 300), exif=exif)
+    yield "transparent.png", _saved(palette, "PNG", transparency=bytes([0, 128, 255]))
+    yield "key.png", _saved(colour, "PNG", transparency=(1, 2, 3))
+    yield "animated.png", _saved(colour, "PNG", save_all=True, append_images=[colour.rotate(180)])
+    for channels in (2, 3, 4):
+        deep_values = _values(4).astype(np.uint16)[..., :channels] * 257
+        yield f"16_{channels}.png", _encoded(deep_values, ".png")
+        yield f"16_{channels}.tif", _encoded(deep_values, ".tif")
+
+    yield "rgb.jpg", _saved(colour, "JPEG", icc_profile=PROFILE, dpi=(72, 72), comment="a picture", exif=exif)
+    yield "progressive.jpg", _saved(colour, "JPEG", progressive=True)
+    yield "l.jpg", _saved(grey, "JPEG")
+    yield "cmyk.jpg", _saved(cmyk, "JPEG")
+    yield "pictures.mpo", _saved(colour, "MPO", save_all=True, append_images=[colour])
+
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield f"{compression}.tif", _saved(colour, "TIFF", compression=compression, icc_profile=PROFILE)
+    yield "group4.tif", _saved(bilevel, "TIFF", compression="group4")
+    yield "cmyk.tif", _saved(cmyk, "TIFF", dpi=(300, 300))
+    yield "float.tif", _saved(grey.convert("F").point(lambda value: value / 255), "TIFF")
+    yield "integer.tif", _saved(grey.convert("I"), "TIFF")
+    yield "16.tif", _saved(deep, "TIFF")
+    yield "lab.tif", _saved(Image.frombytes("LAB", SIDES, bytes(3 * SIDES[0] * SIDES[1])), "TIFF")
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[ORIENTATION] = 8
+    yield "turned.tif", _saved(colour, "TIFF", tiffinfo=tags)
+    yield "pages.tif", _saved(colour, "TIFF", save_all=True, append_images=[grey])
+
+    yield "lossless.webp", _saved(alpha, "WEBP", lossless=True, icc_profile=PROFILE, exif=exif)
+    yield "lossy.webp", _saved(colour, "WEBP")
+    yield "animated.webp", _saved(colour, "WEBP", save_all=True, append_images=[colour.rotate(180)])
+    yield "still.gif", _saved(palette, "GIF", transparency=0)
+    yield "animated.gif", _saved(palette, "GIF", save_all=True, append_images=[palette.rotate(180)], loop=0)
+    for name, image in {"rgb": colour, "p": palette, "1": bilevel}.items():
+        yield f"{name}.bmp", _saved(image, "BMP", dpi=(96, 96))
+    yield "rgb.ppm", _saved(colour, "PPM")
+    yield "deep.pgm", _saved(deep, "PPM")
+    yield "1.pbm", _saved(bilevel, "PPM")
+    yield "rgb.tga", _saved(alpha, "TGA", compression="tga_rle")
+    yield "rgb.jp2", _saved(colour, "JPEG2000")
+    yield "rgb.ico", _saved(alpha, "ICO", sizes=[SIDES])
+    yield "nothing.png", b""
+    yield "text.jpg", b"no picture"
+
+
+def _values(channels: int) -> np.ndarray:
+    return np.random.default_rng(channels).integers(0, 256, (SIDES[1], SIDES[0], channels), np.uint8)
+
+
+def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.copy().save(file, kind, **options)  # JPEG leaves its options in the image
+    return file.getvalue()
+
+
+def _encoded(values: np.ndarray, suffix: str) -> bytes:
+    file = io.BytesIO()
+    encode(file, values, FORMATS[suffix], PROFILE, (300.0, 300.0), "a picture")
+    return file.getvalue()
+
+
+def _interlaced() -> bytes:
+    """Return a PNG of 1x1 grey pixel with Adam7: Pillow writes none."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)),
+        (b"IDAT", zlib.compress(b"\0\x80")),
+        (b"IEND", b""),
+    ]
+    chunks = [struct.pack(">I", len(data)) + name + data + bytes(4) for name, data in parts]
+    return with_checksums(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def with_checksums(data: bytes) -> bytes:
+    """Return a PNG file with the right checksum after every chunk, as far as there are whole chunks."""
+    made, place = bytearray(data), 8
+    while place + 12 <= len(made):
+        end = place + 8 + struct.unpack_from(">I", made, place)[0]
+        if end + 4 > len(made):
+            break
+        struct.pack_into(">I", made, end, zlib.crc32(made[place + 4 : end]))
+        place = end + 4
+    return bytes(made)

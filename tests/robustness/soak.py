@@ -1,6 +1,6 @@
 """Upscale many pictures with one call of `fastsr srgan`, and see whether its memory stays where it is.
 
-    python -m benchmarks.soak --pictures 500 [--plot soak.png]
+    python -m tests.robustness.soak --pictures 500 [--plot soak.png]
 
 The pictures are of 10 kinds (grey, colour, alpha, palette, 16 bits, CMYK; PNG, JPEG, TIFF, WebP, GIF) and of 36
 sizes; every fiftieth is broken, and is to be refused without ending the call. The resident memory of the process is
