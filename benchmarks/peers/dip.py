@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fastsr
-from benchmarks.memory import peak_bytes, reset_peak_bytes
-from benchmarks.straightforward import Scale
+from benchmarks.baselines import PlainScale
+from benchmarks.harness import peak_bytes, reset_peak_bytes
 from fastsr import metrics
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.stored_images import to_uint8
@@ -24,7 +24,7 @@ from fastsr.dip.options import Preset
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.operators import Downscale
 
-from .packages import load
+from .environment import load
 from .turns import rivals
 
 FACTOR = 4
@@ -89,7 +89,7 @@ def plain(recipe: Recipe) -> Work:
     def work(small: Tensor, size: tuple[int, int], report: Report) -> None:
         config = recipe.network
         head = nn.Sequential(nn.Conv2d(config.channels[0], config.output_channels, 1), nn.Sigmoid())
-        network = nn.Sequential(Scale(config, 0, config.input_channels), head)
+        network = nn.Sequential(PlainScale(config, 0, config.input_channels), head)
         z = INPUT_RANGE * torch.rand(1, config.input_channels, *size)
         optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         downscale = _downscale(small, size)

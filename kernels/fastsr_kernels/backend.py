@@ -55,7 +55,7 @@ def interpreted() -> bool:
 
 @dataclass(frozen=True)
 class AotCase:
-    """One specialisation of a kernel, to be compiled ahead of time by ``python -m benchmarks.aot``.
+    """One specialisation of a kernel, to be compiled ahead of time by ``python -m benchmarks.kernels.aot``.
 
     Each op file has a function ``aot_cases() -> list[AotCase]`` with what its launcher really launches: the harness
     finds it by that name, compiles every case for every target and checks spills, shared memory and time.
@@ -79,7 +79,7 @@ class AotCase:
     warpgroups: bool = False
     """Whether they are large enough for those of a whole warp group on sm_90 (HGMMA): 64 rows or more."""
     backends: tuple[str, ...] = ("cuda", "hip")
-    """For which kinds of GPU this case is, or for which targets of `benchmarks.aot`."""
+    """For which kinds of GPU this case is, or for which targets of `benchmarks.kernels.aot`."""
 
 
 @cache

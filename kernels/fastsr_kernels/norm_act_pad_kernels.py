@@ -332,7 +332,7 @@ def differentiate_norm(
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
+    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.kernels.aot``."""
     vectors = {name: "*fp32" for name in ("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial")}
     integers = (
         *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),

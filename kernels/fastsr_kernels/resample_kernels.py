@@ -95,7 +95,7 @@ def blocks_for_triton(table: AxisTable, axis: str) -> Factor:
 
     16 is the least that a matrix product takes, more keeps the overlap of tiles small. Shrinking, larger tiles would be
     multiplied with more zeros and cost registers; a small output is cut into more programs instead. Chosen by counting
-    (`python -m benchmarks.aot` shows the registers), not tuned on a GPU.
+    (`python -m benchmarks.kernels.aot` shows the registers), not tuned on a GPU.
     """
     ratio = table.in_size / table.out_size
     size = 32 if ratio <= 1 else 16

@@ -195,7 +195,7 @@ def _blocks(channels: int, height: int, width: int, nhwc: bool) -> tuple[int, in
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launcher launches for layers of StyleGAN, for ``python -m benchmarks.aot``."""
+    """Return what the launcher launches for layers of StyleGAN, for ``python -m benchmarks.kernels.aot``."""
     cases = []
     for name, kernel in (("up", _up_kernel), ("down", _down_kernel)):
         for channels, side, dtype, nhwc in (

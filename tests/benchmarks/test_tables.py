@@ -5,11 +5,11 @@ import pkgutil
 import pytest
 
 import fastsr_kernels
-from benchmarks import floors
+from benchmarks.kernels import floors
 from benchmarks.report import ROOT, write_between_marks
 from fastsr.dip.network import HourglassConfig
 
-aot = pytest.importorskip("benchmarks.aot")  # where there is no Triton, nothing is compiled
+aot = pytest.importorskip("benchmarks.kernels.aot")  # where there is no Triton, nothing is compiled
 
 README = (ROOT / "kernels" / "README.md").read_text()
 SHARED = ("axis_table", "backend", "channel_statistics", "common", "philox", "tiles")

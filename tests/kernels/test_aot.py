@@ -8,7 +8,7 @@ from fastsr_kernels import backend
 from fastsr_kernels.backend import AotCase, jit, tl
 
 pytest.importorskip("triton", reason="there is nothing to compile with")
-aot = pytest.importorskip("benchmarks.aot")
+aot = pytest.importorskip("benchmarks.kernels.aot")
 pytestmark = pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels cannot be compiled")
 
 
