@@ -22,7 +22,6 @@ from typing import Any
 import torch
 
 from benchmarks.report import FORMAT, RESULTS, ROOT, command_parser, data_folder, environment, folder_name, save
-from fastsr.dip.method import Options
 from fastsr.dip.recipes import upscale
 from fastsr.evaluate import evaluate
 from fastsr.methods import find

@@ -30,6 +30,7 @@ from benchmarks.harness import processes
 from benchmarks.report import FORMAT, RESULTS, command_parser, environment, save
 from fastsr.dip.fit import fit
 from fastsr.dip.network import HourglassConfig
+from fastsr.dip.options import Preset
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.operators import Downscale
 from fastsr.runtime.device import resolve_dtype
@@ -144,7 +145,7 @@ def line(row: dict[str, Any], compared: dict[str, Any]) -> str:
     )
 
 
-TARGETS = {"paper": (2.0, 10.0), "fast": (0.8, 1.0)}
+TARGETS: dict[Preset, tuple[float, float]] = {"paper": (2.0, 10.0), "fast": (0.8, 1.0)}
 """Preset -> the milliseconds a step, and the seconds a whole call, that a 512x512 result may take on an H200."""
 REPEATS = 3
 STRAIGHTFORWARD_STEPS = 50
@@ -185,7 +186,7 @@ def run(
     return {"rows": rows}
 
 
-def _check(picture: torch.Tensor, preset: str, count: int, device: str) -> float:
+def _check(picture: torch.Tensor, preset: Preset, count: int, device: str) -> float:
     """Return the PSNR of the fit after `count` steps; also what warms up the device."""
     psnr: list[float] = []
     fastsr.dip(
@@ -202,7 +203,7 @@ def _check(picture: torch.Tensor, preset: str, count: int, device: str) -> float
     return psnr[-1]
 
 
-def _seconds(picture: torch.Tensor, preset: str, count: int, device: str) -> float:
+def _seconds(picture: torch.Tensor, preset: Preset, count: int, device: str) -> float:
     """The seconds of a call; its result lies on the CPU, so that the device has finished."""
     start = time.perf_counter()
     fastsr.dip(picture, FACTOR, preset=preset, steps=count, device=device, progress=False)

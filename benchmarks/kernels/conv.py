@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.harness import Call, Case, agrees_with, normal_tensors
-from fastsr_kernels.reflect_conv import reflect_conv2d
-from fastsr_kernels.reflect_conv_choice import RIVALS, VENDOR, describe
-from fastsr_kernels.reflect_conv_kernels import Problem
+from fastsr_kernels.reflect_conv import RIVALS, VENDOR, describe, reflect_conv2d
+from fastsr_kernels.reflect_conv_launch import Problem
 
 ALLOWED = 1e-2
 FPAD = "F.pad + cuDNN"

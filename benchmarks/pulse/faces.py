@@ -125,7 +125,7 @@ def main() -> None:
             if restarts == RESTARTS[0]:
                 kept[factor] = found
             print(row, flush=True)
-    eps = check_options(FACTORS[0], weights=checkpoint).settings.eps
+    eps = check_options(PulseOptions(factor=FACTORS[0], weights=checkpoint)).settings.eps
     facts = {"weights": str(checkpoint), "eps": eps, "rows": rows}
     publish("pulse_faces", facts, {MARKS: table(rows, eps)}, "measured/pulse.md")
     fastsr.save(shown(pictures[:SHOWN], kept), ROOT / "docs" / "pulse_faces.png")

@@ -14,7 +14,6 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..checks import spell
 from ..errors import InputError, MissingFileError, OutputError
 from ..runtime.progress import progress_bar
 from .files import atomic_write, prepare_folder

@@ -192,12 +192,35 @@ def group_gradient_kernel(
 # Kernels that read x twice: blocks of pixels, the statistics of each group, then blocks of pixels again
 
 
-def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of SR3's U-Net, for ``python -m benchmarks.kernels.aot``."""
-    vectors = ("partial", "weight", "bias", "center", "rstd", "average", "means", "product_sum", "plain_sum", "dshift")
-    lengths = ("channels", "pixels", "width", "programs", "pixels_per_program")
-    steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")
-    scalars = {**dict.fromkeys((*lengths, *steps), "i32"), "eps": "fp32"}
+@jit
+def statistics_kernel(
+    x: tl.tensor,
+    partial: tl.tensor,
+    channels: tl.tensor,
+    pixels: tl.tensor,
+    x_stride_n: tl.tensor,
+    x_stride_p: tl.tensor,
+    x_stride_c: tl.tensor,
+    pixels_per_program: tl.tensor,
+    BLOCK_PIXELS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
+) -> None:
+    """Find mean and sum of squared deviations of each channel over the pixels of this program."""
+    picture = tl.program_id(2).to(tl.int64)
+    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    first = tl.program_id(0) * pixels_per_program
+    end = tl.minimum(first + pixels_per_program, pixels)
+    count = 0.0
+    mean = tl.zeros((BLOCK_CHANNELS,), tl.float32)
+    m2 = tl.zeros((BLOCK_CHANNELS,), tl.float32)
+    for start in range(first, end, BLOCK_PIXELS):
+        pixel = start + tl.arange(0, BLOCK_PIXELS)
+        mask = (pixel < end)[:, None] & here[None, :]
+        value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
+        count, mean, m2 = merge(count, mean, m2, value, mask, tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32))
+    partial += (picture * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
+    store_parts(partial, mean, m2, channel, here, channels)
 
 
 @jit

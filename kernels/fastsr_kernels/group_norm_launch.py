@@ -200,7 +200,7 @@ def _parts_of_group(width: int) -> dict[str, int]:
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of SR3's U-Net, for ``python -m benchmarks.aot``."""
+    """Return what the launchers launch for layers of SR3's U-Net, for ``python -m benchmarks.kernels.aot``."""
     vectors = ("partial", "weight", "bias", "center", "rstd", "average", "means", "product_sum", "plain_sum", "dshift")
     lengths = ("channels", "pixels", "width", "programs", "pixels_per_program")
     steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")

@@ -25,48 +25,16 @@ def diffuse_at(
     tl.store(out + offset, signal * tl.load(x + offset, mask=mask).to(tl.float32) + noise, mask=mask)
 
 
-class _Grid(NamedTuple):
-    programs: tuple[int, ...]
-    sizes: tuple[int, ...]
-    """The last of the arguments at run time."""
-    blocks: dict[str, int | bool]
-    """The arguments at compile time."""
-
-
-def _launch(kernel: Any, grid: _Grid, *arguments: Any) -> None:
-    fast = torch.version.hip is None and not interpreted()
-    with device_guard(arguments[0]):
-        kernel[grid.programs](*arguments, *grid.sizes, **grid.blocks, FAST=fast, num_warps=4, enable_fp_fusion=True)
-
-
-def _contiguous_grid(x: Tensor) -> _Grid:
-    """Return the grid of a kernel that takes the samples one by one."""
-    size = x.numel() // x.shape[0]
-    blocks = triton.cdiv(size, BLOCK)
-    return _Grid((x.shape[0] * blocks,), (size, blocks), {"BLOCK": BLOCK})
-
-
-def _channels_last_grid(x: Tensor) -> _Grid:
-    channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    blocks = _channels_last_blocks(channels, pixels)
-    # A row that starts within a group has its last element at most 3 further on.
-    groups = pixels // 4 if blocks["ALIGNED"] else (pixels + 6) // 4
-    group_blocks = triton.cdiv(groups, blocks["BLOCK_GROUPS"])
-    programs = x.shape[0] * group_blocks, triton.cdiv(channels, blocks["BLOCK_CHANNELS"])
-    return _Grid(programs, (channels, pixels, group_blocks), blocks)
-
-
-def _channels_last_blocks(channels: int, pixels: int) -> dict[str, int | bool]:
-    block = min(triton.next_power_of_2(channels), LARGEST_CHANNEL_BLOCK)
-    return {"BLOCK_CHANNELS": block, "BLOCK_GROUPS": BLOCK // 4 // block, "ALIGNED": pixels % 4 == 0}
-
-
-def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch, for ``python -m benchmarks.kernels.aot``."""
-    contiguous = {"BLOCK": BLOCK}
-    layer, odd, picture = (
-        _channels_last_blocks(channels, pixels)
-        for channels, pixels in ((32, 256 * 256), (3, 255 * 255), (3, 256 * 256))
+@jit
+def load_six(row: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Return the coefficients of a sample."""
+    return (
+        tl.load(row),
+        tl.load(row + 1),
+        tl.load(row + 2),
+        tl.load(row + 3),
+        tl.load(row + 4),
+        tl.load(row + 5),
     )
 
 

@@ -116,7 +116,7 @@ def _channels_last_blocks(channels: int, pixels: int) -> dict[str, int | bool]:
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch, for ``python -m benchmarks.aot``."""
+    """Return what the launchers launch, for ``python -m benchmarks.kernels.aot``."""
     contiguous = {"BLOCK": BLOCK}
     layer, odd, picture = (
         _channels_last_blocks(channels, pixels)

@@ -1,7 +1,9 @@
 """The kernels of `reflect_conv`.
 
-Tiles and splits are functions of the sizes alone, the same on every GPU; chosen by counting
-(`python -m benchmarks.kernels.aot` shows registers and shared memory), not tuned on a GPU.
+Memory is (N, H, W, C), that of the weights (O, kh, kw, C). A program makes the products of a tile of pixels,
+two-dimensional so that few tiles meet the border, with some channels; the sum goes over taps and channels in one loop,
+for only the innermost loop is pipelined. The channel counts come divided by a power of two that is known at compile
+time: that they are multiples of it lets a thread load several channels at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The launchers of `reflect_conv`'s kernels: matrix products that read each pixel from where the reflection puts it.
 
-Tiles and splits are functions of the sizes alone, the same on every GPU; chosen by counting (`python -m benchmarks.aot`
-shows registers and shared memory), not tuned on a GPU.
+Tiles and splits are functions of the sizes alone, the same on every GPU; chosen by counting
+(`python -m benchmarks.kernels.aot` shows registers and shared memory), not tuned on a GPU.
 """
 
 from __future__ import annotations

@@ -91,66 +91,57 @@ def load_style(
 # Kernels that read x once: a program takes whole planes
 
 
-def _over_channels(x: Tensor) -> dict[str, int]:
-    """Return how many pixels and channels of `x` (N, pixels, C) a program takes at a time that sums over channels."""
-    pixels, channels = (triton.next_power_of_2(size) for size in x.shape[1:])
-    block = min(pixels, BLOCK // 32 if x.stride(2) == 1 else BLOCK // 4)
-    return {"BLOCK_PIXELS": block, "BLOCK_CHANNELS": min(channels, BLOCK // block)}
-
-
-def _planes(x: Tensor, tile: dict[str, int]) -> tuple[int, int]:
-    """Return the grid of programs that take whole planes."""
-    pictures, _, channels = x.shape
-    return triton.cdiv(channels, tile["BLOCK_CHANNELS"]), pictures
-
-
-def _grid(x: Tensor, tile: dict[str, int]) -> tuple[int, int, int]:
-    """Return the grid of programs that take a block of pixels."""
-    channel_blocks, pictures = _planes(x, tile)
-    return triton.cdiv(x.shape[1], tile["BLOCK_PIXELS"]), channel_blocks, pictures
-
-
-def _parts(x: Tensor, tile: dict[str, int]) -> tuple[tuple[int, int, int], int]:
-    """Return the grid of programs that take several blocks of pixels, and how many pixels each takes."""
-    pixels = x.shape[1]
-    channel_blocks, pictures = _planes(x, tile)
-    _, per_program = split(pictures * channel_blocks * pixels, tile["BLOCK_PIXELS"])
-    return (math.ceil(pixels / per_program), channel_blocks, pictures), per_program
-
-
-def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of StyleGAN behind a blur; see `benchmarks.kernels.aot`."""
-    vectors = ("bias", "noise_weight", "mean", "rstd", "partial", "dnoise")
-    sums = ("product_sum", "plain_sum", "noise_sum", "bias_sum")
-    steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")
-    lengths = ("channels", "pixels", "width", "noise_stride_n")
-
-    def case(name: str, kernel: Any, x: Tensor, dtype: str, tile: dict[str, int]) -> AotCase:
-        order = "channels_last" if x.stride(2) == 1 else "contiguous"
-        one = {f"{tensor}_stride_{'c' if order == 'channels_last' else 'p'}": 1 for tensor in "gxy"}
-        constants = {"BLUR": True, "NOISE": True, "SUMS": True, **one, **tile}
-        signature = {
-            **dict.fromkeys(("g", "x", "y", "dx", "style", "noise"), f"*{dtype}"),
-            **dict.fromkeys((*vectors, *sums), "*fp32"),
-            **dict.fromkeys((*lengths, *steps, "pixels_per_program"), "i32"),
-            **dict.fromkeys(("slope", "eps"), "fp32"),
-            "dp": "*fp32",
-        }
-        size = f"{x.shape[2]} channels of {x.shape[1]} pixels"
-        return AotCase(
-            name=f"{name}, {size}, {dtype}, {order}",
-            kernel=kernel,
-            signature=signature,
-            constants={name: value for name, value in constants.items() if name in kernel.arg_names},
-            num_warps=WARPS,
-            divisible=tuple(name for name in (*lengths, *steps) if name not in constants),
-        )
-
-    layers = (
-        (512, 16, "fp32", True),
-        (256, 64, "fp32", False),
-        (256, 64, "fp32", True),
-        (16, 1024, "bf16", False),
+@jit
+def plane_kernel(
+    x: tl.tensor,
+    y: tl.tensor,
+    bias: tl.tensor,
+    style: tl.tensor,
+    noise: tl.tensor,
+    noise_weight: tl.tensor,
+    mean: tl.tensor,
+    rstd: tl.tensor,
+    channels: tl.tensor,
+    pixels: tl.tensor,
+    width: tl.tensor,
+    noise_stride_n: tl.tensor,
+    x_stride_n: tl.tensor,
+    x_stride_p: tl.tensor,
+    x_stride_c: tl.tensor,
+    y_stride_n: tl.tensor,
+    y_stride_p: tl.tensor,
+    y_stride_c: tl.tensor,
+    slope: tl.tensor,
+    eps: tl.tensor,
+    BLUR: tl.constexpr,
+    NOISE: tl.constexpr,
+    BLOCK_PIXELS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
+) -> None:
+    """Write the result, and mean and 1 / sqrt(variance + eps) of each plane."""
+    picture = tl.program_id(1).to(tl.int64)
+    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    pixel = tl.arange(0, BLOCK_PIXELS)
+    mask = (pixel < pixels)[:, None] & here[None, :]
+    value, _ = load_noisy(
+        x,
+        bias,
+        noise,
+        noise_weight,
+        picture,
+        pixel,
+        channel,
+        here,
+        mask,
+        pixels,
+        width,
+        noise_stride_n,
+        x_stride_n,
+        x_stride_p,
+        x_stride_c,
+        BLUR,
+        NOISE,
     )
     value = tl.where(mask, activate(value, slope), 0.0)
     middle = tl.sum(value, axis=0) / pixels

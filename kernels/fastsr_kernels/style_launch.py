@@ -202,7 +202,7 @@ def _parts(x: Tensor, tile: dict[str, int]) -> tuple[tuple[int, int, int], int]:
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of StyleGAN behind a blur, for ``python -m benchmarks.aot``."""
+    """Return what the launchers launch for layers of StyleGAN behind a blur; see `benchmarks.kernels.aot`."""
     vectors = ("bias", "noise_weight", "mean", "rstd", "partial", "dnoise")
     sums = ("product_sum", "plain_sum", "noise_sum", "bias_sum")
     steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")

@@ -110,7 +110,7 @@ def _differentiate_deep(
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
+    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.kernels.aot``."""
     vectors = dict.fromkeys(("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial"), "*fp32")
     integers = (
         *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),

@@ -118,9 +118,8 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
     with pytest.raises(InputError, match=r"the face detector, .* has sha256"):
         detection.YuNet()
     web.files.clear()
-    message = (
-        rf"detector, .* cannot be downloaded: .*; or download it on another machine and copy it to '{tmp_path}/.*yunet.onnx'"
-    )
+    advice = rf"download it on another machine and copy it to '{tmp_path}/.*yunet.onnx'"
+    message = rf"detector, .* cannot be downloaded: .*; or {advice}"
     with pytest.raises(MissingFileError, match=message):
         detection.YuNet()
 
