@@ -81,15 +81,7 @@ def compile_case(case: AotCase, target: str, *, count: bool = True) -> Report:
     Unless they are to be counted, only the instructions of a case with matrix products are looked at: to disassemble
     code for NVIDIA takes as long as to compile many a kernel.
     """
-    arguments = case.kernel.arg_names
-    signature = {name: "constexpr" if name in case.constants else case.signature[name] for name in arguments}
-    aligned = [name for name, kind in signature.items() if kind.startswith("*") or name in case.divisible]
-    source = ASTSource(
-        case.kernel,
-        signature,
-        {(arguments.index(name),): value for name, value in case.constants.items()},
-        {(arguments.index(name),): [["tt.divisibility", 16]] for name in aligned},
-    )
+    source = describe_source(case)
     options = {
         "num_warps": case.num_warps,
         "num_stages": case.num_stages,
@@ -113,6 +105,27 @@ def compile_case(case: AotCase, target: str, *, count: bool = True) -> Report:
     if seconds > COMPILE_SECONDS:
         problems.append(f"compiles in {seconds:.1f} s")
     return Report(**found, shared=shared, seconds=seconds, problems=tuple(problems))
+
+
+def describe_source(case: AotCase) -> ASTSource:
+    """Return the kernel of a case with its types, its constants and its alignments, in the compiler's form."""
+    signature: dict[str, Any] = {}
+    constants: dict[tuple[int, ...], Any] = {}
+    aligned = []
+    for number, name in enumerate(case.kernel.arg_names):
+        if name in case.constants:
+            signature[name] = "constexpr"
+            constants[number,] = case.constants[name]
+            continue
+        kind = case.signature[name]
+        elements = {(number, i): each for i, each in enumerate(kind)} if isinstance(kind, tuple) else {(number,): kind}
+        constants |= {path: each for path, each in elements.items() if isinstance(each, int)}
+        types = {path: "constexpr" if path in constants else str(each) for path, each in elements.items()}
+        signature[name] = tuple(types.values()) if isinstance(kind, tuple) else types[number,]
+        # The alignment of a float says nothing, and the launcher would not state it.
+        integers = ("i32", "i64") if name in case.divisible else ()
+        aligned += [path for path, each in types.items() if each.startswith("*") or each in integers]
+    return ASTSource(case.kernel, signature, constants, {path: [["tt.divisibility", 16]] for path in aligned})
 
 
 def _processor_seconds() -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .backend import jit, tl
 from .channel_statistics import merge, store_parts, store_sums
-from .tiles import load_pixels, store_pixels
+from .tiles import load_pixels, part_tile, program_part, program_tile, store_pixels
 
 # Functions of a tile, or of the channels of a group
 
@@ -89,6 +89,21 @@ def gradient_of_group(
 
 
 @jit
+def _whole_group(
+    pixels: tl.tensor, width: tl.tensor, BLOCK_PIXELS: tl.constexpr, BLOCK_WIDTH: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Return image, pixel, channel, inside and mask of a program that takes one group, of `width` channels.
+
+    `inside` says which of the block's channels belong to the group, `mask` which elements of the tile do.
+    """
+    member = tl.arange(0, BLOCK_WIDTH)
+    inside = member < width
+    pixel = tl.arange(0, BLOCK_PIXELS)
+    mask = (pixel < pixels)[:, None] & inside[None, :]
+    return tl.program_id(1).to(tl.int64), pixel, tl.program_id(0) * width + member, inside, mask
+
+
+@jit
 def group_kernel(
     x: tl.tensor,
     y: tl.tensor,
@@ -101,12 +116,8 @@ def group_kernel(
     channels: tl.tensor,
     width: tl.tensor,
     pixels: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     eps: tl.tensor,
     SHIFTED: tl.constexpr,
     SWISH: tl.constexpr,
@@ -114,14 +125,9 @@ def group_kernel(
     BLOCK_WIDTH: tl.constexpr,
 ) -> None:
     """Write the result for a group, and its statistics."""
-    picture = tl.program_id(1).to(tl.int64)
-    member = tl.arange(0, BLOCK_WIDTH)
-    inside = member < width
-    channel = tl.program_id(0) * width + member
-    at = picture * channels + channel
-    pixel = tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & inside[None, :]
-    value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
+    image, pixel, channel, inside, mask = _whole_group(pixels, width, BLOCK_PIXELS, BLOCK_WIDTH)
+    at = image * channels + channel
+    value = load_pixels(x, image, pixel, channel, mask, x_strides)
     moved = tl.zeros((BLOCK_WIDTH,), tl.float32)
     if SHIFTED:
         moved = tl.load(shift + at, mask=inside, other=0).to(tl.float32)
@@ -134,7 +140,7 @@ def group_kernel(
     tl.store(rstd + at, scale, mask=inside)
     tl.store(average + at, (own - middle) * scale, mask=inside)
     value = activate(value, weight, bias, middle, scale, channel, inside, mask, SWISH)
-    store_pixels(y, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(y, value, image, pixel, channel, mask, y_strides)
 
 
 @jit
@@ -153,30 +159,19 @@ def group_gradient_kernel(
     channels: tl.tensor,
     width: tl.tensor,
     pixels: tl.tensor,
-    g_stride_n: tl.tensor,
-    g_stride_p: tl.tensor,
-    g_stride_c: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    g_strides: tl.tuple,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     SWISH: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_WIDTH: tl.constexpr,
 ) -> None:
     """Write the gradient for x of a group, and what those for weight, bias and shift need."""
-    picture = tl.program_id(1).to(tl.int64)
-    member = tl.arange(0, BLOCK_WIDTH)
-    inside = member < width
-    channel = tl.program_id(0) * width + member
-    at = picture * channels + channel
-    pixel = tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & inside[None, :]
+    image, pixel, channel, inside, mask = _whole_group(pixels, width, BLOCK_PIXELS, BLOCK_WIDTH)
+    at = image * channels + channel
     middle, spread = tl.load(center + at, mask=inside, other=0), tl.load(rstd + at, mask=inside, other=0)
-    value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
-    gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+    value = load_pixels(x, image, pixel, channel, mask, x_strides)
+    gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
     gradient, normal = before_swish(gradient, value, weight, bias, middle, spread, channel, inside, mask, SWISH)
     product, plain = tl.sum(gradient * normal, axis=0), tl.sum(gradient, axis=0)
     linear, constant = gradient_of_group(
@@ -186,7 +181,7 @@ def group_gradient_kernel(
     tl.store(plain_sum + at, plain, mask=inside)
     scale = tl.load(weight + channel, mask=inside, other=0).to(tl.float32)
     value = spread[None, :] * (gradient * scale[None, :] - constant - normal * linear)
-    store_pixels(dx, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(dx, value, image, pixel, channel, mask, y_strides)
 
 
 # Kernels that read x twice: blocks of pixels, the statistics of each group, then blocks of pixels again
@@ -198,28 +193,21 @@ def statistics_kernel(
     partial: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
+    x_strides: tl.tuple,
     pixels_per_program: tl.tensor,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Find mean and sum of squared deviations of each channel over the pixels of this program."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    first = tl.program_id(0) * pixels_per_program
-    end = tl.minimum(first + pixels_per_program, pixels)
+    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
     count = 0.0
     mean = tl.zeros((BLOCK_CHANNELS,), tl.float32)
     m2 = tl.zeros((BLOCK_CHANNELS,), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel = start + tl.arange(0, BLOCK_PIXELS)
-        mask = (pixel < end)[:, None] & here[None, :]
-        value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
+        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
+        value = load_pixels(x, image, pixel, channel, mask, x_strides)
         count, mean, m2 = merge(count, mean, m2, value, mask, tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32))
-    partial += (picture * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
+    partial += (image * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
     store_parts(partial, mean, m2, channel, here, channels)
 
 
@@ -241,11 +229,11 @@ def combine_kernel(
     BLOCK_WIDTH: tl.constexpr,
 ) -> None:
     """Combine the parts of a group, `width` channels: the mean first, then the squares about it."""
-    picture = tl.program_id(1).to(tl.int64)
+    image = tl.program_id(1).to(tl.int64)
     member = tl.arange(0, BLOCK_WIDTH)
     inside = member < width
-    channel = picture * channels + tl.program_id(0) * width + member
-    partial += picture * programs * 2 * channels + tl.program_id(0) * width
+    channel = image * channels + tl.program_id(0) * width + member
+    partial += image * programs * 2 * channels + tl.program_id(0) * width
     moved = tl.zeros((BLOCK_WIDTH,), tl.float32)
     if SHIFTED:
         moved = tl.load(shift + channel, mask=inside, other=0).to(tl.float32)
@@ -283,27 +271,19 @@ def apply_kernel(
     rstd: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     SWISH: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the result for a block of pixels, given the statistics of its channels."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & here[None, :]
-    value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
-    middle = tl.load(center + picture * channels + channel, mask=here, other=0)
-    scale = tl.load(rstd + picture * channels + channel, mask=here, other=0)
+    image, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    value = load_pixels(x, image, pixel, channel, mask, x_strides)
+    middle = tl.load(center + image * channels + channel, mask=here, other=0)
+    scale = tl.load(rstd + image * channels + channel, mask=here, other=0)
     value = activate(value, weight, bias, middle, scale, channel, here, mask, SWISH)
-    store_pixels(y, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(y, value, image, pixel, channel, mask, y_strides)
 
 
 @jit
@@ -317,36 +297,27 @@ def sums_kernel(
     partial: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    g_stride_n: tl.tensor,
-    g_stride_p: tl.tensor,
-    g_stride_c: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
+    g_strides: tl.tuple,
+    x_strides: tl.tuple,
     pixels_per_program: tl.tensor,
     SWISH: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Sum the gradient's products with the normalised x, and the gradient, over the pixels of this program."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    middle = tl.load(center + picture * channels + channel, mask=here, other=0)
-    scale = tl.load(rstd + picture * channels + channel, mask=here, other=0)
-    first = tl.program_id(0) * pixels_per_program
-    end = tl.minimum(first + pixels_per_program, pixels)
+    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
+    middle = tl.load(center + image * channels + channel, mask=here, other=0)
+    scale = tl.load(rstd + image * channels + channel, mask=here, other=0)
     plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     product = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel = start + tl.arange(0, BLOCK_PIXELS)
-        mask = (pixel < end)[:, None] & here[None, :]
-        value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
-        gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
+        value = load_pixels(x, image, pixel, channel, mask, x_strides)
+        gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
         gradient, normal = before_swish(gradient, value, weight, bias, middle, scale, channel, here, mask, SWISH)
         plain += gradient
         product += gradient * normal
-    partial += (picture * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
+    partial += (image * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
     store_sums(partial, product, plain, channel, here, channels)
 
 
@@ -368,11 +339,11 @@ def total_kernel(
     BLOCK_WIDTH: tl.constexpr,
 ) -> None:
     """Add up the parts of a group, and store what each of its channels has to do with all of them."""
-    picture = tl.program_id(1).to(tl.int64)
+    image = tl.program_id(1).to(tl.int64)
     member = tl.arange(0, BLOCK_WIDTH)
     inside = member < width
     channel = tl.program_id(0) * width + member
-    partial += picture * programs * 2 * channels
+    partial += image * programs * 2 * channels
     product = tl.zeros((BLOCK_WIDTH,), tl.float32)
     plain = tl.zeros((BLOCK_WIDTH,), tl.float32)
     for start in range(0, programs, BLOCK_PROGRAMS):
@@ -381,13 +352,13 @@ def total_kernel(
         at = partial + program[:, None] * 2 * channels + channel[None, :]
         product += tl.sum(tl.load(at, mask=mask, other=0), axis=0)
         plain += tl.sum(tl.load(at + channels, mask=mask, other=0), axis=0)
-    at = picture * channels + channel
+    at = image * channels + channel
     linear, constant = gradient_of_group(
         product, plain, weight, rstd, average, dshift, channel, inside, at, width, pixels
     )
     tl.store(product_sum + at, product, mask=inside)
     tl.store(plain_sum + at, plain, mask=inside)
-    means += picture * 2 * channels + channel
+    means += image * 2 * channels + channel
     tl.store(means, linear, mask=inside)
     tl.store(means + channels, constant, mask=inside)
 
@@ -404,33 +375,23 @@ def differentiate_kernel(
     dx: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    g_stride_n: tl.tensor,
-    g_stride_p: tl.tensor,
-    g_stride_c: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    g_strides: tl.tuple,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     SWISH: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the gradient for x of a block of pixels, given the means that it needs."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & here[None, :]
-    middle = tl.load(center + picture * channels + channel, mask=here, other=0)
-    spread = tl.load(rstd + picture * channels + channel, mask=here, other=0)
-    value = load_pixels(x, picture, pixel, channel, mask, x_stride_n, x_stride_p, x_stride_c)
-    gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+    image, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    middle = tl.load(center + image * channels + channel, mask=here, other=0)
+    spread = tl.load(rstd + image * channels + channel, mask=here, other=0)
+    value = load_pixels(x, image, pixel, channel, mask, x_strides)
+    gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
     gradient, normal = before_swish(gradient, value, weight, bias, middle, spread, channel, here, mask, SWISH)
-    means += picture * 2 * channels
+    means += image * 2 * channels
     linear = tl.load(means + channel, mask=here, other=0)
     constant = tl.load(means + channels + channel, mask=here, other=0)
     scale = tl.load(weight + channel, mask=here, other=0).to(tl.float32)
     value = spread[None, :] * (gradient * scale[None, :] - constant[None, :] - normal * linear[None, :])
-    store_pixels(dx, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(dx, value, image, pixel, channel, mask, y_strides)

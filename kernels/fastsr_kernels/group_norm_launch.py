@@ -1,6 +1,6 @@
 """The launchers of `group_norm`'s kernels.
 
-Statistics and sums are made for each channel of each picture; what a group has in common follows from them when the
+Statistics and sums are made for each channel of each image; what a group has in common follows from them when the
 parts of the programs are put together. So a group may have any number of channels, and the shift, which moves the
 mean of a channel, is needed there and nowhere else.
 
@@ -51,14 +51,14 @@ def launch_forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Write the result into `y`, dense; return it with center, rstd and average, (N, C) in float32."""
     x, out = rows(x, y), rows(y, y)
-    pictures, pixels, channels = x.shape
+    images, pixels, channels = x.shape
     width = channels // groups
-    found = center, rstd, average = [x.new_empty(pictures, channels, dtype=torch.float32) for _ in range(3)]
+    found = center, rstd, average = [x.new_empty(images, channels, dtype=torch.float32) for _ in range(3)]
     moved = center if shift is None else shift.contiguous()  # any pointer: without a shift it is not read
     flags = {"SHIFTED": shift is not None}
     with device_guard(x):
         if _fits(width, pixels):
-            group_kernel[groups, pictures](
+            group_kernel[groups, images](
                 x,
                 out,
                 weight,
@@ -68,8 +68,8 @@ def launch_forward(
                 channels,
                 width,
                 pixels,
-                *x.stride(),
-                *out.stride(),
+                x.stride(),
+                out.stride(),
                 eps,
                 SWISH=swish,
                 **flags,
@@ -79,11 +79,11 @@ def launch_forward(
             return y, center, rstd, average
         tile = _tile(x)
         programs, per_program, channel_blocks = _parts(x, tile)
-        partial = x.new_empty(pictures, programs, 2, channels, dtype=torch.float32)
-        statistics_kernel[programs, channel_blocks, pictures](
-            x, partial, channels, pixels, *x.stride(), per_program, **tile, **OPTIONS
+        partial = x.new_empty(images, programs, 2, channels, dtype=torch.float32)
+        statistics_kernel[programs, channel_blocks, images](
+            x, partial, channels, pixels, x.stride(), per_program, **tile, **OPTIONS
         )
-        combine_kernel[groups, pictures](
+        combine_kernel[groups, images](
             partial,
             moved,
             *found,
@@ -97,7 +97,7 @@ def launch_forward(
             **_parts_of_group(width),
             **OPTIONS,
         )
-        apply_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), channel_blocks, pictures](
+        apply_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), channel_blocks, images](
             x,
             out,
             weight,
@@ -106,8 +106,8 @@ def launch_forward(
             rstd,
             channels,
             pixels,
-            *x.stride(),
-            *out.stride(),
+            x.stride(),
+            out.stride(),
             SWISH=swish,
             **tile,
             **OPTIONS,
@@ -129,27 +129,27 @@ def launch_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Write the gradient for x into `dx`, dense; return it with those for weight, bias and shift in float32."""
     g, x, out = rows(g, dx), rows(x, dx), rows(dx, dx)
-    pictures, pixels, channels = x.shape
+    images, pixels, channels = x.shape
     width = channels // groups
     sums = product, plain, dshift = [torch.empty_like(center) for _ in range(3)]
     tensors = g, x, weight, bias, center, rstd
-    steps = *g.stride(), *x.stride()
+    steps = g.stride(), x.stride()
     with device_guard(x):
         if _fits(width, pixels):
-            sizes = channels, width, pixels, *steps, *out.stride()
-            group_gradient_kernel[groups, pictures](
+            sizes = channels, width, pixels, *steps, out.stride()
+            group_gradient_kernel[groups, images](
                 *tensors, average, *sums, out, *sizes, SWISH=swish, **_whole(width, pixels), **OPTIONS
             )
         else:
             tile = _tile(x)
             programs, per_program, channel_blocks = _parts(x, tile)
-            partial = x.new_empty(pictures, programs, 2, channels, dtype=torch.float32)
-            means = x.new_empty(pictures, 2, channels, dtype=torch.float32)
-            sums_kernel[programs, channel_blocks, pictures](
+            partial = x.new_empty(images, programs, 2, channels, dtype=torch.float32)
+            means = x.new_empty(images, 2, channels, dtype=torch.float32)
+            sums_kernel[programs, channel_blocks, images](
                 *tensors, partial, channels, pixels, *steps, per_program, SWISH=swish, **tile, **OPTIONS
             )
             sizes = channels, width, pixels, programs
-            total_kernel[groups, pictures](
+            total_kernel[groups, images](
                 partial,
                 weight,
                 rstd,
@@ -162,8 +162,8 @@ def launch_backward(
                 **_parts_of_group(width),
                 **OPTIONS,
             )
-            differentiate_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), channel_blocks, pictures](
-                *tensors, means, out, channels, pixels, *steps, *out.stride(), SWISH=swish, **tile, **OPTIONS
+            differentiate_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), channel_blocks, images](
+                *tensors, means, out, channels, pixels, *steps, out.stride(), SWISH=swish, **tile, **OPTIONS
             )
     return dx, product.sum(0), plain.sum(0), dshift
 
@@ -187,10 +187,10 @@ def _tile(x: Tensor) -> dict[str, int]:
 
 
 def _parts(x: Tensor, tile: dict[str, int]) -> tuple[int, int, int]:
-    """Return into how many programs the pixels of a picture are split, how many each takes, and blocks of channels."""
-    pictures, pixels, channels = x.shape
+    """Return into how many programs the pixels of an image are split, how many each takes, and blocks of channels."""
+    images, pixels, channels = x.shape
     channel_blocks = triton.cdiv(channels, tile["BLOCK_CHANNELS"])
-    _, per_program = split(pictures * channel_blocks * pixels, tile["BLOCK_PIXELS"])
+    _, per_program = split(images * channel_blocks * pixels, tile["BLOCK_PIXELS"])
     return math.ceil(pixels / per_program), per_program, channel_blocks
 
 
@@ -203,23 +203,23 @@ def aot_cases() -> list[AotCase]:
     """Return what the launchers launch for layers of SR3's U-Net, for ``python -m benchmarks.kernels.aot``."""
     vectors = ("partial", "weight", "bias", "center", "rstd", "average", "means", "product_sum", "plain_sum", "dshift")
     lengths = ("channels", "pixels", "width", "programs", "pixels_per_program")
-    steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")
-    scalars = {**dict.fromkeys((*lengths, *steps), "i32"), "eps": "fp32"}
+    steps = ("g_strides", "x_strides", "y_strides")
 
     def case(name: str, kernel: Any, dtype: str, nhwc: bool, constants: dict[str, Any]) -> AotCase:
-        one = {f"{tensor}_stride_{'c' if nhwc else 'p'}": 1 for tensor in "gxy"}
-        flags = {"SWISH": True, "SHIFTED": True, **one, **constants}
+        flags = {"SWISH": True, "SHIFTED": True, **constants}
         return AotCase(
             name=name,
             kernel=kernel,
             signature={
                 **dict.fromkeys(("g", "x", "y", "dx", "shift"), f"*{dtype}"),
                 **dict.fromkeys(vectors, "*fp32"),
-                **scalars,
+                **dict.fromkeys(lengths, "i32"),
+                **dict.fromkeys(steps, ("i32", "i32", 1) if nhwc else ("i32", 1, "i32")),
+                "eps": "fp32",
             },
             constants={name: value for name, value in flags.items() if name in kernel.arg_names},
             num_warps=WARPS,
-            divisible=tuple(name for name in ("channels", "pixels", *steps) if name not in flags),
+            divisible=("channels", "pixels", *steps),
         )
 
     passes = (("statistics", statistics_kernel), ("apply", apply_kernel), ("sums", sums_kernel))
@@ -227,8 +227,8 @@ def aot_cases() -> list[AotCase]:
     cases = []
     for channels, dtype, nhwc in layers:
         order = "channels_last" if nhwc else "contiguous"
-        picture = torch.empty(1, channels, 512, 512, device="meta")
-        like = picture.contiguous(memory_format=torch.channels_last) if nhwc else picture
+        image = torch.empty(1, channels, 512, 512, device="meta")
+        like = image.contiguous(memory_format=torch.channels_last) if nhwc else image
         tile = _tile(rows(like, like))
         cases += [
             case(f"{name}, {channels} channels, {dtype}, {order}", kernel, dtype, nhwc, tile)

@@ -109,7 +109,7 @@ def reverse_step(
     clip: float | None = 1.0,
     impl: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the next state of a diffusion sampler, and the clean picture that it expects.
+    """Return the next state of a diffusion sampler, and the clean image that it expects.
 
         x0 = clamp(k0 x + k1 prediction, -clip, clip)
         x_next = k2 x + k3 x0 + k4 previous + k5 n

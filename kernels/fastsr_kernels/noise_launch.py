@@ -118,7 +118,7 @@ def _channels_last_blocks(channels: int, pixels: int) -> dict[str, int | bool]:
 def aot_cases() -> list[AotCase]:
     """Return what the launchers launch, for ``python -m benchmarks.kernels.aot``."""
     contiguous = {"BLOCK": BLOCK}
-    layer, odd, picture = (
+    layer, odd, image = (
         _channels_last_blocks(channels, pixels)
         for channels, pixels in ((32, 256 * 256), (3, 255 * 255), (3, 256 * 256))
     )
@@ -131,12 +131,12 @@ def aot_cases() -> list[AotCase]:
         *_aot_cases("add_noise, channels_last, sides odd", add_channels_last, odd, "fp16", "i64"),
         *_aot_cases("diffuse, contiguous, step from the host", diffuse_contiguous, contiguous, "fp32", "i64"),
         *_aot_cases("diffuse, contiguous, step from the device", diffuse_contiguous, contiguous, "bf16"),
-        *_aot_cases("diffuse, channels_last", diffuse_channels_last, picture, "fp32"),
+        *_aot_cases("diffuse, channels_last", diffuse_channels_last, image, "fp32"),
         *_aot_cases("diffuse, channels_last, sides odd", diffuse_channels_last, odd, "fp16"),
         *_aot_cases("reverse_step, contiguous", reverse_contiguous, {**contiguous, "previous": None}, "fp32"),
         *_aot_cases("reverse_step with previous, contiguous", reverse_contiguous, contiguous, "fp32"),
-        *_aot_cases("reverse_step, channels_last", reverse_channels_last, {**picture, "previous": None}, "fp32"),
-        *_aot_cases("reverse_step with previous, channels_last", reverse_channels_last, picture, "fp32"),
+        *_aot_cases("reverse_step, channels_last", reverse_channels_last, {**image, "previous": None}, "fp32"),
+        *_aot_cases("reverse_step with previous, channels_last", reverse_channels_last, image, "fp32"),
         *_aot_cases("reverse_step with previous, sides odd", reverse_channels_last, odd, "fp32", "i64"),
     ]
 

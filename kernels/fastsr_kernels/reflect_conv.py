@@ -371,7 +371,7 @@ def _wgrad(x: Tensor, g: Tensor, height: int, width: int, stride: int, rows: int
 
 X, W = 0, 1
 BAND_PIXELS = 2**14
-"""Outputs of a band of the weight's gradient on a CPU: oneDNN is slower, by the pixel, on larger pictures."""
+"""Outputs of a band of the weight's gradient on a CPU: oneDNN is slower, by the pixel, on larger images."""
 
 
 def _pad(x: Tensor, problem: Problem, impl: str) -> Tensor:

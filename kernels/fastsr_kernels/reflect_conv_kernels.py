@@ -17,7 +17,7 @@ from .reflect_pad_kernels import reflect_index
 
 
 SIZES = ("inputs", "outputs", "height", "width", "out_height", "out_width", "tiles", "tiles_of_part")
-"""Arguments whose values make no difference to the machine code: one compilation does for all pictures."""
+"""Arguments whose values make no difference to the machine code: one compilation does for all images."""
 
 
 @jit
@@ -103,7 +103,7 @@ def _gather_forward(
     BLOCK_K: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> tl.tensor:
-    """Add to `total` what the pixels of picture `n` sum up to, each read from where the reflection puts it."""
+    """Add to `total` what the pixels of image `n` sum up to, each read from where the reflection puts it."""
     first = n * height
     row = out_row * STRIDE - PAD_H
     column = out_column * STRIDE - PAD_W

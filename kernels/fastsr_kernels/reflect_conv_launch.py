@@ -77,7 +77,7 @@ def _block(channels: int, largest: int) -> int:
 
 
 def _tile(pixels: int, width: int) -> tuple[int, int]:
-    """The height and the width of a tile of so many pixels: about square, and no wider than the picture needs."""
+    """The height and the width of a tile of so many pixels: about square, and no wider than the image needs."""
     columns = 2 ** math.ceil(math.log2(pixels) / 2)
     while columns > 1 and columns >= 2 * width:
         columns //= 2

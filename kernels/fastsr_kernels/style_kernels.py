@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .backend import jit, tl
 from .channel_statistics import merge, store_parts, store_sums
-from .tiles import load_pixels, store_pixels
+from .tiles import load_pixels, part_tile, program_part, program_tile, store_pixels
 
 # Functions of a tile of pixels and channels
 
@@ -16,25 +16,23 @@ from .tiles import load_pixels, store_pixels
 @jit
 def load_blurred(
     x: tl.tensor,
-    picture: tl.tensor,
+    image: tl.tensor,
     pixel: tl.tensor,
     channel: tl.tensor,
     mask: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    stride_n: tl.tensor,
-    stride_p: tl.tensor,
-    stride_c: tl.tensor,
+    strides: tl.tuple,
 ) -> tl.tensor:
-    """Return a tile of a picture, its rows and columns convolved with [1, 2, 1] / 4; beyond the edges are zeros."""
+    """Return a tile of a image, its rows and columns convolved with [1, 2, 1] / 4; beyond the edges are zeros."""
     column = pixel % width
-    result = load_pixels(x, picture, pixel, channel, mask, stride_n, stride_p, stride_c) * 0.25
+    result = load_pixels(x, image, pixel, channel, mask, strides) * 0.25
     for down in tl.static_range(-1, 2):
         for right in tl.static_range(-1, 2):
             if down * down + right * right > 0:
                 near = pixel + down * width + right
                 inside = (near >= 0) & (near < pixels) & (column + right >= 0) & (column + right < width)
-                value = load_pixels(x, picture, near, channel, mask & inside[:, None], stride_n, stride_p, stride_c)
+                value = load_pixels(x, image, near, channel, mask & inside[:, None], strides)
                 result += value * ((2 - down * down) * (2 - right * right) / 16)
     return result
 
@@ -43,32 +41,28 @@ def load_blurred(
 def load_noisy(
     x: tl.tensor,
     bias: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
-    picture: tl.tensor,
+    noise: tl.tuple,
+    image: tl.tensor,
     pixel: tl.tensor,
     channel: tl.tensor,
     here: tl.tensor,
     mask: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    stride_n: tl.tensor,
-    stride_p: tl.tensor,
-    stride_c: tl.tensor,
+    strides: tl.tuple,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
     """Return what the activation takes, for a tile, and the noise of its pixels."""
     if BLUR:
-        value = load_blurred(x, picture, pixel, channel, mask, pixels, width, stride_n, stride_p, stride_c)
+        value = load_blurred(x, image, pixel, channel, mask, pixels, width, strides)
     else:
-        value = load_pixels(x, picture, pixel, channel, mask, stride_n, stride_p, stride_c)
+        value = load_pixels(x, image, pixel, channel, mask, strides)
     value += tl.load(bias + channel, mask=here, other=0).to(tl.float32)[None, :]
     drawn = tl.zeros_like(pixel).to(tl.float32)
-    if NOISE:
-        drawn = tl.load(noise + picture * noise_stride_n + pixel, mask=pixel < pixels, other=0).to(tl.float32)
-        value += drawn[:, None] * tl.load(noise_weight + channel, mask=here, other=0).to(tl.float32)[None, :]
+    if noise is not None:
+        numbers, weight, stride = noise
+        drawn = tl.load(numbers + image * stride + pixel, mask=pixel < pixels, other=0).to(tl.float32)
+        value += drawn[:, None] * tl.load(weight + channel, mask=here, other=0).to(tl.float32)[None, :]
     return value, drawn
 
 
@@ -80,10 +74,10 @@ def activate(value: tl.tensor, slope: tl.tensor) -> tl.tensor:
 
 @jit
 def load_style(
-    style: tl.tensor, picture: tl.tensor, channel: tl.tensor, channels: tl.tensor, here: tl.tensor
+    style: tl.tensor, image: tl.tensor, channel: tl.tensor, channels: tl.tensor, here: tl.tensor
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Return scale and shift of some channels of a picture."""
-    style += picture * 2 * channels
+    """Return scale and shift of some channels of a image."""
+    style += image * 2 * channels
     scale = tl.load(style + channel, mask=here, other=0).to(tl.float32) + 1
     return scale, tl.load(style + channels + channel, mask=here, other=0).to(tl.float32)
 
@@ -92,66 +86,48 @@ def load_style(
 
 
 @jit
+def _whole_planes(
+    pixels: tl.tensor, channels: tl.tensor, BLOCK_PIXELS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Return image, pixel, channel, here and mask, as `program_tile`, of a program that takes whole planes."""
+    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    pixel = tl.arange(0, BLOCK_PIXELS)
+    return tl.program_id(1).to(tl.int64), pixel, channel, here, (pixel < pixels)[:, None] & here[None, :]
+
+
+@jit
 def plane_kernel(
     x: tl.tensor,
     y: tl.tensor,
     bias: tl.tensor,
     style: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
+    noise: tl.tuple,
     mean: tl.tensor,
     rstd: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     slope: tl.tensor,
     eps: tl.tensor,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the result, and mean and 1 / sqrt(variance + eps) of each plane."""
-    picture = tl.program_id(1).to(tl.int64)
-    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    pixel = tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & here[None, :]
-    value, _ = load_noisy(
-        x,
-        bias,
-        noise,
-        noise_weight,
-        picture,
-        pixel,
-        channel,
-        here,
-        mask,
-        pixels,
-        width,
-        noise_stride_n,
-        x_stride_n,
-        x_stride_p,
-        x_stride_c,
-        BLUR,
-        NOISE,
-    )
+    image, pixel, channel, here, mask = _whole_planes(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
     value = tl.where(mask, activate(value, slope), 0.0)
     middle = tl.sum(value, axis=0) / pixels
     deviation = tl.where(mask, value - middle[None, :], 0.0)
     spread = 1 / tl.sqrt(tl.sum(deviation * deviation, axis=0) / pixels + eps)
-    tl.store(mean + picture * channels + channel, middle, mask=here)
-    tl.store(rstd + picture * channels + channel, spread, mask=here)
-    scale, shift = load_style(style, picture, channel, channels, here)
+    tl.store(mean + image * channels + channel, middle, mask=here)
+    tl.store(rstd + image * channels + channel, spread, mask=here)
+    scale, shift = load_style(style, image, channel, channels, here)
     value = deviation * (spread * scale)[None, :] + shift[None, :]
-    store_pixels(y, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(y, value, image, pixel, channel, mask, y_strides)
 
 
 @jit
@@ -161,8 +137,7 @@ def plane_gradient_kernel(
     dp: tl.tensor,
     bias: tl.tensor,
     style: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
+    noise: tl.tuple,
     mean: tl.tensor,
     rstd: tl.tensor,
     product_sum: tl.tensor,
@@ -172,62 +147,32 @@ def plane_gradient_kernel(
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    g_stride_n: tl.tensor,
-    g_stride_p: tl.tensor,
-    g_stride_c: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    g_strides: tl.tuple,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     slope: tl.tensor,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
     SUMS: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the gradient before the activation, and the sums that make up those for the style, bias and weights."""
-    picture = tl.program_id(1).to(tl.int64)
-    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    plane = picture * channels + channel
-    pixel = tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & here[None, :]
-    value, drawn = load_noisy(
-        x,
-        bias,
-        noise,
-        noise_weight,
-        picture,
-        pixel,
-        channel,
-        here,
-        mask,
-        pixels,
-        width,
-        noise_stride_n,
-        x_stride_n,
-        x_stride_p,
-        x_stride_c,
-        BLUR,
-        NOISE,
-    )
+    image, pixel, channel, here, mask = _whole_planes(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    plane = image * channels + channel
+    value, drawn = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
     middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
     normal = tl.where(mask, (activate(value, slope) - middle[None, :]) * spread[None, :], 0.0)
-    gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+    gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
     product, plain = tl.sum(gradient * normal, axis=0), tl.sum(gradient, axis=0)
     tl.store(product_sum + plane, product, mask=here)
     tl.store(plain_sum + plane, plain, mask=here)
-    scale, _ = load_style(style, picture, channel, channels, here)
+    scale, _ = load_style(style, image, channel, channels, here)
     gradient = gradient - (plain / pixels)[None, :] - normal * (product / pixels)[None, :]
     gradient = tl.where(mask, gradient * tl.where(value > 0, 1.0, slope) * (scale * spread)[None, :], 0.0)
     if SUMS:
         tl.store(noise_sum + plane, tl.sum(gradient * drawn[:, None], axis=0), mask=here)
         tl.store(bias_sum + plane, tl.sum(gradient, axis=0), mask=here)
-    store_pixels(dp, gradient, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(dp, gradient, image, pixel, channel, mask, y_strides)
 
 
 # Kernels that take blocks of pixels
@@ -238,57 +183,29 @@ def statistics_kernel(
     x: tl.tensor,
     partial: tl.tensor,
     bias: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
+    noise: tl.tuple,
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
+    x_strides: tl.tuple,
     slope: tl.tensor,
     pixels_per_program: tl.tensor,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Find mean and sum of squared deviations over the pixels of this program."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    first = tl.program_id(0) * pixels_per_program
-    end = tl.minimum(first + pixels_per_program, pixels)
+    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
     count = 0.0
     mean = tl.zeros((BLOCK_CHANNELS,), tl.float32)
     m2 = tl.zeros((BLOCK_CHANNELS,), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel = start + tl.arange(0, BLOCK_PIXELS)
-        mask = (pixel < end)[:, None] & here[None, :]
-        value, _ = load_noisy(
-            x,
-            bias,
-            noise,
-            noise_weight,
-            picture,
-            pixel,
-            channel,
-            here,
-            mask,
-            pixels,
-            width,
-            noise_stride_n,
-            x_stride_n,
-            x_stride_p,
-            x_stride_c,
-            BLUR,
-            NOISE,
-        )
+        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
+        value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
         more = tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32)
         count, mean, m2 = merge(count, mean, m2, activate(value, slope), mask, more)
     planes = tl.num_programs(2).to(tl.int64) * channels
-    partial += tl.program_id(0) * 2 * planes + picture * channels
+    partial += tl.program_id(0) * 2 * planes + image * channels
     store_parts(partial, mean, m2, channel, here, planes)
 
 
@@ -298,56 +215,27 @@ def apply_kernel(
     y: tl.tensor,
     bias: tl.tensor,
     style: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
+    noise: tl.tuple,
     mean: tl.tensor,
     rstd: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     slope: tl.tensor,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the result, given mean and 1 / sqrt(variance + eps) of each plane."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    plane = picture * channels + channel
-    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & here[None, :]
-    value, _ = load_noisy(
-        x,
-        bias,
-        noise,
-        noise_weight,
-        picture,
-        pixel,
-        channel,
-        here,
-        mask,
-        pixels,
-        width,
-        noise_stride_n,
-        x_stride_n,
-        x_stride_p,
-        x_stride_c,
-        BLUR,
-        NOISE,
-    )
+    image, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    plane = image * channels + channel
+    value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
     middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
-    scale, shift = load_style(style, picture, channel, channels, here)
+    scale, shift = load_style(style, image, channel, channels, here)
     value = (activate(value, slope) - middle[None, :]) * (spread * scale)[None, :] + shift[None, :]
-    store_pixels(y, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    store_pixels(y, value, image, pixel, channel, mask, y_strides)
 
 
 @jit
@@ -356,64 +244,34 @@ def sums_kernel(
     x: tl.tensor,
     partial: tl.tensor,
     bias: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
+    noise: tl.tuple,
     mean: tl.tensor,
     rstd: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    g_stride_n: tl.tensor,
-    g_stride_p: tl.tensor,
-    g_stride_c: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
+    g_strides: tl.tuple,
+    x_strides: tl.tuple,
     slope: tl.tensor,
     pixels_per_program: tl.tensor,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Sum the gradient's products with what was normalised, and the gradient, over the pixels of this program."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    plane = picture * channels + channel
+    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
+    plane = image * channels + channel
     middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
-    first = tl.program_id(0) * pixels_per_program
-    end = tl.minimum(first + pixels_per_program, pixels)
     product = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel = start + tl.arange(0, BLOCK_PIXELS)
-        mask = (pixel < end)[:, None] & here[None, :]
-        value, _ = load_noisy(
-            x,
-            bias,
-            noise,
-            noise_weight,
-            picture,
-            pixel,
-            channel,
-            here,
-            mask,
-            pixels,
-            width,
-            noise_stride_n,
-            x_stride_n,
-            x_stride_p,
-            x_stride_c,
-            BLUR,
-            NOISE,
-        )
-        gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
+        value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
+        gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
         product += gradient * (activate(value, slope) - middle[None, :]) * spread[None, :]
         plain += gradient
     planes = tl.num_programs(2).to(tl.int64) * channels
-    partial += tl.program_id(0) * 2 * planes + picture * channels
+    partial += tl.program_id(0) * 2 * planes + image * channels
     store_sums(partial, product, plain, channel, here, planes)
 
 
@@ -425,8 +283,7 @@ def differentiate_kernel(
     partial: tl.tensor,
     bias: tl.tensor,
     style: tl.tensor,
-    noise: tl.tensor,
-    noise_weight: tl.tensor,
+    noise: tl.tuple,
     mean: tl.tensor,
     rstd: tl.tensor,
     product_sum: tl.tensor,
@@ -434,71 +291,40 @@ def differentiate_kernel(
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    noise_stride_n: tl.tensor,
-    g_stride_n: tl.tensor,
-    g_stride_p: tl.tensor,
-    g_stride_c: tl.tensor,
-    x_stride_n: tl.tensor,
-    x_stride_p: tl.tensor,
-    x_stride_c: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    g_strides: tl.tuple,
+    x_strides: tl.tuple,
+    y_strides: tl.tuple,
     slope: tl.tensor,
     pixels_per_program: tl.tensor,
     BLUR: tl.constexpr,
-    NOISE: tl.constexpr,
     SUMS: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the gradient before the activation, and sum it and its products with the noise over these pixels."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    plane = picture * channels + channel
+    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
+    plane = image * channels + channel
     middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
     linear = tl.load(product_sum + plane, mask=here, other=0) / pixels * spread
     constant = tl.load(plain_sum + plane, mask=here, other=0) / pixels
-    scale, _ = load_style(style, picture, channel, channels, here)
+    scale, _ = load_style(style, image, channel, channels, here)
     scale *= spread
-    first = tl.program_id(0) * pixels_per_program
-    end = tl.minimum(first + pixels_per_program, pixels)
     noisy = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel = start + tl.arange(0, BLOCK_PIXELS)
-        mask = (pixel < end)[:, None] & here[None, :]
-        value, drawn = load_noisy(
-            x,
-            bias,
-            noise,
-            noise_weight,
-            picture,
-            pixel,
-            channel,
-            here,
-            mask,
-            pixels,
-            width,
-            noise_stride_n,
-            x_stride_n,
-            x_stride_p,
-            x_stride_c,
-            BLUR,
-            NOISE,
-        )
-        gradient = load_pixels(g, picture, pixel, channel, mask, g_stride_n, g_stride_p, g_stride_c)
+        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
+        value, drawn = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
+        gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
         deviation = activate(value, slope) - middle[None, :]
         gradient = gradient - constant[None, :] - deviation * linear[None, :]
         gradient = tl.where(mask, gradient * tl.where(value > 0, 1.0, slope) * scale[None, :], 0.0)
         if SUMS:
             noisy += gradient * drawn[:, None]
             plain += gradient
-        store_pixels(dp, gradient, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+        store_pixels(dp, gradient, image, pixel, channel, mask, y_strides)
     if SUMS:
         planes = tl.num_programs(2).to(tl.int64) * channels
-        partial += tl.program_id(0) * 2 * planes + picture * channels
+        partial += tl.program_id(0) * 2 * planes + image * channels
         store_sums(partial, noisy, plain, channel, here, planes)
 
 
@@ -509,19 +335,14 @@ def blur_kernel(
     channels: tl.tensor,
     pixels: tl.tensor,
     width: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    y_strides: tl.tuple,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write the gradient before the blur, which is its own adjoint. Both tensors have the same strides."""
-    picture = tl.program_id(2).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & (channel < channels)[None, :]
-    value = load_blurred(dp, picture, pixel, channel, mask, pixels, width, y_stride_n, y_stride_p, y_stride_c)
-    store_pixels(dx, value, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+    image, pixel, channel, _, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    value = load_blurred(dp, image, pixel, channel, mask, pixels, width, y_strides)
+    store_pixels(dx, value, image, pixel, channel, mask, y_strides)
 
 
 @jit
@@ -531,14 +352,12 @@ def noise_kernel(
     dnoise: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    y_stride_n: tl.tensor,
-    y_stride_p: tl.tensor,
-    y_stride_c: tl.tensor,
+    y_strides: tl.tuple,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Sum the gradient before the activation over the channels, with their weights."""
-    picture = tl.program_id(1).to(tl.int64)
+    image = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
     result = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     for start in range(0, channels, BLOCK_CHANNELS):
@@ -546,6 +365,6 @@ def noise_kernel(
         here = channel < channels
         mask = (pixel < pixels)[:, None] & here[None, :]
         weight = tl.load(noise_weight + channel, mask=here, other=0).to(tl.float32)
-        gradient = load_pixels(dp, picture, pixel, channel, mask, y_stride_n, y_stride_p, y_stride_c)
+        gradient = load_pixels(dp, image, pixel, channel, mask, y_strides)
         result += gradient * weight[None, :]
-    tl.store(dnoise + picture * pixels + pixel, tl.sum(result, axis=1), mask=pixel < pixels)
+    tl.store(dnoise + image * pixels + pixel, tl.sum(result, axis=1), mask=pixel < pixels)

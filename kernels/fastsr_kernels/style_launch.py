@@ -54,25 +54,25 @@ def launch_forward(
     """Write the result into `y`, dense; return it with mean and 1 / sqrt(variance + eps), (N, C) in float32."""
     columns = x.shape[3]
     x, out = rows(x, y), rows(y, y)
-    pictures, pixels, channels = x.shape
+    images, pixels, channels = x.shape
     bias, style = bias.contiguous(), style.contiguous()
-    noises, noise_stride, flags = _noise(noise, noise_weight, bias, blur)
-    sizes = channels, pixels, columns, noise_stride, *x.stride()
+    noisy = _noise(noise, noise_weight)
+    sizes = channels, pixels, columns, x.stride()
     tile = _whole(x)
     with device_guard(x):
         if tile is not None:
-            mean, rstd = (x.new_empty(pictures, channels, dtype=torch.float32) for _ in range(2))
+            mean, rstd = (x.new_empty(images, channels, dtype=torch.float32) for _ in range(2))
             plane_kernel[_planes(x, tile)](
-                x, out, bias, style, *noises, mean, rstd, *sizes, *out.stride(), slope, eps, **flags, **tile, **OPTIONS
+                x, out, bias, style, noisy, mean, rstd, *sizes, out.stride(), slope, eps, BLUR=blur, **tile, **OPTIONS
             )
             return y, mean, rstd
         tile = _blocks(x)
         grid, per_program = _parts(x, tile)
-        partial = x.new_empty(grid[0], 2, pictures * channels, dtype=torch.float32)
-        statistics_kernel[grid](x, partial, bias, *noises, *sizes, slope, per_program, **flags, **tile, **OPTIONS)
-        mean, rstd = (each.view(pictures, channels) for each in combine(partial, pixels, per_program, eps))
+        partial = x.new_empty(grid[0], 2, images * channels, dtype=torch.float32)
+        statistics_kernel[grid](x, partial, bias, noisy, *sizes, slope, per_program, BLUR=blur, **tile, **OPTIONS)
+        mean, rstd = (each.view(images, channels) for each in combine(partial, pixels, per_program, eps))
         apply_kernel[_grid(x, tile)](
-            x, out, bias, style, *noises, mean, rstd, *sizes, *out.stride(), slope, **flags, **tile, **OPTIONS
+            x, out, bias, style, noisy, mean, rstd, *sizes, out.stride(), slope, BLUR=blur, **tile, **OPTIONS
         )
     return y, mean, rstd
 
@@ -92,7 +92,7 @@ def launch_backward(
     sums: bool,
     noise_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Write the gradient for x into `dx`, dense; return it with those of each picture for the others, in float32.
+    """Write the gradient for x into `dx`, dense; return it with those of each image for the others, in float32.
 
     They are (N, C) for the scale and the shift of the style, (N, C) for bias and noise_weight if there are to be
     `sums`, and (N, pixels) for the noise if its gradient is wanted; else None.
@@ -100,35 +100,35 @@ def launch_backward(
     columns = x.shape[3]
     dp = torch.empty_like(dx, dtype=torch.float32) if blur else dx
     g, x, out = rows(g, dx), rows(x, dx), rows(dp, dx)
-    pictures, pixels, channels = x.shape
+    images, pixels, channels = x.shape
     bias, style = bias.contiguous(), style.contiguous()
-    noises, noise_stride, flags = _noise(noise, noise_weight, bias, blur)
-    sizes = channels, pixels, columns, noise_stride, *g.stride(), *x.stride()
+    noisy = _noise(noise, noise_weight)
+    sizes = channels, pixels, columns, g.stride(), x.stride()
     tile = _whole(x)
     with device_guard(x):
         if tile is not None:
             scales, shifts, biases, weights = (torch.empty_like(mean) for _ in range(4))
             plane_gradient_kernel[_planes(x, tile)](
-                *(g, x, out, bias, style, *noises, mean, rstd, scales, shifts, biases, weights),
-                *(*sizes, *out.stride(), slope),
+                *(g, x, out, bias, style, noisy, mean, rstd, scales, shifts, biases, weights),
+                *(*sizes, out.stride(), slope),
                 SUMS=sums,
-                **flags,
+                BLUR=blur,
                 **tile,
                 **OPTIONS,
             )
         else:
             tile = _blocks(x)
             grid, per_program = _parts(x, tile)
-            partial = x.new_empty(grid[0], 2, pictures * channels, dtype=torch.float32)
+            partial = x.new_empty(grid[0], 2, images * channels, dtype=torch.float32)
             sums_kernel[grid](
-                g, x, partial, bias, *noises, mean, rstd, *sizes, slope, per_program, **flags, **tile, **OPTIONS
+                g, x, partial, bias, noisy, mean, rstd, *sizes, slope, per_program, BLUR=blur, **tile, **OPTIONS
             )
             scales, shifts = (each.view_as(mean) for each in total(partial))
             differentiate_kernel[grid](
-                *(g, x, out, partial, bias, style, *noises, mean, rstd, scales, shifts),
-                *(*sizes, *out.stride(), slope, per_program),
+                *(g, x, out, partial, bias, style, noisy, mean, rstd, scales, shifts),
+                *(*sizes, out.stride(), slope, per_program),
                 SUMS=sums,
-                **flags,
+                BLUR=blur,
                 **tile,
                 **OPTIONS,
             )
@@ -136,25 +136,22 @@ def launch_backward(
                 weights, biases = (each.view_as(mean) for each in total(partial))
         if blur:
             tile = _blocks(x)
-            blur_kernel[_grid(x, tile)](out, rows(dx, dx), channels, pixels, columns, *out.stride(), **tile, **OPTIONS)
+            blur_kernel[_grid(x, tile)](out, rows(dx, dx), channels, pixels, columns, out.stride(), **tile, **OPTIONS)
         dnoise = None
-        if noise_gradient:
+        if noise_gradient and noisy is not None:
             tile = _over_channels(x)
-            dnoise = x.new_empty(pictures, pixels, dtype=torch.float32)
-            noise_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), pictures](
-                out, noises[1], dnoise, channels, pixels, *out.stride(), **tile, **OPTIONS
+            dnoise = x.new_empty(images, pixels, dtype=torch.float32)
+            noise_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), images](
+                out, noisy[1], dnoise, channels, pixels, out.stride(), **tile, **OPTIONS
             )
     return dx, scales, shifts, biases if sums else None, weights if sums else None, dnoise
 
 
-def _noise(
-    noise: Tensor | None, noise_weight: Tensor | None, bias: Tensor, blur: bool
-) -> tuple[tuple[Tensor, Tensor], int, dict[str, bool]]:
-    """Return noise and weight, the step between the noises of two pictures, and what the kernels are compiled for."""
-    if noise is None or noise_weight is None:  # any pointers: they are not read
-        return (bias, bias), 0, {"BLUR": blur, "NOISE": False}
-    step = noise[0].numel() if noise.shape[0] > 1 else 0
-    return (noise.contiguous(), noise_weight.contiguous()), step, {"BLUR": blur, "NOISE": True}
+def _noise(noise: Tensor | None, noise_weight: Tensor | None) -> tuple[Tensor, Tensor, int] | None:
+    """Return noise, its weight and its stride from image to image, in the form in which the kernels take them."""
+    if noise is None or noise_weight is None:
+        return None
+    return noise.contiguous(), noise_weight.contiguous(), noise[0].numel() if noise.shape[0] > 1 else 0
 
 
 def _whole(x: Tensor) -> dict[str, int] | None:
@@ -183,39 +180,40 @@ def _over_channels(x: Tensor) -> dict[str, int]:
 
 def _planes(x: Tensor, tile: dict[str, int]) -> tuple[int, int]:
     """Return the grid of programs that take whole planes."""
-    pictures, _, channels = x.shape
-    return triton.cdiv(channels, tile["BLOCK_CHANNELS"]), pictures
+    images, _, channels = x.shape
+    return triton.cdiv(channels, tile["BLOCK_CHANNELS"]), images
 
 
 def _grid(x: Tensor, tile: dict[str, int]) -> tuple[int, int, int]:
     """Return the grid of programs that take a block of pixels."""
-    channel_blocks, pictures = _planes(x, tile)
-    return triton.cdiv(x.shape[1], tile["BLOCK_PIXELS"]), channel_blocks, pictures
+    channel_blocks, images = _planes(x, tile)
+    return triton.cdiv(x.shape[1], tile["BLOCK_PIXELS"]), channel_blocks, images
 
 
 def _parts(x: Tensor, tile: dict[str, int]) -> tuple[tuple[int, int, int], int]:
     """Return the grid of programs that take several blocks of pixels, and how many pixels each takes."""
     pixels = x.shape[1]
-    channel_blocks, pictures = _planes(x, tile)
-    _, per_program = split(pictures * channel_blocks * pixels, tile["BLOCK_PIXELS"])
-    return (math.ceil(pixels / per_program), channel_blocks, pictures), per_program
+    channel_blocks, images = _planes(x, tile)
+    _, per_program = split(images * channel_blocks * pixels, tile["BLOCK_PIXELS"])
+    return (math.ceil(pixels / per_program), channel_blocks, images), per_program
 
 
 def aot_cases() -> list[AotCase]:
     """Return what the launchers launch for layers of StyleGAN behind a blur; see `benchmarks.kernels.aot`."""
     vectors = ("bias", "noise_weight", "mean", "rstd", "partial", "dnoise")
     sums = ("product_sum", "plain_sum", "noise_sum", "bias_sum")
-    steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")
-    lengths = ("channels", "pixels", "width", "noise_stride_n")
+    steps = ("g_strides", "x_strides", "y_strides")
+    lengths = ("channels", "pixels", "width")
 
     def case(name: str, kernel: Any, x: Tensor, dtype: str, tile: dict[str, int]) -> AotCase:
         order = "channels_last" if x.stride(2) == 1 else "contiguous"
-        one = {f"{tensor}_stride_{'c' if order == 'channels_last' else 'p'}": 1 for tensor in "gxy"}
-        constants = {"BLUR": True, "NOISE": True, "SUMS": True, **one, **tile}
+        constants = {"BLUR": True, "SUMS": True, **tile}
         signature = {
-            **dict.fromkeys(("g", "x", "y", "dx", "style", "noise"), f"*{dtype}"),
+            **dict.fromkeys(("g", "x", "y", "dx", "style"), f"*{dtype}"),
             **dict.fromkeys((*vectors, *sums), "*fp32"),
-            **dict.fromkeys((*lengths, *steps, "pixels_per_program"), "i32"),
+            "noise": (f"*{dtype}", "*fp32", "i32"),
+            **dict.fromkeys((*lengths, "pixels_per_program"), "i32"),
+            **dict.fromkeys(steps, ("i32", "i32", 1) if order == "channels_last" else ("i32", 1, "i32")),
             **dict.fromkeys(("slope", "eps"), "fp32"),
             "dp": "*fp32",
         }
@@ -226,7 +224,7 @@ def aot_cases() -> list[AotCase]:
             signature=signature,
             constants={name: value for name, value in constants.items() if name in kernel.arg_names},
             num_warps=WARPS,
-            divisible=tuple(name for name in (*lengths, *steps) if name not in constants),
+            divisible=("noise", *lengths, *steps),
         )
 
     layers = (
@@ -238,8 +236,8 @@ def aot_cases() -> list[AotCase]:
     cases = []
     for channels, side, dtype, nhwc in layers:
         order = torch.channels_last if nhwc else torch.contiguous_format
-        picture = torch.empty(1, channels, side, side, device="meta", memory_format=order)
-        x = rows(picture, picture)
+        image = torch.empty(1, channels, side, side, device="meta", memory_format=order)
+        x = rows(image, image)
         tile = _whole(x)
         if tile is not None:
             kernels = [("whole planes", plane_kernel), ("gradient of them", plane_gradient_kernel)]

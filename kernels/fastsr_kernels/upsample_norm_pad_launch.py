@@ -35,7 +35,7 @@ def launch_forward(
             y,
             *(vector[beside:] for vector in (weight, bias, mean, rstd)),
             *deep.shape[1:],
-            *strides(deep),
+            strides(deep),
             beside,
             y.stride(3),
             pixels,
@@ -55,7 +55,7 @@ def _deep_statistics(deep: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     partial = deep.new_empty(programs, 2, channels, dtype=torch.float32)
     with device_guard(deep):
         deep_statistics_kernel[programs, triton.cdiv(channels, blocks["BLOCK_CHANNELS"])](
-            deep, partial, *deep.shape[1:], *strides(deep), pixels, per_program, **blocks, **OPTIONS
+            deep, partial, *deep.shape[1:], strides(deep), pixels, per_program, **blocks, **OPTIONS
         )
     return combine(partial, 4 * pixels, 4 * per_program, eps)
 
@@ -85,7 +85,7 @@ def _differentiate_deep(
     channel_blocks = triton.cdiv(channels, blocks["BLOCK_CHANNELS"])
     partial = deep.new_empty(programs, 2, channels, dtype=torch.float32)
     t, dx = empty_nhwc(deep, *deep.shape), empty_nhwc(deep, *deep.shape)
-    sizes = beside, *deep.shape[1:], *strides(g), *strides(deep), pixels
+    sizes = beside, *deep.shape[1:], strides(g), strides(deep), pixels
     with device_guard(deep):
         adjoint_kernel[programs, channel_blocks](
             g, deep, mean, rstd, t, partial, *sizes, per_program, PAD=pad, **blocks, **OPTIONS
@@ -101,7 +101,7 @@ def _differentiate_deep(
             dbias,
             dx,
             *deep.shape[1:],
-            *strides(deep),
+            strides(deep),
             pixels,
             **blocks,
             **OPTIONS,
@@ -112,10 +112,7 @@ def _differentiate_deep(
 def aot_cases() -> list[AotCase]:
     """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.kernels.aot``."""
     vectors = dict.fromkeys(("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial"), "*fp32")
-    integers = (
-        *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),
-        *("first_channel", "out_channels", "pixels", "pixels_per_program"),
-    )
+    integers = ("channels", "height", "width", "first_channel", "out_channels", "pixels", "pixels_per_program")
     return [
         AotCase(
             name=f"{name}, {channels} channels, {dtype}",
@@ -124,6 +121,7 @@ def aot_cases() -> list[AotCase]:
                 **dict.fromkeys(("g", "x", "y", "t", "dx"), f"*{dtype}"),
                 **vectors,
                 **dict.fromkeys(integers, "i32"),
+                **dict.fromkeys(("strides", "g_strides"), ("i32", "i32", "i32")),
             },
             constants={"PAD": 1} | nhwc_blocks(channels, strides_of_result) if padded else nhwc_blocks(channels),
             num_warps=WARPS,
