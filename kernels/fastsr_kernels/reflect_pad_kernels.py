@@ -167,7 +167,7 @@ def _launch(kernel: Any, x: Tensor, y: Tensor, unpadded: torch.Size, rows: int, 
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
+    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.kernels.aot``."""
     integers = ("channels", "height", "width", "pixel_blocks")
     return [
         AotCase(

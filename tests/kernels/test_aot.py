@@ -1,6 +1,6 @@
 """Every kernel compiles ahead of time, without a GPU and without a problem.
 
-By default for one GPU of each make, which takes half of the time of all four targets of `benchmarks.aot`;
+By default for one GPU of each make, which takes half of the time of all four targets of `benchmarks.kernels.aot`;
 FASTSR_AOT=all compiles for these.
 """
 
