@@ -148,7 +148,6 @@ def launch_backward(
             sums_kernel[programs, channel_blocks, images](
                 *tensors, partial, channels, pixels, *steps, per_program, SWISH=swish, **tile, **OPTIONS
             )
-            sizes = channels, width, pixels, programs
             total_kernel[groups, images](
                 partial,
                 weight,
@@ -158,7 +157,10 @@ def launch_backward(
                 plain,
                 means,
                 dshift,
-                *sizes,
+                channels,
+                width,
+                pixels,
+                programs,
                 **_parts_of_group(width),
                 **OPTIONS,
             )

@@ -5,6 +5,8 @@ Pixels are numbered through the batch; a program takes some of them, and a block
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -284,7 +286,7 @@ def aot_cases() -> list[AotCase]:
     vectors = {name: "*fp32" for name in ("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial")}
     integers = ("channels", "height", "width", "out_channels", "pixels", "pixels_per_program")
     steps = dict.fromkeys(("strides", "g_strides"), ("i32", "i32", "i32"))
-    scalars = {**dict.fromkeys(integers, "i32"), **steps, "slope": "fp32"}
+    scalars: dict[str, Any] = {**dict.fromkeys(integers, "i32"), **steps, "slope": "fp32"}
     cases = [
         AotCase(
             name=f"{name}, {channels} channels, {dtype}",
