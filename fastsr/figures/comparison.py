@@ -51,8 +51,8 @@ def compare(
     neighbour, so that its pixels are seen. More than six images take several rows.
 
     Args:
-        pictures: images of any kind that `fastsr.images.read` takes, of one shape and any size; also lists, batches, and the
-            samples of `fastsr.sr3`.
+        pictures: images of any kind that `fastsr.images.read` takes, of one shape and any size; also lists, batches,
+            and the samples of `fastsr.sr3`.
         titles: one for each argument; the images of a list or batch are numbered. By default the names of files,
             else a, b, c and so on.
         crop: the part to show, (left, top, right, bottom) in pixels of the largest image, as Pillow has it. By
