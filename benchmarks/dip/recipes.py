@@ -56,7 +56,7 @@ def ingredients(factor: int) -> dict[str, Variants]:
     fast = upscale("fast", factor)
     adam = replace(fast, optimizer="adam")
     recipes: dict[str, dict[str, Recipe]] = {
-        "optimiser": {
+        "optimizer": {
             "Muon (fast)": fast,
             "Adam": adam,
             "Adam, 900 steps": replace(adam, steps=900),
@@ -77,20 +77,20 @@ def ingredients(factor: int) -> dict[str, Variants]:
             "none": replace(fast, noise=0.0),
             "0.1": replace(fast, noise=0.1),
         },
-        "average": {
+        "averaging": {
             "0.98 (fast)": fast,
             "none": replace(fast, average=0.0),
             "0.9": replace(fast, average=0.9),
         },
-        "schedule": {
-            "falling to a tenth (fast)": fast,
+        "learning rate": {
+            "decays to a tenth (fast)": fast,
             "constant": replace(fast, final_rate=1.0),
             "600 steps": replace(fast, steps=600),
         },
-        "end": {"made to agree (fast)": fast, "as it is": replace(fast, consistent=False)},
+        "final step": {"consistent with the input (fast)": fast, "not projected": replace(fast, consistent=False)},
     }
     variants = {name: {title: Variant(recipe) for title, recipe in group.items()} for name, group in recipes.items()}
-    variants["kernel"] = {"the picture's own (fast)": Variant(fast), "Lanczos-2": Variant(fast, "lanczos2")}
+    variants["kernel"] = {"the true one (fast)": Variant(fast), "Lanczos-2": Variant(fast, "lanczos2")}
     variants["precision"] = {"bfloat16 (fast)": Variant(fast), "float32": Variant(fast, dtype="float32")}
     return variants
 
@@ -103,7 +103,7 @@ def crop(name: str, data: Path) -> Image.Image:
 
 
 def measure(factor: int, variant: Variant, image: str, data: Path) -> dict[str, Any]:
-    """Fit to a picture, made small by Pillow's Lanczos; return steps, processor time and PSNR at every checkpoint."""
+    """Fit to a picture, downscaled by Pillow's Lanczos; return steps, processor time and PSNR at every checkpoint."""
     recipe, dtype = variant.recipe, resolve_dtype(variant.dtype, torch.device("cpu"))
     original = crop(image, data)
     observation = read(original.resize((SIDE // factor,) * 2, Image.Resampling.LANCZOS)).pixels

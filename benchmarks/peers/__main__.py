@@ -1,11 +1,11 @@
-"""fastsr beside the packages that people use for the same work, measured on the CPU, each part in one run.
+"""Compare fastsr with other packages on the CPU, each part in one run.
 
     FASTSR_DATA=... python -m benchmarks.peers                # all parts
-    FASTSR_DATA=... python -m benchmarks.peers resize dip     # these alone; the others stay as they are
+    FASTSR_DATA=... python -m benchmarks.peers resize dip     # only these parts; the others are kept
 
-Writes benchmarks/results/peers.json, docs/peers.md and its pictures, after every part: what was stopped is gone on with
-by naming the parts that are owed. The first call makes a virtual environment with the packages of requirements.txt.
-Threads are those that torch takes: OMP_NUM_THREADS=1 for one.
+Writes benchmarks/results/peers.json, docs/peers.md and its plots after every part: to continue an interrupted run, name
+the missing parts. The first call makes a virtual environment with the packages of requirements.txt. The number of
+threads is that of torch: OMP_NUM_THREADS=1 for one.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ Row = dict[str, Any]
 
 
 def resize_table(part: Row) -> str:
-    """Return times and memory, each beside those of fastsr with pictures of the same kind."""
+    """Return times and memory, each beside those of fastsr with images of the same dtype."""
     rows = part["rows"]
     compared = {(row["case"], row["side"], row["rival"]): row for row in rows}
-    lines = ["| picture | | ms | spread | fastsr / this | memory, MiB |", "|---|---|---|---|---|---|"]
+    lines = ["| size | | ms | range | fastsr / this | memory, MiB |", "|---|---|---|---|---|---|"]
     slower = []
     for row in rows:
         ours = compared[row["case"], row["side"], _ours(row["rival"])]
@@ -40,7 +40,7 @@ def resize_table(part: Row) -> str:
     left_out = _left_out(rows)
     said = [_slower(slower)]
     if left_out:
-        said.append(f"Left out, because a call would take more than {resize.SECONDS:.0f} s: {', '.join(left_out)}.")
+        said.append(f"Not run, because a call would take more than {resize.SECONDS:.0f} s: {', '.join(left_out)}.")
     return _with_text(lines, [*said, *_failures(part)])
 
 
@@ -48,7 +48,7 @@ def agreement_table(part: Row) -> str:
     """Return how far results are from MATLAB's files, the nearest first, and where gradients flow."""
     rows = sorted(part["agreement"], key=lambda row: (row["percent"], row["most"]))
     lines = [
-        "| | values that differ | at most, levels | inside the border | at most, levels | gradient |",
+        "| | differing values | max. difference, levels | inside the border | max. difference, levels | differentiable |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -61,14 +61,14 @@ def agreement_table(part: Row) -> str:
     for one in ours:
         closer = [row["rival"] for row in rows if row["percent"] < one["percent"] and row not in ours]
         if closer:
-            said.append(f"Closer than {one['rival']}: {', '.join(closer)}.")
-    return _with_text(lines, [*said, f"Of {rows[0]['values']} values." if rows else ""])
+            said.append(f"Closer to MATLAB than {one['rival']}: {', '.join(closer)}.")
+    return _with_text(lines, [*said, f"Percentages are of {rows[0]['values']} values." if rows else ""])
 
 
 def metrics_table(part: Row) -> str:
     """Return scores, how far they are from what is published, times, and memory."""
     lines = [
-        "| | luma | PSNR | off | SSIM | off | NIQE, two pictures | off, the most | ms: PSNR | SSIM | NIQE "
+        "| | luma | PSNR | difference | SSIM | difference | NIQE, two images | largest difference | ms: PSNR | SSIM | NIQE "
         "| MiB: PSNR | SSIM | NIQE |",
         f"|{'---|' * 14}",
     ]
@@ -106,7 +106,7 @@ CLOSER = {"psnr": 5e-4, "ssim": 5e-5, "niqe": 5e-5}
 
 
 def _offs(row: Row) -> dict[str, float | None]:
-    """How far the scores of a rival are from what is published; of NIQE the most of the two pictures."""
+    """Return how far the scores of a rival are from published ones; of NIQE the larger difference of two images."""
     niqe = [value - metrics.LIVE[name] for name, value in row["niqe"].items() if value is not None]
     means = {name: None if row[name] is None else row[name] - metrics.PUBLISHED[name] for name in ("psnr", "ssim")}
     return {**means, "niqe": max(niqe, key=abs) if niqe else None}
@@ -116,7 +116,7 @@ def networks_table(part: Row) -> str:
     """Return who reads which file, with what result, how fast and in how much memory."""
     rows = part["rows"]
     lines = [
-        "| file | | picture | s | spread | fastsr / this | memory, MiB | off, levels | Set5 PSNR |",
+        "| network | | input | s | range | fastsr / this | memory, MiB | max. difference, levels | Set5 PSNR |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     slower, larger = [], []
@@ -145,7 +145,7 @@ def networks_table(part: Row) -> str:
     if larger:
         said.append(f"fastsr takes more memory than {', '.join(larger)}.")
     if nearer:
-        said.append(f"Less off than fastsr in the same precision: {', '.join(nearer.values())}.")
+        said.append(f"Closer to the float32 result than fastsr in the same precision: {', '.join(nearer.values())}.")
     return _with_text(lines, [*said, *_failures(part)])
 
 
@@ -155,22 +155,22 @@ def dip_table(part: Row) -> str:
     times = [budget / 6, budget / 3, 2 * budget / 3, budget]
     heads = " | ".join(f"{seconds:.0f} s" for seconds in times)
     lines = [
-        f"| picture | | {heads} | best | at, s | ended by itself, s | memory, MiB |",
+        f"| image | | {heads} | best PSNR | after, s | stopped by itself after, s | memory, MiB |",
         f"|{'---|' * (len(times) + 6)}",
     ]
     said = []
-    for picture, bicubic in part["bicubic"].items():
-        lines.append(f"| {picture} | bicubic | {' | '.join([f'{bicubic:.2f}'] * len(times))} | {bicubic:.2f} | | | |")
-        rows = [row for row in part["rows"] if row["picture"] == picture]
+    for image, bicubic in part["bicubic"].items():
+        lines.append(f"| {image} | bicubic | {' | '.join([f'{bicubic:.2f}'] * len(times))} | {bicubic:.2f} | | | |")
+        rows = [row for row in part["rows"] if row["picture"] == image]
         for row in rows:
             reached = [reached_by(row["curve"], seconds) for seconds in times]
             seconds, best = max(row["curve"], key=lambda point: point[1])
             cells = " | ".join("" if value is None else f"{value:.2f}" for value in reached)
             ended = "" if row["ended"] is None else f"{row['ended']:.0f}"
             lines.append(
-                f"| {picture} | {row['rival']} | {cells} | {best:.2f} | {seconds:.0f} | {ended} | {_mebibytes(row)} |"
+                f"| {image} | {row['rival']} | {cells} | {best:.2f} | {seconds:.0f} | {ended} | {_mebibytes(row)} |"
             )
-            said += _ahead(picture, row, rows, times)
+            said += _ahead(image, row, rows, times)
     return _with_text(lines, [*said, *_failures(part)])
 
 
@@ -180,14 +180,14 @@ def reached_by(curve: list[tuple[float, float]], seconds: float) -> float | None
     return found[-1] if found else None
 
 
-def _ahead(picture: str, row: Row, rows: list[Row], times: list[float]) -> list[str]:
-    """Say at which of the times a rival is ahead of fastsr."""
+def _ahead(image: str, row: Row, rows: list[Row], times: list[float]) -> list[str]:
+    """Return a sentence on the times at which a rival is ahead of fastsr."""
     ours = next((one for one in rows if one["rival"] == dip.OURS), None)
     if ours is None or row is ours:
         return []
     both = [(seconds, *(reached_by(one["curve"], seconds) for one in (row, ours))) for seconds in times]
     at = [f"{s:.0f} s" for s, theirs, own in both if theirs is not None and (own is None or theirs > own)]
-    return [f"{picture}: {row['rival']} is ahead of fastsr at {', '.join(at)}."] if at else []
+    return [f"{image}: {row['rival']} is ahead of fastsr at {', '.join(at)}."] if at else []
 
 
 def packages_table(packages: dict[str, str]) -> str:
@@ -197,13 +197,13 @@ def packages_table(packages: dict[str, str]) -> str:
 
 
 def where(part: Row) -> str:
-    """Say where and when a part was measured, and what else the machine did."""
+    """Return where and when a part was measured, and how busy the machine was."""
     begun, ended = part["load"]
-    load = f"{begun:.1f} when it began and {ended:.1f} when it ended"
-    busy = " The machine was busy: compare within a table, and take no time for what it is." if part["busy"] else ""
+    load = f"Load average: {begun:.1f} at the start, {ended:.1f} at the end."
+    busy = " The machine was busy: compare times within a table only." if part["busy"] else ""
     return (
         f"{part['device']}, threads: {part['threads']}, torch {part['torch']}, {_commit(part['commit'])}, "
-        f"{part['date'][:10]}. The load of the machine was {load}.{busy}"
+        f"{part['date'][:10]}. {load}{busy}"
     )
 
 
@@ -219,22 +219,28 @@ def _ours(rival: str) -> str:
 
 
 def _left_out(rows: list[Row]) -> list[str]:
-    """The rivals that were not asked for a size, with the size."""
+    """Return the rivals that were not run at a size, with the size."""
     names = list(dict.fromkeys(row["rival"] for row in rows))
     cases = dict.fromkeys((row["case"], row["side"]) for row in rows)
     there = {(row["case"], row["side"], row["rival"]) for row in rows}
-    return [f"{name} ({case} from {side})" for case, side in cases for name in names if (case, side, name) not in there]
+    directions = {"down": "downscaling", "up": "upscaling"}
+    return [
+        f"{name} ({directions[case]} from {side})"
+        for case, side in cases
+        for name in names
+        if (case, side, name) not in there
+    ]
 
 
 def _slower(found: Iterable[tuple[str, str, float]]) -> str:
-    """Say what fastsr is slower than, and how many times; each of `found` is a rival, a case and a ratio."""
+    """Return which rivals are faster than fastsr, by what factor; each of `found` is a rival, a case and a ratio."""
     listed: dict[str, list[str]] = {}
     for rival, case, ratio in found:
         listed.setdefault(rival, []).append(f"{_times(ratio)} ({case})")
     if not listed:
-        return "fastsr is slower than none of these."
+        return "fastsr is the fastest of these."
     lines = [f"- {rival}: {', '.join(cases)}" for rival, cases in listed.items()]
-    return "\n".join(["fastsr is slower, so many times, than", "", *lines])
+    return "\n".join(["fastsr is slower than (by a factor of)", "", *lines])
 
 
 def _failures(part: Row) -> list[str]:
@@ -322,11 +328,11 @@ def _write(figure: Any, path: Path) -> None:
 
 
 def write(report: dict[str, Any], docs: Path = DOCS) -> None:
-    """Write what `report` has into peers.md, and draw its pictures; the parts that it has not stay as they are.
+    """Write what `report` has into peers.md, and draw its plots; parts that are missing from `report` are kept.
 
     Args:
         report: what benchmarks/results/peers.json holds.
-        docs: the folder of peers.md, the pictures go into peers/ beside it.
+        docs: the folder of peers.md; the plots go into peers/ beside it.
     """
     page = docs / "peers.md"
     parts = report["parts"]
