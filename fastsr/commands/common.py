@@ -50,7 +50,9 @@ class CommandSpelling(Spelling):
         several = isinstance(value, (tuple, list))
         if several and option.multiple:
             return " ".join(f"{flag} {_typed(one)}" for one in value)
-        return f"{flag} {_typed(value)}" if not several else f"{flag} {' '.join(map(_typed, value))}"
+        if several:
+            return f"{flag} {(',' if option.nargs == 1 else ' ').join(map(_typed, value))}"
+        return f"{flag} {_typed(value)}"
 
     def call(self, function: str, arguments: Mapping[str, Any]) -> str:
         """Write a command in place of a function: `` `fastsr resize IN --size 8 8` ``."""

@@ -31,13 +31,13 @@ def test_get_prints_the_next_command(tiny, tmp_path):
     code, lines, _ = run("get", "TINY-test", "tiny", "-o", str(folder))
     assert code == 0
     assert lines == [
-        f"{folder}/Tiny-test: 1 pictures; free",
+        f"{folder}/Tiny-test: 1 images; free",
         f"  fastsr evaluate bicubic --data '{folder}/Tiny-test' --factor 4",
-        f"{folder}/Tiny: 1 pictures; paid",
+        f"{folder}/Tiny: 1 images; paid",
     ]
     assert (folder / "Tiny-test" / "a.png").read_bytes() == b"picture"
     code, lines, _ = run("get", "tiny-test", "-o", str(folder))
-    assert (code, lines[0]) == (0, f"{folder}/Tiny-test is there already: 1 pictures; free")
+    assert (code, lines[0]) == (0, f"{folder}/Tiny-test exists already: 1 images; free")
 
 
 def test_the_folder_is_that_of_the_environment_or_data(tiny, tmp_path, monkeypatch):

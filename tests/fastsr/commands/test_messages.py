@@ -52,6 +52,7 @@ def spelled():
         ("compare", "pictures[1]", "a.png", "IN 'a.png'"),
         ("plot", "run", "runs/a", "RUN 'runs/a'"),
         ("prepare", "factors", (2, 4), "--factor 2 --factor 4"),
+        ("prepare", "size", (16, 128), "--size 16,128"),
         ("evaluate srgan", "tile", 5, "--tile 5"),
         ("train sr3", "schedule_steps", 0, "--schedule-steps 0"),
     ],

@@ -29,7 +29,7 @@ def test_the_list_has_every_name_and_fits_a_terminal():
     lines = out.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[1].split()[:4] == ["ours-x4", "srgan", "x4", "1.3"]
-    text = " ".join(line[lines[0].index("what for") :] for line in lines[1 : lines.index("")])
+    text = " ".join(line[lines[0].index("summary") :] for line in lines[1 : lines.index("")])
     assert text.startswith("A test. Set5 x4: PSNR 30.93, NIQE 4.83; Set14 x4: PSNR 27.7; a long name a long")
     assert "a long name : A 1 %" in text
     assert LICENCE in text
@@ -42,7 +42,7 @@ def test_the_name_of_a_method_lists_its_own():
     assert "ours-x4" in run("srgan")[1]
     assert "realesrgan-x4plus" in run("srgan")[1]
     lines = run("pulse")[1].splitlines()
-    assert [line.split()[0] for line in lines] == ["with", "faces-64", "Set5", "data:", "*"]
+    assert [line.split()[0] for line in lines] == ["bundled", "faces-64", "Set5", "data:", "*"]
     assert len(run("sr3")[1].splitlines()) == 2
 
 
@@ -76,4 +76,4 @@ def test_an_unknown_name_is_one_line_that_lists_all():
 
 
 def test_deep_image_prior_has_none():
-    assert run("dip")[2] == "Error: fastsr dip needs no weights: its network is fitted to each picture by itself\n"
+    assert run("dip")[2] == "Error: fastsr dip needs no weights: its network is fitted to each image from scratch\n"

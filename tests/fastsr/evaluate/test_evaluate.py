@@ -158,7 +158,7 @@ def test_a_result_of_another_shape_is_refused(wrong, photos, tmp_path, calls):
     found = evaluate("mine", photos, factor=2, images=["a"], output=tmp_path / "out", device="cpu")
     made = {"size": "42x36 pixels of 3 channels", "channels": "28x24 pixels of 1 channel"}[wrong]
     assert found.failures["a"] == (
-        f"method 'mine' made {made} of 14x12 pixels of 3 channels; the reference has 28x24 pixels of 3 channels"
+        f"method 'mine' returned {made} for 14x12 pixels of 3 channels; the reference has 28x24 pixels of 3 channels"
     )
 
 
@@ -184,7 +184,7 @@ class Needy:
         ("bicubic", {"device": "gpu"}, DeviceError, "device='gpu'"),
         ("bicubic", {"options": {"steps": 3}}, InputTypeError, "is a dict; method 'bicubic' takes a .*NoOptions"),
         ("dip", {"options": find("dip").options(preset="best")}, InputError, "preset='best' is unknown"),
-        ("needy", {}, InputError, "options=None: method 'needy' needs weights"),
+        ("needy", {}, InputError, "options=None is not enough for method 'needy'; give weights"),
     ],
 )
 def test_bad_arguments_leave_nothing_behind(method, options, error, message, photos, tmp_path, calls):
