@@ -160,7 +160,7 @@ class SR3Training(CropTraining):
         levels = self._lessons.levels(self._step)
         total = torch.zeros((), device=device)
         for index, part in enumerate(parts):
-            lr, hr = self.placed(part)
+            lr, hr = self.to_device(part)
             here = self._places(index, len(hr))
             numbers = torch.arange(here.start, here.stop, device=device) + self._step * settings.batch
             noisy, wanted = self._lessons.lesson(2 * hr - 1, levels[here], numbers)

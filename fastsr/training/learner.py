@@ -1,4 +1,4 @@
-"""A network that learns."""
+"""A network in training: with its optimizer and the exponential moving average (EMA) of its weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from .accelerator import prepare_distributed
 
 
 class EMA(nn.Module):
-    """A copy of a network, ``module``, that each `update` moves towards the network by 1 - `decay`.
+    """The exponential moving average of a network's weights.
 
-    It moves by more in the first updates, 9 / (10 + n) in the n-th, or the start would weigh on it for long; the first
-    one copies. Statistics of batch norms are averaged as well. An update waits for nothing on the device.
+    The n-th update is ``average = d * average + (1 - d) * weights`` with d = min(decay, (1 + n) / (10 + n)), n from 0,
+    so that the initial weights are soon forgotten; the first update copies the weights. Running statistics of batch
+    norms are averaged as well. An update does not synchronize with the device.
+
+    Attributes:
+        module: the averaged network.
+        n_averaged: number of updates.
 
     Args:
-        network: on the device where it is trained, and not yet shared among processes.
-        decay: from 0 to less than 1.
+        network: the network, on the device where it is trained, before it is prepared for several processes.
+        decay: EMA decay, from 0 to less than 1.
     """
 
     n_averaged: Tensor
@@ -30,14 +35,14 @@ class EMA(nn.Module):
     def __init__(self, network: nn.Module, decay: float):
         super().__init__()
         self.module = copy.deepcopy(network).requires_grad_(False)
-        self.register_buffer("n_averaged", torch.tensor(0, device="cpu"))  # where reading it makes nobody wait
+        self.register_buffer("n_averaged", torch.tensor(0, device="cpu"))  # reading it does not wait for a GPU
         self._decay = decay
         self._averages, self._values = (_tensors(each, floating=True) for each in (self.module, network))
         self._copies, self._counts = (_tensors(each, floating=False) for each in (self.module, network))
 
     @torch.no_grad()
     def update(self) -> None:
-        """Count the network as it is now."""
+        """Include the current weights of the network in the average."""
         count = int(self.n_averaged)
         if count:
             torch._foreach_lerp_(self._averages, self._values, 1 - min(self._decay, (1 + count) / (10 + count)))
@@ -49,26 +54,27 @@ class EMA(nn.Module):
 
 
 def _tensors(network: nn.Module, *, floating: bool) -> list[Tensor]:
-    everything = itertools.chain(network.parameters(), network.buffers())
-    return [tensor for tensor in everything if tensor.is_floating_point() == floating]
+    """Return the parameters and buffers of floating point type, or those of other types."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return [tensor for tensor in tensors if tensor.is_floating_point() == floating]
 
 
 class Learner:
-    """A network with its optimizer, and the average of its weights.
+    """A network with its optimizer and the average of its weights.
 
     Attributes:
-        network: as it is, on the device; it may have been given another `forward`.
-        parallel: as the processes share it, for the forward pass.
-        optimizer: its rate is set for each step.
-        average: None where there is none.
+        network: the network itself, on the device, in channels_last; accelerate may have wrapped its `forward`.
+        parallel: the network for the forward pass, whose gradients are averaged over the processes.
+        optimizer: the optimizer; the training loop sets its learning rate.
+        average: the EMA of the weights; None without one.
 
     Args:
-        network: with its first weights. Its convolutions will be channels_last.
-        beta1: of Adam.
-        accelerator: of the training.
-        ema: how much of the average a step keeps; 0 for no average.
-        beta2: of Adam.
-        optimizer: makes the optimizer of the network on its device; None for Adam.
+        network: the network with its initial weights.
+        beta1: Adam beta1.
+        accelerator: accelerator of the training.
+        ema: EMA decay of the weights; 0 disables EMA.
+        beta2: Adam beta2.
+        optimizer: function that returns the optimizer of the network on its device; None for Adam.
     """
 
     def __init__(
@@ -83,23 +89,26 @@ class Learner:
     ):
         self.network = network.to(memory_format=torch.channels_last).to(accelerator.device)  # type: ignore[call-overload]
         self.average = EMA(self.network, ema) if ema else None
-        made = optimizer(self.network) if optimizer else Adam(self.network.parameters(), betas=(beta1, beta2))
+        if optimizer is None:
+            own_optimizer: Optimizer = Adam(self.network.parameters(), betas=(beta1, beta2))
+        else:
+            own_optimizer = optimizer(self.network)
         self.parallel: nn.Module
         self.optimizer: Optimizer
-        self.parallel, self.optimizer = prepare_distributed(accelerator, self.network, made)
+        self.parallel, self.optimizer = prepare_distributed(accelerator, self.network, own_optimizer)
 
     def update(self) -> None:
-        """Make an update by the gradients that there are."""
+        """Make an optimizer step with the current gradients, clear them, and update the average."""
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update()
 
     def modules(self, name: str) -> dict[str, nn.Module]:
-        """Return what a checkpoint holds: the network under `name`, and its average."""
-        found = {name: self.network}
-        return found if self.average is None else {**found, "average": self.average}
+        """Return the modules of a checkpoint: the network under `name`, and its average, if there is one."""
+        modules = {name: self.network}
+        return modules if self.average is None else {**modules, "average": self.average}
 
     def result(self) -> dict[str, Tensor]:
-        """Return the weights that are used: the average, if there is one."""
+        """Return the weights for inference: the averaged ones, if there is an average."""
         return (self.network if self.average is None else self.average.module).state_dict()

@@ -1,10 +1,10 @@
-"""The folder of a run: settings, losses, checkpoints and sample pictures.
+"""The folder of a run: settings, losses, checkpoints and sample images.
 
 config.yaml          all settings
 losses.jsonl         a line for each mean of losses and each validation
-checkpoints/last.pt  all that a run needs to go on
-checkpoints/         the weights of each stage as of the last checkpoint, and the best by validation
-samples/             sheets of images, by step
+checkpoints/last.pt  the state that a run resumes from
+checkpoints/         weights of each stage: those of the last checkpoint, and the best ones by validation
+samples/             sheets of sample images, by step
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from .method import Training
 from .settings import Settings, changes, read_settings, write_settings
 
 State = dict[str, Any]
+"""The contents of last.pt."""
 
 
 class RunFolder:
-    """A folder whose files are written whole or not at all, but for the log of losses, which is mended."""
+    """A run folder. Writes are atomic, except for lines appended to the log of losses, which `open` repairs."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -41,65 +42,57 @@ class RunFolder:
 
     @contextmanager
     def sole_use(self) -> Iterator[None]:
-        """Keep other processes out of the folder, which is made where it is missing.
+        """Keep other processes out of the folder, which is created if it is missing.
 
         Raises:
-            OutputError: another process is in this block with the folder, or nothing can be written in it.
+            OutputError: another process uses the folder, or it is not writable.
         """
         prepare_folder(self.path)
-        refusal = (
-            f"{spell('output', str(self.path))} is being trained in by another process; name another folder with -o"
-        )
+        folder = spell("output", str(self.path))
+        refusal = f"{folder} is in use by another training process; name another folder with -o"
         with sole_use_or_error(self.path / ".lock", refusal):
             yield
 
     def state(self) -> State | None:
-        """Return the last checkpoint, on the CPU, if there is one.
+        """Return the last checkpoint, on the CPU; None if there is none.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the checkpoint cannot be read.
         """
-        if not exists(self._last, f"{spell('output', str(self.path))}"):
+        if not exists(self._last, spell("output", str(self.path))):
             return None
         try:
             return torch.load(self._last, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged file makes of the reader
+        except Exception as error:  # a damaged file can raise almost anything
             raise InputError(f"{str(self._last)!r} cannot be read as a checkpoint: {error}") from error
 
     def check(self, settings: Settings, state: State | None) -> None:
-        """Raise `InputError` where a run whose last checkpoint is `state` cannot go on with these settings."""
+        """Raise `InputError` if a run with the last checkpoint `state` cannot resume with these settings."""
         if state is None:
             return
         done = state["step"]
         if not self._config.exists():
-            raise input_error(
-                "output",
-                str(self.path),
-                f"holds a run of {done} steps without config.yaml, its settings",
-                "put that back, or name another folder with -o",
-            )
+            problem = f"holds a run of {done} steps without config.yaml, its settings"
+            raise input_error("output", str(self.path), problem, "put that back, or name another folder with -o")
         before = read_settings(type(settings), self._config, {})
         different = changes(before, settings, done)
         if different:
             values = "; ".join(
                 f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}" for name in different
             )
-            raise input_error(
-                "output",
-                str(self.path),
-                f"holds a run of {done} steps with other settings: {values}. Name another folder with -o",
-            )
+            problem = f"holds a run of {done} steps with other settings: {values}"
+            raise input_error("output", str(self.path), problem, "name another folder with -o")
 
     def open(self, settings: Settings, done: int, *, scored: bool = True) -> None:
-        """Begin, or go on after `done` steps: what came after them is taken from the log, and lines that are damaged.
+        """Start a run, or resume one after `done` steps: later lines and damaged ones are removed from the log.
 
         Args:
-            settings: of the run.
-            done: how many steps were made.
-            scored: whether the scores of the last of them, whose names begin with `SCORE`, stay in the log.
+            settings: settings of the run.
+            done: number of steps made.
+            scored: whether the scores of the last step, whose names begin with `SCORE`, stay in the log.
 
         Raises:
-            OutputError: nothing can be written in the folder.
+            OutputError: the folder is not writable.
         """
         for folder in (self.path, self._last.parent, self.path / "samples"):
             prepare_folder(folder)
@@ -108,36 +101,36 @@ class RunFolder:
             file.writelines(line for line in self._lines() if _belongs(line, done, scored))
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Append a line to the log of losses; one of `values` is the step. JSON has no number for infinity."""
-        known = {name: "inf" if value == float("inf") else value for name, value in values.items()}
+        """Append a line to the log of losses; `values` include "step". Infinity, which JSON lacks, becomes "inf"."""
+        line = {name: "inf" if value == float("inf") else value for name, value in values.items()}
         try:
             with open(self._losses, "ab") as file:
-                file.write(json.dumps(known, allow_nan=False).encode() + b"\n")
+                file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
         except OSError as error:
             raise OutputError(f"{str(self._losses)!r} cannot be written: {error.strerror}") from error
 
     def save(self, state: State) -> None:
-        """Write the last checkpoint in place of the one before."""
+        """Replace the last checkpoint."""
         with atomic_write(self._last) as file:
             try:
                 torch.save(state, file)
-            except RuntimeError as error:  # what torch makes of a write that fails
+            except RuntimeError as error:  # torch wraps the error of a failed write
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from None
                 raise
             file.flush()
-            os.fsync(file.fileno())  # a machine may stop as well as a process
+            os.fsync(file.fileno())  # the file must survive a crash of the machine
 
     def weights(self, name: str) -> Path:
-        """Return where the weights of a stage go."""
+        """Return the path of the weights of a stage."""
         return self._last.with_name(f"{name}.safetensors")
 
     def sheet(self, step: int) -> Path:
-        """Return where the sample images of a step go."""
+        """Return the path of the sample images of a step."""
         return self.path / "samples" / f"step_{step:08}.png"
 
     def _lines(self) -> list[bytes]:
-        """The lines of the log; one that a killed process was writing has no end, and is left out."""
+        """Return the complete lines of the log; the last line of a killed process may be incomplete."""
         if not self._losses.exists():
             return []
         with open(self._losses, "rb") as file:
@@ -145,7 +138,7 @@ class RunFolder:
 
 
 def _belongs(line: bytes, done: int, scored: bool) -> bool:
-    """Whether a line of the log is of the first `done` steps, and in case of their last of its scores only if asked."""
+    """Return whether a line of the log is of the first `done` steps; scores of the last step only if `scored`."""
     try:
         values = json.loads(line)
     except ValueError:
@@ -157,7 +150,7 @@ def _belongs(line: bytes, done: int, scored: bool) -> bool:
 
 
 def capture(method: Training[Any], accelerator: Accelerator) -> dict[str, Any]:
-    """Return weights, statistics, the optimizers and the scale of float16's gradients."""
+    """Return the state of a method: weights, statistics, optimizers and the gradient scaler of float16."""
     scaler = accelerator.scaler
     return {
         "modules": {name: module.state_dict() for name, module in method.modules().items()},
@@ -167,7 +160,7 @@ def capture(method: Training[Any], accelerator: Accelerator) -> dict[str, Any]:
 
 
 def restore(state: Mapping[str, Any], method: Training[Any], accelerator: Accelerator) -> None:
-    """Make the method what it was when `state` was captured; it has been prepared for the step before."""
+    """Load the state from `capture` into a method that is prepared for the step before."""
     for name, module in method.modules().items():
         module.load_state_dict(state["modules"][name])
     for name, optimizer in method.optimizers().items():
@@ -177,7 +170,7 @@ def restore(state: Mapping[str, Any], method: Training[Any], accelerator: Accele
 
 
 def check_weights(method: Training[Any], step: int) -> None:
-    """Raise `TrainingError` where weights or statistics are not finite after `step` steps."""
+    """Raise `TrainingError` if weights or statistics are not finite after `step` steps."""
     for name, module in method.modules().items():
         tensors = [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
         if not bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):

@@ -59,7 +59,7 @@ def test_values_are_taken_as_people_write_them(text, expected, file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bacth: 8", "has 'bacth', which is no setting; did you mean 'batch'"),
+        ("bacth: 8", "has 'bacth', which is not a setting; did you mean 'batch'"),
         ("batch: many", "has batch: 'many'; give a whole number"),
         ("batch: 1.5", "has batch: 1.5; give a whole number"),
         ("batch: true", "has batch: True; give a whole number"),

@@ -58,7 +58,7 @@ def test_pictures_are_read_once(save_noise, tmp_path):
     validation = Validation(tmp_path / "val", 4)
     path.unlink()
     assert validation.scores(bicubic)["psnr"] > 0
-    assert len(validation.shown()) == 1
+    assert len(validation.samples()) == 1
 
 
 def test_what_cannot_be_validated_on_is_told_at_once(save_noise, tmp_path):
@@ -70,7 +70,7 @@ def test_what_cannot_be_validated_on_is_told_at_once(save_noise, tmp_path):
     save_noise(tmp_path / "edge" / "a.png", 20, 20)
     assert Validation(tmp_path / "edge", 4).scores(bicubic)["ssim"] < 1
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "b.png").write_text("no image")
+    (tmp_path / "broken" / "b.png").write_text("no picture")
     with pytest.raises(InputError, match=r"val='.*broken' has the image 'b', which cannot be used: .*b\.png"):
         Validation(tmp_path / "broken", 4)
     save_noise(tmp_path / "pairs" / "HR" / "c.png", 40, 40)
@@ -92,7 +92,7 @@ def test_a_benchmark_is_known_by_its_pictures(save_noise, tmp_path):
 def test_the_middle_of_the_first_pictures_is_shown(save_noise, tmp_path):
     for index in range(SHOWN + 1):
         save_noise(tmp_path / "val" / f"{index}.png", 50 + index, 2 * LARGEST_SIDE)
-    shown = Validation(tmp_path / "val", 4).shown()
+    shown = Validation(tmp_path / "val", 4).samples()
     assert len(shown) == SHOWN
     lr, hr = shown[1]
     whole = (load(tmp_path / "val" / "1.png") * 255).round().byte()
