@@ -145,7 +145,7 @@ class TiledUpscaler:
                 self._run,
                 channels=network.channels,
                 magnification=network.scale * square,
-                reach=network.features_reach + network.picture_reach,
+                receptive_field=network.features_reach + network.picture_reach,
                 limit=self._largest_tile() if tile is None else tile // square,
                 report=None if report is None else lambda done: report(done * square**2),
             )
@@ -185,8 +185,8 @@ class TiledUpscaler:
             for column in spans(columns.start, columns.stop, limit, reach, part.shape[-1]):
                 window = (..., row.read, column.read)
                 picture = network.picture(features[window], part[window])
-                place = (..., row.placed(m, rows.start), column.placed(m, columns.start))
-                made[place] = picture[..., row.placed(m, row.low), column.placed(m, column.low)]
+                place = (..., row.output_slice(m, rows.start), column.output_slice(m, columns.start))
+                made[place] = picture[..., row.output_slice(m, row.low), column.output_slice(m, column.low)]
         return made
 
     def _picture_limit(self, dtype: torch.dtype) -> int:

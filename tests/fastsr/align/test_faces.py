@@ -31,7 +31,7 @@ def corners(marks):
         UPRIGHT,
         Landmarks((40, 30), (90, 33), (42, 55), (80, 61)),  # the distance between the eyes counts
         Landmarks((150.5, 80.25), (131, 99), (120, 61), (108, 75)),  # turned by more than a right angle
-        Landmarks((-20, 5), (10, -7), (-5, 40), (12, 30)),  # outside of the picture
+        Landmarks((-20, 5), (10, -7), (-5, 40), (12, 30)),  # outside of the image
     ],
 )
 def test_the_square_is_that_of_ffhq(marks):
@@ -43,7 +43,7 @@ def test_the_square_is_that_of_ffhq(marks):
     assert square.angle == pytest.approx(math.degrees(math.atan2(*(expected[3] - expected[0])[::-1])))
 
 
-def test_a_face_in_an_enlarged_picture_has_an_enlarged_square():
+def test_a_face_in_an_enlarged_image_has_an_enlarged_square():
     face = Face(UPRIGHT, 0.9, (30, 10, 40, 60)).scaled(2.5)
     assert face.box == (75, 25, 100, 150)
     assert face.score == 0.9

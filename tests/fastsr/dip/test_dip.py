@@ -221,7 +221,9 @@ def test_bad_arguments_are_named(arguments, error, message):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_where_there_is_none_is_refused():
-    with pytest.raises(DeviceError, match="device='cuda' cannot be used: PyTorch finds no CUDA device; use device='cpu'"):
+    with pytest.raises(
+        DeviceError, match="device='cuda' cannot be used: PyTorch finds no CUDA device; use device='cpu'"
+    ):
         fastsr.dip(torch.rand(3, 8, 8), device="cuda")
 
 

@@ -14,13 +14,13 @@ PICTURES = 10
 
 @pytest.fixture
 def good(tmp_path, photograph):
-    """Pictures of 6 blocks, of which the last ones are less sharp."""
+    """Images of 6 blocks, of which the last ones are less sharp."""
     paths = []
     for seed in range(PICTURES):
-        picture = photograph(192, 288, seed)
-        picture[:, 192:] = picture[:, 192:] // 4 + 90
+        image = photograph(192, 288, seed)
+        image[:, 192:] = image[:, 192:] // 4 + 90
         paths.append(tmp_path / f"{seed}.png")
-        Image.fromarray(picture[..., 0]).save(paths[-1])
+        Image.fromarray(image[..., 0]).save(paths[-1])
     return paths
 
 
@@ -35,11 +35,11 @@ def test_a_model_is_mean_and_covariance_of_the_sharp_blocks(good):
     model = fit(good, name="mine", source="some pictures", progress=False)
     assert model.mean.numpy() == pytest.approx(features.mean(0))
     assert model.covariance.numpy() == pytest.approx(np.cov(features.T), abs=1e-12)
-    assert str(model) == "mine, fitted on 40 blocks of 10 pictures of 'some pictures'"
+    assert str(model) == "mine, fitted on 40 blocks of 10 images of 'some pictures'"
 
 
-def test_too_few_or_too_small_pictures_are_refused(good, tmp_path):
-    with pytest.raises(InputError, match=r"9 pictures of 'x' have 36 sharp blocks .* at least 37"):
+def test_too_few_or_too_small_images_are_refused(good, tmp_path):
+    with pytest.raises(InputError, match=r"9 images of 'x' have 36 sharp blocks .* at least 37"):
         fit(good[1:], name="mine", source="x", progress=False)
     Image.new("RGB", (95, 300)).save(tmp_path / "small.png")
     with pytest.raises(InputError, match=r"small\.png' is 95x300 pixels; .* at least 96x96"):

@@ -109,7 +109,7 @@ def test_ssim_equals_scikit_image(shave):
     assert ssim(a, b, channel="rgb", shave=shave) == pytest.approx(np.mean(channels), abs=1e-10)
 
 
-def test_equal_pictures():
+def test_equal_images():
     a = noise(12, 13, 3)
     assert psnr(a, a) == math.inf
     assert ssim(a, a) == pytest.approx(1, abs=1e-12)
@@ -140,7 +140,7 @@ def test_lists_and_batches_give_lists():
     ("a", "b", "options", "error", "message"),
     [
         (noise(4, 5), noise(5, 4), {}, InputError, "a is 5x4 pixels and b is 4x5"),
-        (noise(2, 4, 5, 3), noise(4, 5, 3), {}, InputError, "a has 2 pictures and b has 1"),
+        (noise(2, 4, 5, 3), noise(4, 5, 3), {}, InputError, "a has 2 images and b has 1"),
         (noise(4, 5), [], {}, InputError, "b is an empty list"),
         (noise(4, 5), None, {}, InputTypeError, "b is a NoneType"),
         ([noise(4, 5)], [None], {}, InputTypeError, r"b\[0\] is a NoneType"),
@@ -173,9 +173,9 @@ def test_lr_consistency_downscales_the_rounded_result():
 
 
 def test_lr_consistency_by_another_downscale():
-    def downscale(picture, size):
-        assert picture.dtype == torch.uint8
-        return Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(size[::-1], Image.Resampling.LANCZOS)
+    def downscale(image, size):
+        assert image.dtype == torch.uint8
+        return Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size[::-1], Image.Resampling.LANCZOS)
 
     result = noise(20, 24, 3)
     lr = np.asarray(Image.fromarray(result).resize((6, 5), Image.Resampling.LANCZOS))
@@ -187,5 +187,5 @@ def test_lr_consistency_of_lists():
     results, lrs = noise(3, 8, 12, 3), noise(3, 4, 6, 3, seed=1)
     singles = [lr_consistency(x, y) for x, y in zip(results, lrs, strict=True)]
     assert lr_consistency(results, list(lrs)) == singles
-    with pytest.raises(InputError, match="result has 3 pictures and lr has 2"):
+    with pytest.raises(InputError, match="result has 3 images and lr has 2"):
         lr_consistency(results, lrs[:2])
