@@ -1,7 +1,7 @@
-"""Linear maps from an image to what was observed of it: the identity, a mask, and one map after another.
+"""Linear operators A from an image x to its observation y = A x: identity, mask, downscale, and their composition.
 
-Beside `fastsr.operators.Downscale` they are what the tasks of Deep Image Prior are made of. Any differentiable
-function of (1, C, H, W) can take their place; `project` is asked for only where a result is to agree with its input.
+The tasks of Deep Image Prior are composed of them. Any differentiable function of (1, C, H, W) can take their place;
+`project` is needed only where a result is to agree with its input.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from fastsr_kernels.resample import AxisTable, axis_table, resample
 
 @runtime_checkable
 class Operator(Protocol):
-    """A linear map A that can make an image agree with what was observed."""
+    """A linear map A that can also project an image onto those that agree with an observation."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x: (1, C, H, W) -> (1, C, h, w)."""
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return an image near to `x` of which A makes `y`."""
+        """Return an image near to `x`, (1, C, H, W), with A x = y for the observation `y`, (1, C, h, w)."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The image itself was observed."""
+    """A x = x: the image itself was observed."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x."""
@@ -43,26 +43,26 @@ class Identity:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Some pixels were observed; the others become 0.
+    """A x = x * known: only some pixels were observed, and the others become 0.
 
     Attributes:
-        known: (1, 1, H, W), 1 where a pixel is known and 0 elsewhere.
+        known: (1, 1, H, W), 1 where a pixel was observed and 0 elsewhere.
     """
 
     known: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return x where it is known and 0 elsewhere."""
+        """Return x where it was observed and 0 elsewhere."""
         return x * self.known
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return y where it is known and x elsewhere."""
+        """Return y where it was observed and x elsewhere."""
         return y * self.known + x * (1 - self.known)
 
 
 @dataclass(frozen=True)
 class Compose:
-    """`second` of what `first` makes of an image, such as a mask over the downscaled picture."""
+    """A x = second(first(x)), such as a mask over the downscaled image."""
 
     first: Operator
     second: Operator
@@ -72,14 +72,14 @@ class Compose:
         return self.second(self.first(x))
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return an image near to `x` whose `first` is `first(x)` made to agree with `y`."""
+        """Return an image near to `x` whose `first(x)` is projected by `second` to agree with `y`."""
         return self.first.project(x, self.second.project(self.first(x), y))
 
 
 NEGLIGIBLE = 1e-14
-"""Entries of the inverse of A A^T that are less than this part of the largest about them are left out."""
+"""Entries of (A A^T)^-1 smaller than this times the largest entry of their block of columns are dropped."""
 COLUMNS = 256
-"""Of that inverse, computed at a time: all of them would take memory that grows with the square of a side."""
+"""Columns of (A A^T)^-1 computed at a time: all of them would take memory that grows with the square of a side."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,12 @@ class Downscale:
 
     With the defaults and an even integer ratio this is the downsampler of Deep Image Prior: Lanczos-2
     stretched by the ratio, phase 0.5, edge pixels replicated.
+
+    Attributes:
+        large: (H, W) of x.
+        small: (h, w) of y.
+        kernel: a kernel of `fastsr_kernels.resample`.
+        border: symmetric, replicate or reflect, as for `fastsr.resize`.
     """
 
     large: tuple[int, int]
@@ -97,7 +103,7 @@ class Downscale:
 
     @cached_property
     def tables(self) -> tuple[AxisTable, AxisTable]:
-        """The rows' and the columns' table."""
+        """The resampling tables of rows and columns: A_h and A_w."""
         rows, columns = (
             axis_table(large, small, kernel=self.kernel, border=self.border)
             for large, small in zip(self.large, self.small, strict=True)
@@ -131,29 +137,29 @@ class Downscale:
 def _inverse_gram(table: AxisTable) -> AxisTable:
     """Return (A A^T)^-1 of one axis.
 
-    A A^T is banded and its condition number is about 2, so that its inverse falls off exponentially beside the
-    diagonal: some 26 neighbours on either side are all that float64 can tell from zero.
+    A A^T is banded and its condition number is about 2, so its inverse falls off exponentially beside the diagonal: in
+    float64 some 26 neighbours on either side differ from zero.
     """
     from scipy.linalg import cho_solve_banded, cholesky_banded
 
     size = table.out_size
     factor = cholesky_banded(_gram(table), lower=True)
-    found = []
+    blocks = []
     for first in range(0, size, COLUMNS):
         columns = cho_solve_banded((factor, True), np.eye(size, min(COLUMNS, size - first), -first))
         row, column = (np.abs(columns) > NEGLIGIBLE * np.abs(columns).max()).nonzero()
-        found.append((row, column + first, columns[row, column]))
-    row, column, values = (torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
-    reach = int((row - column).abs().max())
-    taps = min(2 * reach + 1, size)
-    start = (torch.arange(size, device="cpu") - reach).clamp(0, size - taps)
+        blocks.append((row, column + first, columns[row, column]))
+    row, column, values = (torch.from_numpy(np.concatenate(part)) for part in zip(*blocks, strict=True))
+    bandwidth = int((row - column).abs().max())
+    taps = min(2 * bandwidth + 1, size)
+    start = (torch.arange(size, device="cpu") - bandwidth).clamp(0, size - taps)
     weights = table.weights.new_zeros(size, taps)
     weights[row, column - start[row]] = values
     return AxisTable(size, size, start, weights)
 
 
 def _gram(table: AxisTable) -> np.ndarray:
-    """Return A A^T of one axis, as its diagonals from the main one down: (diagonals, out_size), float64."""
+    """Return A A^T of one axis as its diagonals, from the main one down: (diagonals, out_size), float64."""
     from scipy.sparse import csr_array
 
     output, tap = table.weights.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Faces in ordinary images: found, cut out upright as those of FFHQ are, and put back."""
+"""Faces in ordinary photographs: find them, crop them upright as FFHQ does, and paste results back."""
 
 from .detection import find_faces
 from .faces import Face, Landmarks, NoFaceError

@@ -1,4 +1,4 @@
-"""Curves of what `history.History` has; this needs matplotlib."""
+"""Curves of the numbers in a `history.History`; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -25,32 +25,34 @@ TITLES = {
     "noise": "standard deviation of the noise",
     "rate": "learning rate",
 }
-"""What curves are called that are no losses; those have the names of the log."""
+"""Titles of curves other than losses, which are titled by their names in the log."""
 SCORES = (SCORE, "psnr_original")
-"""What names begin with of what is good where it is large."""
+"""Prefixes of the names of scores, for which larger is better."""
 LINEAR = ("psnr_fit", "noise", "rate", "p", "r_t")
-"""What else has a linear axis, however much it spans."""
+"""Other names that have a linear axis whatever their range."""
 LEAST_SPAN = 5
-"""The largest over the smallest value, from which on the axis of others is logarithmic."""
+"""The ratio of the largest to the smallest value above which the axis of all others is logarithmic."""
 NOT_DRAWN = ("step", "stage", "picture")
+"""Names without a curve."""
 PER_ROW = 3
+"""The most panels in a row."""
 PANEL = (4, 2.5)
-"""The size of a panel, in inches."""
+"""Width and height of a panel in inches."""
 DPI = 80
-MARKED = 40
-"""Points of a curve that are marked, at the most; more make a line."""
-TICKS = 5
-"""Steps with a number, at the most."""
-NAMED = 6
-"""Stages or images with a name, at the most."""
-SCORED = 2
-"""Those whose best value has room in a title."""
+MOST_MARKED = 40
+"""A curve of more points is drawn without markers."""
+MOST_TICKS = 5
+"""The most numbers on the axis of steps."""
+MOST_NAMED = 6
+"""More stages or images than this have no legend."""
+MOST_SCORES = 2
+"""The most best values that a title has room for."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 class Curves(Figure):
-    """A figure that a notebook shows, though pyplot knows nothing of it."""
+    """A figure that a notebook shows without pyplot."""
 
     def _repr_png_(self) -> bytes:
         file = BytesIO()
@@ -59,7 +61,7 @@ class Curves(Figure):
 
 
 def draw_curves(rows: Rows, title: str) -> Curves:
-    """Return a figure with a panel for each number that the rows have, but for a learning rate that never changes."""
+    """Return a figure with a panel for each number in the rows, except a learning rate that never changes."""
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in NOT_DRAWN]
     if len({row["rate"] for row in rows if "rate" in row}) == 1:
         names.remove("rate")
@@ -74,16 +76,18 @@ def draw_curves(rows: Rows, title: str) -> Curves:
         _draw_panel(panel, name, list(groups.values()))
     for panel in panels[len(names) :]:
         panel.remove()
-    figure.suptitle(title.encode("utf-8", "backslashreplace").decode(), parse_math=False)  # of a folder of any name
+    figure.suptitle(
+        title.encode("utf-8", "backslashreplace").decode(), parse_math=False
+    )  # a folder's name may not be UTF-8
     figure.supxlabel("step", fontsize="medium")
-    if 1 < len(groups) <= NAMED:
+    if 1 < len(groups) <= MOST_NAMED:
         lines = [Line2D([], [], color=f"C{number}") for number in range(len(groups))]
         figure.legend(lines, list(groups), loc="outside upper right", ncols=len(groups))
     return figure
 
 
 def _draw_panel(panel: Axes, name: str, groups: Sequence[Rows]) -> None:
-    """Draw a number of all groups of rows, each in a colour of its own."""
+    """Draw the curves of one name, one for each group of rows, each in its own colour."""
     drawn: list[tuple[int, float]] = []
     best: list[str] = []
     for number, rows in enumerate(groups):
@@ -91,7 +95,7 @@ def _draw_panel(panel: Axes, name: str, groups: Sequence[Rows]) -> None:
         if not points:
             continue
         drawn += points
-        marker = "." if len(points) <= MARKED else None
+        marker = "." if len(points) <= MOST_MARKED else None
         panel.plot(*zip(*points, strict=True), color=f"C{number}", marker=marker, linewidth=1.2)
         if name.startswith(SCORES):
             step, value = max(points, key=lambda point: point[1])
@@ -104,8 +108,8 @@ def _draw_panel(panel: Axes, name: str, groups: Sequence[Rows]) -> None:
         panel.yaxis.set_minor_locator(NullLocator())
         panel.yaxis.set_major_formatter("{x:g}")
     title = TITLES.get(name, name)
-    panel.set_title(f"{title} (best {', '.join(best)})" if 0 < len(best) <= SCORED else title, fontsize="medium")
+    panel.set_title(f"{title} (best {', '.join(best)})" if 0 < len(best) <= MOST_SCORES else title, fontsize="medium")
     panel.tick_params(labelbottom=True)
-    panel.xaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.3)

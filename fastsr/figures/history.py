@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 class History:
-    """Numbers by step: of a call that it is given to as `callback`, or of a training. A notebook shows their curves.
+    """Records the numbers of every step of a call, as its `callback`, or of a training. A notebook shows their curves.
 
         history = fastsr.History()
-        large = fastsr.dip("photo.png", callback=history)
+        result = fastsr.dip("photo.png", callback=history)
         history.plot().savefig("curves.png")
 
-    A second call begins it anew. On a GPU every step waits for its numbers.
+    A second call starts it over. On a GPU every step waits for its numbers.
 
     Args:
-        original: what the result of `fastsr.dip`, `sr3` or `pulse` should be, an image of any kind that
-            `fastsr.images.read` takes. Of each step the PSNR against it is kept, as `fastsr.metrics.psnr` gives it, of
-            what the callback gets: not yet made consistent with the input.
+        original: the ground truth of the result of `fastsr.dip`, `sr3` or `pulse`, an image of any kind that
+            `fastsr.images.read` takes. With it, the PSNR of each step is recorded, by `fastsr.metrics.psnr`, of the
+            image that the callback gets: before it is made consistent with the input.
 
     Raises:
-        InputError, InputTypeError, MissingFileError: the original cannot be used; a call, that it is not as large as
+        InputError, InputTypeError, MissingFileError: the original cannot be used, or in a call its size is not that of
             the result.
 
     Attributes:
-        rows: a dict for each step and image, in the order in which they came: "step"; "picture", its number in a
-            list or batch, of `fastsr.sr3` that of the sample; "psnr_fit" of `fastsr.dip`, the PSNR of the last output
-            against the observation, in dB; "noise" of `sr3`, the standard deviation of the noise that the step began
-            with; "l2" of `pulse`, the least squared error so far; "psnr_original". Of a training a dict for each line
-            of its log: "step", "stage", and its numbers. `pandas.DataFrame(history.rows)` makes a table of them.
-        title: of the plot.
+        rows: a dict for each step and image, in the order of the calls: "step"; "picture", the number of the image in a
+            list or batch, for `fastsr.sr3` that of the sample; "psnr_fit" for `fastsr.dip`, the PSNR of the last output
+            against the observation, in dB; "noise" for `sr3`, the standard deviation of the noise before the step;
+            "l2" for `pulse`, the least squared error so far; "psnr_original", in dB. For a training a dict for each
+            line of its log: "step", "stage", and its numbers. `pandas.DataFrame(history.rows)` makes a table of them.
+        title: title of the plot.
     """
 
     def __init__(self, original: Any = None):
@@ -52,23 +52,23 @@ class History:
 
     @classmethod
     def read(cls, run: str | os.PathLike[str]) -> History:
-        """Return the history of a training, which may still go on.
+        """Return the history of a training, which may still be running.
 
         Args:
             run: the folder that `fastsr train` writes to.
 
         Raises:
-            MissingFileError: it has no losses.jsonl.
-            InputError: that cannot be read, or is damaged.
+            MissingFileError: the folder has no losses.jsonl.
+            InputError: the file cannot be read, or is damaged.
         """
         history = cls()
         history.rows, history.title = read_log(run), Path(run).resolve().name
         return history
 
     def __call__(self, step: int, image: Tensor, info: Any) -> None:
-        """Keep the numbers of a step; the arguments are those of a callback of `fastsr.dip`, `sr3` or `pulse`."""
+        """Record the numbers of a step; the arguments are those of a callback of `fastsr.dip`, `sr3` or `pulse`."""
         first = info.picture if hasattr(info, "picture") else info.first
-        if step == 1:  # of a second call, or of an image that is done again in float32
+        if step == 1:  # a second call, or an image that is repeated in float32
             self.rows = [row for row in self.rows if row["picture"] < first]
         for index, pixels in enumerate(image):
             row: dict[str, Any] = {"step": step, "picture": first + index}
@@ -85,14 +85,14 @@ class History:
     def plot(self) -> Figure:
         """Return a matplotlib figure of the curves, a panel for each name.
 
-        Scores have a star where they are best. A loss that spans more than a factor of five has a logarithmic axis.
-        Stages of a training, and images, have colours of their own.
+        A star marks the best value of a score. A loss whose values span more than a factor of five has a logarithmic
+        axis. Each stage of a training, and each image, has its own colour.
 
         Raises:
-            InputError: there is nothing to draw, or no matplotlib.
+            InputError: there is nothing to draw, or matplotlib is not installed.
         """
         if not self.rows:
-            raise InputError("the history has no numbers yet: no step is done")
+            raise InputError("the history has no numbers yet: no step has been done")
         if find_spec("matplotlib") is None:
             raise InputError("plot() needs matplotlib: pip install matplotlib")
         from .curves import draw_curves
@@ -104,7 +104,7 @@ class History:
         return f"<History of {len(self.rows)} rows: {', '.join(names)}>" if names else "<History without steps>"
 
     def _repr_png_(self) -> bytes | None:
-        """Return the curves, for a notebook; None where there are none, or no matplotlib: then it shows the text."""
+        """Return the curves for a notebook; None without steps or matplotlib: it then shows the `repr`."""
         if not self.rows or find_spec("matplotlib") is None:
             return None
         from .curves import draw_curves
@@ -113,9 +113,11 @@ class History:
 
 
 def _psnr(pixels: Tensor, original: Picture) -> float | list[float]:
-    (height, width), (right_height, right_width) = pixels.shape[-2:], original.pixels.shape[-2:]
-    if (height, width) != (right_height, right_width):
+    """Return the PSNR in dB of pixels (C, H, W)."""
+    (height, width), (original_height, original_width) = pixels.shape[-2:], original.pixels.shape[-2:]
+    if (height, width) != (original_height, original_width):
         raise InputError(
-            f"original has {right_width}x{right_height} pixels and the result {width}x{height}; give one of that size"
+            f"original has {original_width}x{original_height} pixels and the result {width}x{height}; give an original "
+            "of the result's size"
         )
     return psnr(pixels, original)

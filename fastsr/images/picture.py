@@ -1,8 +1,16 @@
-"""Any image in (path, PIL, NumPy, torch), one float tensor inside, the same kind out.
+"""One image: any kind in (path, PIL, NumPy, torch), float tensors inside, the same kind out.
 
-`each` gives every image to a function, and `Picture.map` puts colours back into the kind and dtype that came. What
-works on several images at once, or on one at a time, takes it apart: `single`, `read`, `premultiplied`,
-`remade`, `arranged`.
+The way of an image, and what it is called in every room:
+
+    img      what the caller gave: a path, a PIL image, an array, a tensor or a `Picture`
+    raster   its file, decoded once by `io.codecs`: values (H, W, C) and metadata
+    image    the `Picture` that `read` makes of it, on which every method works
+    pixels   the colours of the image, (N, C, H, W) float32 in [0, 1]
+    channels the colours and alpha in one tensor, (N, 1 to 4, H, W)
+    values   integers or floats of the dtype that a file or the caller's image has
+
+`Picture.like` gives new pixels the kind and dtype of `img`. `save` encodes an image once, by `io.codecs`. Sequences of
+images are taken apart by `flatten` and put together by `unflatten_like`; `map_images` does both.
 """
 
 from __future__ import annotations
@@ -34,13 +42,14 @@ LEVELS = {
     "float32": None,
     "float64": None,
 }
-# Rounding leaves float results this little outside [0, 1]; they are clipped. Half a level of 8 bits.
+"""The largest integer of each dtype that an image may have; None for floats, which are in [0, 1]."""
 TOLERANCE = 0.5 / 255
+"""Float values outside [0, 1] by at most this, half a level of 8 bits, are rounding errors and are clipped."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image was before it was read: all that is needed to make such an image again."""
+    """What kind of image a `Picture` was read from: all that is needed to make such an image again."""
 
     kind: Literal["pil", "numpy", "torch", "picture"]
     ndim: int
@@ -51,19 +60,19 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One image, or a batch of one size, as float colours, and what is needed to give the same kind back.
+    """One image, or a batch of images of one size, as float colours, with what is needed to give its kind back.
 
-    A `Picture` is itself an image that every function takes, and gives back, with nothing lost in between.
+    A `Picture` is itself an image that every function takes and returns, without any loss in between.
 
     Attributes:
         pixels: (N, C, H, W) float32 in [0, 1]; C is 1 for grey, 3 for RGB. Not multiplied by alpha.
         alpha: (N, 1, H, W) float32 in [0, 1], 1 where opaque; None without transparency.
-        levels: the largest integer of the dtype that came, so that `(pixels * levels).round()` are exactly the
-            integers that came: 255 or 65535. None for float images. Boolean images are 0 and 255.
-        origin: what came.
+        levels: the largest integer of the input's dtype, 255 or 65535, so that `(pixels * levels).round()` are exactly
+            the integers of the input. None for float images. Boolean images are 0 and 255.
+        origin: the kind of the input.
         icc: the ICC profile of the file.
         dpi: its resolution along x and y, in dots per inch.
-        comment: what its file is to say of it, in ASCII.
+        comment: the comment to be written to its file, in ASCII.
     """
 
     pixels: Tensor
@@ -75,17 +84,17 @@ class Picture:
     comment: str | None = None
 
     def like(self, pixels: Tensor, alpha: Tensor | None = None) -> Any:
-        """Return `pixels`, (N, C, H', W'), as an image of the kind and dtype that came; a path gives a PIL image.
+        """Return `pixels`, (N, C, H', W'), as an image of the kind and dtype of the input; a path gives a PIL image.
 
         Values are clipped to [0, 1] and, for integers, rounded to the nearest, halves up. A file with colour, or
         grey and alpha, at 16 bits gives a NumPy uint16 array (H', W', 2, 3 or 4): PIL has no mode for it.
 
         Args:
-            pixels: the colours; N and C as they came.
-            alpha: (N, 1, H', W'); None keeps the alpha that came, whose size it then has.
+            pixels: the colours in [0, 1]; N and C are those of the input.
+            alpha: (N, 1, H', W'); None keeps the alpha of the input, and pixels then have its size.
 
         Raises:
-            ValueError: the shape does not fit the picture.
+            ValueError: the shape of `pixels` does not fit the image.
         """
         alpha = self.alpha if alpha is None else alpha
         size = pixels.shape[-2:] if alpha is None else alpha.shape[-2:]
@@ -96,20 +105,20 @@ class Picture:
         alpha = None if alpha is None else alpha.clamp(0, 1).to(pixels.device)
         if self.origin.kind == "picture":
             return replace(self, pixels=pixels, alpha=alpha)
-        channels = pixels if alpha is None else torch.cat([pixels, alpha], 1)
+        channels = _join(pixels, alpha)
         if self.origin.kind == "torch":
             return _to_torch(channels, self.origin)
         return _to_pil(channels, self) if self.origin.kind == "pil" else _to_numpy(channels, self.origin)
 
     def map(self, fn: Callable[[Tensor], Tensor], fn_alpha: Callable[[Tensor], Tensor] | None = None) -> Any:
-        """Return the image, of the kind that came, whose colours are `fn(pixels)`.
+        """Return the image, of the kind of the input, whose colours are `fn(pixels)`.
 
-        `fn` takes (N, C, H, W) and returns (N, C, H', W'). With transparency it gets the colours multiplied by
-        alpha, so that what is invisible cannot bleed into what is seen; alpha becomes `fn_alpha(alpha)`, the same
-        linear map as `fn`, or is resized by the bicubic kernel.
+        `fn` maps (N, C, H, W) to (N, C, H', W'). With transparency it gets the colours multiplied by alpha, so that
+        invisible colours cannot bleed into visible ones; alpha becomes `fn_alpha(alpha)`, the same linear map as `fn`,
+        or is resized by the bicubic kernel.
         """
-        colours = fn(self.premultiplied)
-        return self.remade(colours, None if fn_alpha is None or self.alpha is None else fn_alpha(self.alpha))
+        pixels = fn(self.premultiplied)
+        return self.remade(pixels, None if fn_alpha is None or self.alpha is None else fn_alpha(self.alpha))
 
     @property
     def premultiplied(self) -> Tensor:
@@ -117,10 +126,12 @@ class Picture:
         return self.pixels if self.alpha is None else self.pixels * self.alpha
 
     def remade(self, premultiplied: Tensor, alpha: Tensor | None = None) -> Any:
-        """Return the image, of the kind that came, of colours multiplied by alpha, (N, C, H', W').
+        """Return the image, of the kind of the input, with these colours multiplied by alpha, (N, C, H', W').
 
-        `alpha` may overshoot as the colours do: clipped first, it would not cancel. None resizes that which came by
-        the bicubic kernel.
+        Args:
+            premultiplied: the colours multiplied by alpha.
+            alpha: (N, 1, H', W'). It may overshoot [0, 1] as the colours do: clipped before the division, it would not
+                cancel. None resizes the input's alpha by the bicubic kernel.
         """
         if self.alpha is None:
             return self.like(premultiplied)
@@ -141,24 +152,24 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
         img: one of
             a path: EXIF orientation is applied; of several frames the first is used; palette, CMYK and the like
             become RGB (CMYK without colour management, and without its profile), 1-bit images 8-bit grey;
-            a PIL image: likewise;
+            a PIL image: as a path;
             a NumPy array (H, W), (H, W, C) or (N, H, W, C) of uint8, uint16, bool or float;
             a torch tensor (C, H, W) or (N, C, H, W) of the same dtypes or bfloat16; gradients flow through;
-            a `Picture`: comes back as a `Picture`.
+            a `Picture`: results are then `Picture`s.
             C is 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha. Floats are in [0, 1]; values
-            outside by at most half a level of 8 bits, as rounding leaves them, are clipped.
+            outside by at most half a level of 8 bits, which are rounding errors, are clipped.
         name: what errors call the argument.
         max_pixels: the largest file to read, width x height; None keeps Pillow's limit for decompression bombs.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: the file does not exist.
         InputTypeError: the type or dtype cannot be an image.
         InputError: the file cannot be read, or shape or values are not those of an image.
     """
     if isinstance(img, Picture):
         return replace(img, origin=replace(img.origin, kind="picture"))
     if isinstance(img, (str, os.PathLike)):
-        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), f"{spell(name, str(img))}")
+        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), spell(name, str(img)))
     if isinstance(img, Image.Image):
         return _from_raster(codecs.decode_pil(img, name), name)
     if isinstance(img, np.ndarray):
@@ -168,38 +179,128 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
     raise InputTypeError(f"{name} is a {type(img).__name__}; give {KINDS}")
 
 
-def map_images(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
-    """Return `fn` of `img` as a `Picture` and its name; of a sequence, the list of `fn` of each.
-
-    The images of a sequence may differ in kind and size.
-
-    Raises:
-        InputError: the sequence is empty, and what `read` raises; the element is named as img[i].
-    """
-    return unflatten_like(img, (fn(read(one, what), what) for one, what in flatten(img, name)))
-
-
-def is_sequence(img: Any) -> bool:
-    """Whether `img` is a sequence of images, such as a list or the samples of SR3, and not one image or batch."""
-    return isinstance(img, Sequence) and not isinstance(img, (str, bytes, os.PathLike))
+def _from_raster(raster: codecs.Raster, name: str) -> Picture:
+    """Return a decoded file as a `Picture`; its values are float only for the PIL mode F."""
+    origin = Origin("pil" if raster.mode else "numpy", 3, raster.values.dtype, raster.mode)
+    return replace(
+        _from_channels(_channels_first(raster.values[None]), origin, name),
+        icc=raster.icc,
+        dpi=raster.dpi,
+        comment=raster.comment,
+    )
 
 
-def flatten(img: Any, name: str = "img") -> list[tuple[Any, str]]:
-    """Return every image of `img`, which is one or a sequence of them, with what errors call it.
+def _from_numpy(array: np.ndarray, name: str) -> Picture:
+    """Return an array (H, W), (H, W, C) or (N, H, W, C) as a `Picture`."""
+    if array.dtype.name not in LEVELS:
+        raise InputTypeError(f"{name} has dtype {array.dtype}; use uint8, uint16, or float in [0, 1]")
+    if array.ndim not in (2, 3, 4):
+        raise InputError(f"{name} has shape {array.shape}; NumPy images are (H, W), (H, W, C) or (N, H, W, C)")
+    batch = array[None, ..., None] if array.ndim == 2 else array[None] if array.ndim == 3 else array
+    if batch.shape[-1] not in (1, 2, 3, 4):
+        hint = "; it looks like channels first: use array.transpose(1, 2, 0)" if array.shape[0] in (1, 3, 4) else ""
+        raise InputError(f"{name} has shape {array.shape}, so {batch.shape[-1]} channels; an image has 1 to 4{hint}")
+    return _from_channels(_channels_first(batch), Origin("numpy", array.ndim, array.dtype), name)
 
-    Raises:
-        InputError: a sequence is empty.
-    """
-    if not is_sequence(img):
-        return [(img, name)]
-    if not img:
-        raise InputError(f"{name} is an empty list; give at least one image")
-    return [found for index, one in enumerate(img) for found in flatten(one, f"{name}[{index}]")]
+
+def _from_torch(tensor: Tensor, name: str) -> Picture:
+    """Return a tensor (C, H, W) or (N, C, H, W) as a `Picture`."""
+    dtype = _dtype_name(tensor.dtype)
+    if dtype not in LEVELS:
+        raise InputTypeError(f"{name} has dtype {dtype}; use uint8, uint16, or float in [0, 1]")
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
+        problem = "on the device meta, without values" if tensor.is_meta else f"not dense but {tensor.layout}"
+        raise InputTypeError(f"{name} is a tensor {problem}; give a dense one with values")
+    if tensor.ndim not in (3, 4):
+        hint = "; use tensor[None] for a single channel" if tensor.ndim == 2 else ""
+        raise InputError(f"{name} has shape {tuple(tensor.shape)}; torch images are (C, H, W) or (N, C, H, W){hint}")
+    batch = tensor if tensor.ndim == 4 else tensor[None]
+    batch = batch.clone() if batch.dtype == torch.float32 else batch  # later work may be in place
+    if batch.shape[1] not in (1, 2, 3, 4):
+        hint = "; it looks like channels last: use tensor.permute(2, 0, 1)" if batch.shape[-1] in (1, 3, 4) else ""
+        raise InputError(
+            f"{name} has shape {tuple(tensor.shape)}, so {batch.shape[1]} channels; an image has 1 to 4{hint}"
+        )
+    return _from_channels(batch, Origin("torch", tensor.ndim, tensor.dtype, device=tensor.device), name)
 
 
-def unflatten_like(img: Any, results: Iterator[Any]) -> Any:
-    """Return the `results`, one for each image that `single` yields of `img`, as the lists in which those came."""
-    return [unflatten_like(one, results) for one in img] if is_sequence(img) else next(results)
+def _channels_first(batch: np.ndarray) -> Tensor:
+    """Copy (N, H, W, C) to a tensor (N, C, H, W): torch takes neither negative strides nor foreign byte order."""
+    native = batch.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(batch.transpose(0, 3, 1, 2), native, order="C"))
+
+
+def _from_channels(channels: Tensor, origin: Origin, name: str) -> Picture:
+    """Scale channels of any dtype of `LEVELS` to [0, 1], and split off alpha; float32 is not copied."""
+    if 0 in channels.shape:
+        raise InputError(f"{name} has no pixels: {len(channels)} images of {channels.shape[3]}x{channels.shape[2]}")
+    levels = LEVELS[_dtype_name(channels.dtype)]
+    values = channels.to(torch.float32)
+    if levels is None:
+        values = _check_range(values, name)
+    elif channels.dtype != torch.bool:
+        values = values.div_(levels)
+    count = (channels.shape[1] - 1) // 2 * 2 + 1  # of colours: 1, 1, 3, 3 for 1, 2, 3, 4 channels
+    alpha = values[:, count:] if channels.shape[1] > count else None
+    return Picture(values[:, :count], alpha, levels, origin)
+
+
+def _check_range(values: Tensor, name: str) -> Tensor:
+    """Return float values clipped to [0, 1]; an error where they exceed it by more than `TOLERANCE`."""
+    low, high = (bound.item() for bound in values.detach().aminmax())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{name} holds NaN or infinite values; an image is finite, in [0, 1]")
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        advice = "divide by 255, or give uint8" if high > 2 else "clip it, or scale it to [0, 1]"
+        raise InputError(f"{name} has float values from {low:.6g} to {high:.6g}; float images are in [0, 1]: {advice}")
+    return values.clamp(0, 1) if low < 0 or high > 1 else values
+
+
+def _join(pixels: Tensor, alpha: Tensor | None) -> Tensor:
+    """Return the channels of colours (N, C, H, W) and alpha (N, 1, H, W) or None."""
+    return pixels if alpha is None else torch.cat([pixels, alpha], 1)
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _to_dtype(channels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Quantise [0, 1] to `dtype`: to the nearest level, halves up; exact for every level of 8 and 16 bits."""
+    levels = LEVELS[_dtype_name(dtype)]
+    if dtype == torch.bool:
+        return channels >= 0.5
+    return channels.to(dtype) if levels is None else (channels * levels).add_(0.5).floor_().to(dtype)
+
+
+def _to_torch(channels: Tensor, origin: Origin) -> Tensor:
+    """Return channels as a tensor (C, H, W) or (N, C, H, W) of the dtype and on the device of the input."""
+    assert isinstance(origin.dtype, torch.dtype)
+    channels = _to_dtype(channels, origin.dtype).to(origin.device)
+    return channels[0] if origin.ndim == 3 else channels
+
+
+def _to_numpy(channels: Tensor, origin: Origin) -> np.ndarray:
+    """Return channels as an array (H, W), (H, W, C) or (N, H, W, C) of the dtype of the input."""
+    assert isinstance(origin.dtype, np.dtype)
+    values = _to_dtype(channels.detach().cpu(), getattr(torch, origin.dtype.name))
+    array = np.ascontiguousarray(values.numpy().transpose(0, 2, 3, 1), origin.dtype)
+    return {2: array[0, ..., 0], 3: array[0], 4: array}[origin.ndim]
+
+
+def _to_pil(channels: Tensor, image: Picture) -> Image.Image:
+    """Return channels as a PIL image with the metadata of `image`."""
+    values = _to_numpy(channels, image.origin)
+    if values.shape[2] == 1:
+        values = values[..., 0]
+    pil = Image.fromarray(values.astype(np.int32) if image.origin.mode == "I" else values)
+    if image.icc is not None:
+        pil.info["icc_profile"] = image.icc
+    if image.dpi is not None:
+        pil.info["dpi"] = image.dpi
+    if image.comment is not None:
+        pil.info["comment"] = image.comment
+    return pil
 
 
 def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tensor:
@@ -213,16 +314,16 @@ def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tens
         max_pixels: the largest file to read, width x height; None keeps Pillow's limit for decompression bombs.
 
     Raises:
-        MissingFileError, InputError: as `read`.
+        MissingFileError, InputError: as for `read`.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputTypeError(f"path is a {type(path).__name__}; give a string or a pathlib.Path")
     image = read(path, "path", max_pixels=max_pixels)
-    return image.pixels[0] if image.alpha is None else torch.cat([image.pixels, image.alpha], 1)[0]
+    return _join(image.pixels, image.alpha)[0]
 
 
 def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> None:
-    """Write one image of any kind to a file, whole or not at all; the suffix names the format.
+    """Write one image of any kind to a file, atomically; the suffix names the format.
 
     ICC profile, resolution and comment of PIL images and `Picture`s are written where the format has room for them:
     BMP has none for profiles and comments, WebP none for the resolution. JPEG is written with quality 95 and full
@@ -231,8 +332,8 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     Args:
         img: see `read`; a batch must hold a single image.
         path: ends in .png, .jpg, .jpeg, .tif, .tiff, .webp or .bmp.
-        bits: 8 or 16 a channel (PNG and TIFF); None writes 16 where 16-bit integers came and the format has
-            them, else 8.
+        bits: 8 or 16 a channel (16 for PNG and TIFF only); None writes 16 if `img` has 16-bit integers and the format
+            supports them, else 8.
 
     Raises:
         OutputError: the format is unknown, cannot hold transparency or 16 bits, or the file cannot be written.
@@ -242,15 +343,15 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
     if is_sequence(img):
         raise InputTypeError(f"img is a {type(img).__name__} of {len(img)} images; save them one by one")
     image = read(img)
-    kind = check_output(path, image, bits=bits)
+    file_format = check_output(path, image, bits=bits)
     if len(image.pixels) != 1:
         raise InputError(f"img is a batch of {len(image.pixels)} images; save them one by one")
-    deep = kind.bits == 16 and (bits == 16 or (bits is None and image.levels == 65535))
-    channels = image.pixels if image.alpha is None else torch.cat([image.pixels, image.alpha], 1)
+    deep = file_format.bits == 16 and (bits == 16 or (bits is None and image.levels == 65535))
+    channels = _join(image.pixels, image.alpha)
     codecs.check_size(Path(path), *reversed(channels.shape[-2:]))
     values = _to_numpy(channels, Origin("numpy", 3, np.dtype(np.uint16 if deep else np.uint8)))
     with atomic_write(Path(path)) as file:
-        codecs.encode(file, values, kind, image.icc, image.dpi, image.comment)
+        codecs.encode(file, values, file_format, image.icc, image.dpi, image.comment)
 
 
 def check_output(path: str | os.PathLike[str], image: Picture, *, bits: int | None = None) -> codecs.Format:
@@ -260,128 +361,51 @@ def check_output(path: str | os.PathLike[str], image: Picture, *, bits: int | No
         OutputError: the suffix is unknown, or the format cannot hold transparency or 16 bits.
     """
     suffix = Path(path).suffix.lower()
-    kind = codecs.FORMATS.get(suffix)
-    if kind is None:
-        raise input_error(
-            "path", str(path), f"has no suffix that can be written: {', '.join(codecs.FORMATS)}", kind=OutputError
-        )
-    if image.alpha is not None and not kind.alpha:
-        raise OutputError(f"{spell('path', str(path))}: {kind.name} cannot hold transparency; use .png, .tif or .webp")
+    file_format = codecs.FORMATS.get(suffix)
+    if file_format is None:
+        problem = f"has no suffix that can be written: {', '.join(codecs.FORMATS)}"
+        raise input_error("path", str(path), problem, kind=OutputError)
+    if image.alpha is not None and not file_format.alpha:
+        problem = f"cannot be written: {file_format.name} cannot hold transparency"
+        raise input_error("path", str(path), problem, "use .png, .tif or .webp", kind=OutputError)
     if bits not in (None, 8, 16):
         raise input_error("bits", bits, "is not supported", "use 8 or 16")
-    if bits == 16 and kind.bits < 16:
-        raise OutputError(f"{spell('path', str(path))}: {kind.name} cannot hold 16 bits; use .png or .tif")
-    return kind
+    if bits == 16 and file_format.bits < 16:
+        problem = f"cannot be written: {file_format.name} cannot hold 16 bits"
+        raise input_error("path", str(path), problem, "use .png or .tif", kind=OutputError)
+    return file_format
 
 
-def _from_raster(raster: codecs.Raster, name: str) -> Picture:
-    """`raster` holds float values only for the PIL mode F."""
-    origin = Origin("pil" if raster.mode else "numpy", 3, raster.values.dtype, raster.mode)
-    return replace(
-        _from_channels(_channels_first(raster.values[None]), origin, name),
-        icc=raster.icc,
-        dpi=raster.dpi,
-        comment=raster.comment,
-    )
+def map_images(img: Any, fn: Callable[[Picture, str], Any], name: str = "img") -> Any:
+    """Return `fn(image, name)` for an image, read as a `Picture`; for a sequence, the list of results.
+
+    The images of a sequence may differ in kind and size.
+
+    Raises:
+        InputError: the sequence is empty.
+        InputError, InputTypeError, MissingFileError: as for `read`; an element of a sequence is named img[i].
+    """
+    return unflatten_like(img, (fn(read(one, what), what) for one, what in flatten(img, name)))
 
 
-def _from_numpy(array: np.ndarray, name: str) -> Picture:
-    if array.dtype.name not in LEVELS:
-        raise InputTypeError(f"{name} has dtype {array.dtype}; use uint8, uint16, or float in [0, 1]")
-    if array.ndim not in (2, 3, 4):
-        raise InputError(f"{name} has shape {array.shape}; NumPy images are (H, W), (H, W, C) or (N, H, W, C)")
-    batch = array[None, ..., None] if array.ndim == 2 else array[None] if array.ndim == 3 else array
-    if batch.shape[-1] not in (1, 2, 3, 4):
-        hint = "; it looks like channels first: use array.transpose(1, 2, 0)" if array.shape[0] in (1, 3, 4) else ""
-        raise InputError(f"{name} has shape {array.shape}, so {batch.shape[-1]} channels; an image has 1 to 4{hint}")
-    return _from_channels(_channels_first(batch), Origin("numpy", array.ndim, array.dtype), name)
+def is_sequence(img: Any) -> bool:
+    """Whether `img` is a sequence of images, such as a list or the samples of SR3, and not one image or batch."""
+    return isinstance(img, Sequence) and not isinstance(img, (str, bytes, os.PathLike))
 
 
-def _from_torch(tensor: Tensor, name: str) -> Picture:
-    dtype = _name(tensor.dtype)
-    if dtype not in LEVELS:
-        raise InputTypeError(f"{name} has dtype {dtype}; use uint8, uint16, or float in [0, 1]")
-    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
-        what = "on the device meta, without values" if tensor.is_meta else f"not dense but {tensor.layout}"
-        raise InputTypeError(f"{name} is a tensor {what}; give a dense one with values")
-    if tensor.ndim not in (3, 4):
-        hint = "; use tensor[None] for a single channel" if tensor.ndim == 2 else ""
-        raise InputError(f"{name} has shape {tuple(tensor.shape)}; torch images are (C, H, W) or (N, C, H, W){hint}")
-    batch = tensor if tensor.ndim == 4 else tensor[None]
-    batch = batch.clone() if batch.dtype == torch.float32 else batch  # work on it may be in place
-    if batch.shape[1] not in (1, 2, 3, 4):
-        hint = "; it looks like channels last: use tensor.permute(2, 0, 1)" if batch.shape[-1] in (1, 3, 4) else ""
-        raise InputError(
-            f"{name} has shape {tuple(tensor.shape)}, so {batch.shape[1]} channels; an image has 1 to 4{hint}"
-        )
-    return _from_channels(batch, Origin("torch", tensor.ndim, tensor.dtype, device=tensor.device), name)
+def flatten(img: Any, name: str = "img") -> list[tuple[Any, str]]:
+    """Return every image of `img`, which is one or a nested sequence of them, each with its name in errors.
+
+    Raises:
+        InputError: a sequence is empty.
+    """
+    if not is_sequence(img):
+        return [(img, name)]
+    if not img:
+        raise InputError(f"{name} is an empty list; give at least one image")
+    return [pair for index, one in enumerate(img) for pair in flatten(one, f"{name}[{index}]")]
 
 
-def _channels_first(batch: np.ndarray) -> Tensor:
-    """Return (N, H, W, C) as a tensor (N, C, H, W): a copy, for torch takes no negative strides, no foreign bytes."""
-    native = batch.dtype.newbyteorder("=")
-    return torch.from_numpy(np.array(batch.transpose(0, 3, 1, 2), native, order="C"))
-
-
-def _from_channels(channels: Tensor, origin: Origin, name: str) -> Picture:
-    """Scale (N, 1 to 4, H, W) of any dtype of `LEVELS` to [0, 1], and split off alpha; float32 is kept as it is."""
-    if 0 in channels.shape:
-        raise InputError(f"{name} has no pixels: {len(channels)} images of {channels.shape[3]}x{channels.shape[2]}")
-    levels = LEVELS[_name(channels.dtype)]
-    values = channels.to(torch.float32)
-    if levels is None:
-        values = _check_range(values, name)
-    elif channels.dtype != torch.bool:
-        values = values.div_(levels)
-    colours = (channels.shape[1] - 1) // 2 * 2 + 1  # 1, 1, 3, 3
-    alpha = values[:, colours:] if channels.shape[1] > colours else None
-    return Picture(values[:, :colours], alpha, levels, origin)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _check_range(values: Tensor, name: str) -> Tensor:
-    low, high = (bound.item() for bound in values.detach().aminmax())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError(f"{name} holds NaN or infinite values; an image is finite, in [0, 1]")
-    if low < -TOLERANCE or high > 1 + TOLERANCE:
-        advice = "divide by 255, or give uint8" if high > 2 else "clip it, or scale it to [0, 1]"
-        raise InputError(f"{name} has float values from {low:.6g} to {high:.6g}; float images are in [0, 1]: {advice}")
-    return values.clamp(0, 1) if low < 0 or high > 1 else values
-
-
-def _to_dtype(channels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Quantise [0, 1] to `dtype`: to the nearest level, halves up; exact for every level of 8 and 16 bits."""
-    levels = LEVELS[_name(dtype)]
-    if dtype == torch.bool:
-        return channels >= 0.5
-    return channels.to(dtype) if levels is None else (channels * levels).add_(0.5).floor_().to(dtype)
-
-
-def _to_torch(channels: Tensor, origin: Origin) -> Tensor:
-    assert isinstance(origin.dtype, torch.dtype)
-    channels = _to_dtype(channels, origin.dtype).to(origin.device)
-    return channels[0] if origin.ndim == 3 else channels
-
-
-def _to_numpy(channels: Tensor, origin: Origin) -> np.ndarray:
-    assert isinstance(origin.dtype, np.dtype)
-    values = _to_dtype(channels.detach().cpu(), getattr(torch, origin.dtype.name))
-    array = np.ascontiguousarray(values.numpy().transpose(0, 2, 3, 1), origin.dtype)
-    return {2: array[0, ..., 0], 3: array[0], 4: array}[origin.ndim]
-
-
-def _to_pil(channels: Tensor, picture: Picture) -> Image.Image:
-    values = _to_numpy(channels, picture.origin)
-    if values.shape[2] == 1:
-        values = values[..., 0]
-    image = Image.fromarray(values.astype(np.int32) if picture.origin.mode == "I" else values)
-    if picture.icc is not None:
-        image.info["icc_profile"] = picture.icc
-    if picture.dpi is not None:
-        image.info["dpi"] = picture.dpi
-    if picture.comment is not None:
-        image.info["comment"] = picture.comment
-    return image
+def unflatten_like(img: Any, results: Iterator[Any]) -> Any:
+    """Return the `results`, one for each image that `flatten` returns of `img`, nested in lists as `img` is."""
+    return [unflatten_like(one, results) for one in img] if is_sequence(img) else next(results)

@@ -1,4 +1,4 @@
-"""MATLAB's imresize of images of any kind."""
+"""MATLAB's imresize for images of any kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resize(
     antialias: bool = True,
     border: Border = "symmetric",
 ) -> Any:
-    """Resize an image as MATLAB's imresize does; the same kind of image comes back.
+    """Resize an image as MATLAB's imresize does; the result has the kind of the input.
 
     Integer images (files and PIL images among them) are computed in float64 and, as in MATLAB, clipped and rounded
     after each of the two passes: the result is MATLAB's in every pixel. Float images are computed in float32
@@ -32,28 +32,28 @@ def resize(
     through. Where an image is transparent its colours are weighted by alpha.
 
     Args:
-        img: A path, PIL image, NumPy array, torch tensor, or a list of them: see `fastsr.images.read`.
-        scale: Output size over input size, a number or one for (height, width): 0.25 is four times smaller. The
-            output size is rounded up.
-        size: Output (height, width) in pixels, instead of `scale`.
+        img: a path, PIL image, NumPy array, torch tensor, or a list of them: see `fastsr.images.read`.
+        scale: output size over input size, one number or two, (for the height, for the width): 0.25 is four times
+            smaller. The output size is rounded up.
+        size: output (height, width) in pixels, instead of `scale`.
         kernel: bicubic (Keys' kernel with a = -0.5), lanczos2, lanczos3, linear or box.
-        antialias: Whether to widen the kernel when shrinking. Without it most input pixels are ignored.
-        border: What lies outside: symmetric (c b a|a b c, today's MATLAB), replicate (a a a|a b c, MATLAB of the
-            years in which the benchmark files were made) or reflect (d c b|a b c d).
+        antialias: whether to widen the kernel when downscaling. Without it most input pixels are ignored.
+        border: the values outside the image: symmetric (c b a|a b c, current MATLAB), replicate (a a a|a b c, the
+            MATLAB of the years in which the benchmark files were made) or reflect (d c b|a b c d).
 
     Returns:
-        The image; a list for a list.
+        The resized image, of the kind and dtype of `img`; a list for a list.
 
     Raises:
         InputError: `scale`, `size`, `kernel` or `border` cannot be used, or `img` is not an image.
-        NotEnoughMemoryError: The result would not fit into memory.
+        NotEnoughMemoryError: the result would not fit into memory.
     """
     run = partial(imresize, scale=scale, size=size, kernel=kernel, antialias=antialias, border=border)
 
-    def resize_picture(image: Picture, _: str) -> Any:
+    def resize_one(image: Picture, _: str) -> Any:
         levels = image.levels
         transparent = image.alpha is not None and bool((image.alpha < 1).any())
-        if levels is None or transparent:  # colours times alpha are no integers
+        if levels is None or transparent:  # colours times alpha are not integers
             return image.map(run, run)
 
         def run_integer(values: Tensor) -> Tensor:
@@ -62,4 +62,4 @@ def resize(
 
         return image.map(run_integer, run_integer)
 
-    return map_images(img, resize_picture)
+    return map_images(img, resize_one)

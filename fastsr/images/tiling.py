@@ -1,9 +1,11 @@
-"""An image in overlapping tiles, with the result that the whole image would give.
+"""A network applied to an image in overlapping tiles, with the result that the whole image would give.
 
-What a network makes of a pixel depends on the pixels within its reach, so that a tile is read with as many more on
-each side, where there are any, and only its middle is kept. At the edge of the image the tile ends there too, and the
-network pads it as it would pad the picture. It holds for convolutions alone: a network that looks at the whole image,
-by attention or by the statistics of a norm, cannot be tiled exactly.
+An output pixel depends on the input pixels within the receptive field around it, so a tile is read with that many more
+pixels on each side, as far as the image goes, and only its middle is kept. At the edge of the image the tile ends there
+too, and the network pads it as it would pad the image. This holds for convolutions alone: a network that looks at the
+whole image, by attention or by the statistics of a norm, cannot be tiled exactly.
+
+Here a receptive field is counted in input pixels in each direction, from the centre: a 3x3 convolution has 1.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from torch import Tensor
 from ..errors import NotEnoughMemoryError
 
 LEAST_TILE = 16
-"""The smallest side to which a tile is halved when memory runs out."""
+"""The smallest side, in pixels, to which tiles are halved when memory runs out."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A part of an axis.
+    """A part of an axis, in pixels of the input.
 
     Attributes:
-        start, stop: what is kept.
-        low, high: what is read, which contains it.
+        start, stop: the part whose result is kept.
+        low, high: the part that is read, which contains it.
     """
 
     start: int
@@ -38,24 +40,27 @@ class Span:
 
     @property
     def kept(self) -> slice:
-        """What is kept, counted from where reading begins."""
-        return self.placed(1, self.low)
+        """The part that is kept, within the part that is read."""
+        return self.output_slice(1, self.low)
 
-    def placed(self, magnification: int, origin: int) -> slice:
-        """What is kept, in a result that is `magnification` times larger and begins at `origin`."""
+    def output_slice(self, magnification: int, origin: int) -> slice:
+        """Return the part that is kept, in a result that is `magnification` times larger and begins at `origin`."""
         return slice(magnification * (self.start - origin), magnification * (self.stop - origin))
 
     @property
     def read(self) -> slice:
-        """What is read."""
+        """The part that is read."""
         return slice(self.low, self.high)
 
 
-def spans(start: int, stop: int, limit: int, reach: int, length: int) -> list[Span]:
-    """Cut `start` to `stop` of an axis of `length` into parts of one size, at most `limit`, each read with `reach`."""
+def spans(start: int, stop: int, limit: int, receptive_field: int, length: int) -> list[Span]:
+    """Cut `start` to `stop` of an axis of `length` into equal parts of at most `limit`, read with the overlap."""
     count = -(-(stop - start) // limit)
     cuts = [start + (stop - start) * index // count for index in range(count + 1)]
-    return [Span(first, last, max(first - reach, 0), min(last + reach, length)) for first, last in pairwise(cuts)]
+    return [
+        Span(first, last, max(first - receptive_field, 0), min(last + receptive_field, length))
+        for first, last in pairwise(cuts)
+    ]
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,10 @@ class Tile:
     columns: Span
 
 
-def tiles(height: int, width: int, limit: int, reach: int) -> list[Tile]:
-    """Return the tiles of an image, each of at most `limit` pixels a side beside the overlap of `reach`."""
-    columns = spans(0, width, limit, reach, width)
-    return [Tile(rows, column) for rows in spans(0, height, limit, reach, height) for column in columns]
+def tiles(height: int, width: int, limit: int, receptive_field: int) -> list[Tile]:
+    """Return the tiles of an image, each of at most `limit` pixels a side without the overlap."""
+    columns = spans(0, width, limit, receptive_field, width)
+    return [Tile(rows, column) for rows in spans(0, height, limit, receptive_field, height) for column in columns]
 
 
 def in_tiles(
@@ -78,45 +83,45 @@ def in_tiles(
     *,
     channels: int,
     magnification: int,
-    reach: int,
+    receptive_field: int,
     limit: int,
     report: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Return what `run` makes of `x`, a tile at a time; where memory runs out, tiles are halved and it goes on.
+    """Apply `run` to `x`, a tile at a time; when memory runs out, the tiles are halved and the work goes on.
 
     Args:
         x: (1, C, H, W).
-        run: called with the part of `x` that a tile reads and the tile; returns what it makes of the part kept, on any
-            device.
-        channels: of the result.
+        run: maps the part of `x` that a tile reads, (1, C, h, w), and the tile to the result of the part that is kept,
+            on any device.
+        channels: channels of the result.
         magnification: how many times larger the result is.
-        reach: pixels of `x`, in each direction, that a pixel of the result depends on.
-        limit: the largest side of what is kept of a tile.
-        report: called after each tile with the pixels of `x` that are done since the last call.
+        receptive_field: pixels of `x`, in each direction, that a pixel of the result depends on.
+        limit: the largest side of the part of a tile that is kept.
+        report: called after each tile with the number of pixels of `x` done since the last call.
 
     Returns:
-        (1, channels, magnification H, magnification W), float32, where `x` is.
+        (1, channels, magnification H, magnification W), float32, on the device of `x`.
 
     Raises:
-        NotEnoughMemoryError: there is too little for a tile of `LEAST_TILE`.
+        NotEnoughMemoryError: a tile of `LEAST_TILE` pixels a side does not fit into memory.
     """
     height, width = x.shape[-2:]
     size = magnification * height, magnification * width
     result = torch.empty((1, channels, *size), dtype=torch.float32, device=x.device)
-    waiting = deque(tiles(height, width, limit, reach))
+    waiting = deque(tiles(height, width, limit, receptive_field))
     while waiting:
         tile = waiting.popleft()
         rows, columns = tile.rows, tile.columns
         if max(rows.stop - rows.start, columns.stop - columns.start) > limit:
             parts = [
                 Tile(row, column)
-                for row in spans(rows.start, rows.stop, limit, reach, height)
-                for column in spans(columns.start, columns.stop, limit, reach, width)
+                for row in spans(rows.start, rows.stop, limit, receptive_field, height)
+                for column in spans(columns.start, columns.stop, limit, receptive_field, width)
             ]
             waiting.extendleft(reversed(parts))
             continue
         try:
-            made = run(x[..., rows.read, columns.read], tile)
+            output = run(x[..., rows.read, columns.read], tile)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -124,14 +129,14 @@ def in_tiles(
                 raise NotEnoughMemoryError(
                     f"a tile of {limit}x{limit} pixels does not fit into the memory that is left; free some"
                 ) from error
-            made = None
-        if made is None:  # outside the handler, whose error keeps the tile's tensors alive
+            output = None
+        if output is None:  # outside the handler, whose error keeps the tile's tensors alive
             limit = max(limit // 2, LEAST_TILE)
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
             waiting.appendleft(tile)
             continue
-        result[..., rows.placed(magnification, 0), columns.placed(magnification, 0)] = made
+        result[..., rows.output_slice(magnification, 0), columns.output_slice(magnification, 0)] = output
         if report is not None:
             report((rows.stop - rows.start) * (columns.stop - columns.start))
     return result

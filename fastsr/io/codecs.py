@@ -1,8 +1,11 @@
 """Image files and PIL images to arrays, and arrays to image files.
 
+`decode_file` and `decode_pil` return a `Raster`: the values (H, W, C) and the metadata of a file. `encode` writes
+values and metadata as a file of one of `FORMATS`. What images are beyond that is known to `images` alone.
+
 Pillow reads and writes the files. It has no mode for colour, or for grey with alpha, at 16 bits a channel: it
-drops the low byte on reading and cannot write such files. Here both bytes are read, from PNG and TIFF, and
-written. Of other formats comes what Pillow gives.
+drops the low byte on reading and cannot write such files. This module reads both bytes from PNG and TIFF, and writes
+them. Other formats are read as Pillow does.
 """
 
 from __future__ import annotations
@@ -23,31 +26,34 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from ..checks import spell
+from ..checks import input_error, spell
 from ..errors import FastsrError, InputError, NotEnoughMemoryError, OutputError
 from ..runtime.memory import require_memory
 from .files import is_folder
 
 KEPT_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-# What the other modes become; any mode not named here is converted to RGB.
+"""PIL modes whose values are kept as they are."""
 CONVERTED_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
-# For each layout of 16-bit channels in a file, the layout whose upper byte is its lower byte.
+"""The modes that other modes are converted to; all that are not listed become RGB."""
 LOWER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
-
-
+"""For each layout of 16-bit channels in a file, the layout whose upper byte is its lower byte."""
 PNG_COMMENT = "Description"
 """The keyword of a comment in PNG files."""
 BYTES_PER_SAMPLE = 6
-"""While a file is read: as Pillow holds it, as an array, and as float32."""
+"""Bytes in memory for each sample while a file is read: by Pillow, in the array, and as float32."""
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Decoded pixels and what their file says about them.
+    """The decoded values of an image file, and its metadata.
 
-    `values` is (H, W, C): uint8, uint16, or float32 for PIL mode F. C is 1 for grey, 2 for grey and alpha, 3 for
-    RGB, 4 for RGB and alpha. `mode` is the PIL mode that holds them, or None where PIL has none. `dpi` is in dots
-    per inch along x and y. `comment` is ASCII text.
+    Attributes:
+        values: (H, W, C) uint8, uint16, or float32 for PIL mode F. C is 1 for grey, 2 for grey and alpha, 3 for RGB,
+            4 for RGB and alpha.
+        mode: the PIL mode that holds such values; None where PIL has none.
+        icc: the ICC profile.
+        dpi: the resolution along x and y, in dots per inch.
+        comment: ASCII text.
     """
 
     values: np.ndarray
@@ -61,8 +67,12 @@ class Raster:
 class Format:
     """A file format that can be written.
 
-    Its name in Pillow, whether it holds alpha, bits a channel, the most pixels a side (None: more than memory), and
-    Pillow's options.
+    Attributes:
+        name: its name in Pillow.
+        alpha: whether it can hold alpha.
+        bits: the most bits a channel.
+        largest_side: the most pixels a side; None for more than fit into memory.
+        options: Pillow's options for writing.
     """
 
     name: str
@@ -76,7 +86,7 @@ _JPEG = Format(
     "JPEG",
     alpha=False,
     bits=8,
-    largest_side=65500,  # of libjpeg; the format itself goes to 65535
+    largest_side=65500,  # the limit of libjpeg; the format itself allows 65535
     options={"quality": 95, "subsampling": "4:4:4"},
 )
 _TIFF = Format("TIFF", alpha=True, bits=16, options={"compression": "tiff_adobe_deflate"})
@@ -89,15 +99,16 @@ FORMATS = {
     ".webp": Format("WEBP", alpha=True, bits=8, largest_side=16383, options={"lossless": True}),
     ".bmp": Format("BMP", alpha=False, bits=8),
 }
+"""The formats that can be written, by suffix."""
 LARGEST_DPI = 65535
-"""What JPEG has room for; a file that states more is damaged."""
+"""The largest resolution that JPEG can hold; a file that states a larger one is damaged."""
 
 
 class Unnumbered:
-    """A file for Pillow to write to, without the number that the system knows it by.
+    """A file for Pillow to write to, without its file descriptor number.
 
-    By that number Pillow's C code and libtiff write themselves. They take no notice where the system writes a part of
-    what it is given, as on a disk that becomes full, and the file would end there without an error.
+    Given the number, Pillow's C code and libtiff write by themselves. They ignore a partial write, as on a disk that
+    becomes full, and the file would end there without an error.
     """
 
     def __init__(self, file: BinaryIO):
@@ -109,22 +120,23 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
 
     Args:
         path: the file.
-        name: the argument that errors name.
+        name: what errors call the argument.
         max_pixels: the largest width x height to read; None keeps Pillow's limit, twice `Image.MAX_IMAGE_PIXELS`.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: the file does not exist.
         InputError: it is a folder, unreadable, not an image, truncated, empty, or larger than the limit.
         NotEnoughMemoryError: its pixels would not fit into memory.
     """
-    what = f"{spell(name, str(path))}"
+    what = spell(name, str(path))
     if is_folder(path, what):
-        raise InputError(f"{what} is a folder; give an image file")
-    with _reading(what), nullcontext() if max_pixels is None else _PILLOW_LIMIT.lifted():
-        with _opened(path, what) as image:
+        raise input_error(name, str(path), "is a folder", "give an image file")
+    with _decoding_errors(what), nullcontext() if max_pixels is None else _PILLOW_LIMIT.lifted():
+        with _open_header(path, what) as image:
             width, height = image.size
             if max_pixels is not None and width * height > max_pixels:
-                raise InputError(f"{what} has {width}x{height} pixels, more than {spell('max_pixels', max_pixels)}")
+                problem = f"has {width}x{height} pixels, more than {spell('max_pixels', max_pixels)}"
+                raise input_error(name, str(path), problem)
             if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photo and its previews
                 warnings.warn(f"{what} has several frames; only the first is used", stacklevel=4)
             needed = BYTES_PER_SAMPLE * len(image.getbands()) * width * height
@@ -137,72 +149,80 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
 
 
 def decode_pil(image: Image.Image, name: str) -> Raster:
-    """Return the pixels of a PIL image, upright; `name` is the argument that errors name.
+    """Return the values of a PIL image, upright; `name` is what errors call the argument.
 
     Raises:
         InputError: its file is truncated or broken, or it has no pixels.
     """
-    with _reading(name):
+    with _decoding_errors(name):
         return _decode(image, name)
 
 
 def encode(
     file: BinaryIO,
     values: np.ndarray,
-    kind: Format,
+    file_format: Format,
     icc: bytes | None,
     dpi: tuple[float, float] | None,
     comment: str | None = None,
 ) -> None:
-    """Write `values`, (H, W, C) of uint8 or uint16, as an image file of the format `kind`; `comment` is ASCII text."""
+    """Write an image file.
+
+    Args:
+        file: is written to, from its position on.
+        values: (H, W, C) uint8 or uint16, with C as in `Raster`.
+        file_format: one of `FORMATS`, which can hold the values.
+        icc: the ICC profile, or None.
+        dpi: the resolution along x and y in dots per inch, or None.
+        comment: ASCII text, or None.
+    """
     if values.dtype == np.uint16 and values.shape[2] > 1:
-        write = {"PNG": _write_deep_png, "TIFF": _write_deep_tiff}[kind.name]
+        write = {"PNG": _write_deep_png, "TIFF": _write_deep_tiff}[file_format.name]
         return write(file, values, icc, dpi, comment)
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    metadata = {"icc_profile": icc, "dpi": dpi, **(_commented(kind, comment) if comment else {})}
-    known = {key: value for key, value in metadata.items() if value}
-    image.save(Unnumbered(file), kind.name, **kind.options, **known)  # type: ignore[arg-type]
+    metadata = {"icc_profile": icc, "dpi": dpi, **(_comment_options(file_format, comment) if comment else {})}
+    present = {key: value for key, value in metadata.items() if value}
+    image.save(Unnumbered(file), file_format.name, **file_format.options, **present)  # type: ignore[arg-type]
 
 
-def _commented(kind: Format, comment: str) -> dict[str, Any]:
-    """Return Pillow's options that write a comment where the format has a place for one."""
-    if kind.name == "PNG":
+def _comment_options(file_format: Format, comment: str) -> dict[str, Any]:
+    """Return Pillow's options for writing a comment; none where the format cannot hold one."""
+    if file_format.name == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_text(PNG_COMMENT, comment)
         return {"pnginfo": text}
-    if kind.name == "WEBP":
+    if file_format.name == "WEBP":
         exif = Image.Exif()
         exif[TiffImagePlugin.IMAGEDESCRIPTION] = comment
         return {"exif": exif}
-    return {"JPEG": {"comment": comment}, "TIFF": {"description": comment}}.get(kind.name, {})
+    return {"JPEG": {"comment": comment}, "TIFF": {"description": comment}}.get(file_format.name, {})
 
 
 def check_size(path: Path, width: int, height: int) -> None:
     """Check that the format of the file `path`, one of `FORMATS`, can hold that many pixels; before the work.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: the format cannot.
     """
-    kind = FORMATS[path.suffix.lower()]
-    if kind.largest_side is not None and max(width, height) > kind.largest_side:
-        raise OutputError(
-            f"{spell('path', str(path))}: {kind.name} cannot hold {width}x{height} pixels, only "
-            f"{kind.largest_side} a side; use .png or .tif"
-        )
+    file_format = FORMATS[path.suffix.lower()]
+    most = file_format.largest_side
+    if most is not None and max(width, height) > most:
+        problem = f"cannot be written: {file_format.name} cannot hold {width}x{height} pixels, only {most} a side"
+        raise input_error("path", str(path), problem, "use .png or .tif", kind=OutputError)
 
 
-def _opened(path: Path, what: str) -> Image.Image:
-    """Open a file, of which Pillow reads what comes before the pixels."""
+def _open_header(path: Path, what: str) -> Image.Image:
+    """Open a file; Pillow reads its header."""
     try:
         return Image.open(path)
-    except MemoryError as error:  # it reads as much as the file says that there is
+    except MemoryError as error:  # it reads as much as the header states
         raise InputError(
-            f"{what} cannot be decoded: its header states more than there is; the file is broken"
+            f"{what} cannot be decoded: its header states more data than there is; the file is broken"
         ) from error
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def _decoding_errors(what: str) -> Iterator[None]:
     """Turn whatever Pillow raises for a bad file into an `InputError` about `what`."""
     try:
         yield
@@ -225,7 +245,7 @@ def _reading(what: str) -> Iterator[None]:
 
 
 class _PillowLimit:
-    """Pillow's own limit of pixels, which is of the whole process: off as long as any thread has lifted it."""
+    """Pillow's own limit of pixels, which holds for the whole process: off as long as any thread has lifted it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -234,7 +254,7 @@ class _PillowLimit:
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
-        """Switch it off, for a caller that has set a limit."""
+        """Switch the limit off while the block runs, for a caller that checks a limit of its own."""
         with self._lock:
             if not self._lifting:
                 self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -252,11 +272,12 @@ _PILLOW_LIMIT = _PillowLimit()
 
 
 def _decode(image: Image.Image, what: str) -> Raster:
+    """Return the values of a PIL image, upright, as Pillow reads them: 16-bit colour with 8 bits."""
     if 0 in image.size:
         raise InputError(f"{what} has {image.width}x{image.height} pixels; an image has at least 1x1")
-    icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # it describes those inks
+    icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # else it describes inks
     dpi = _valid_dpi(image.info.get("dpi"))
-    comment = image.info.get("comment")  # bytes are a file's own
+    comment = image.info.get("comment")  # bytes come from a file, not from fastsr
     comment = comment if isinstance(comment, str) and comment.isascii() else None
     key = image.info.get("transparency") if image.mode == "I;16" else None
     image = ImageOps.exif_transpose(_simplify(image))
@@ -274,7 +295,7 @@ def _decode(image: Image.Image, what: str) -> Raster:
 
 
 def _simplify(image: Image.Image) -> Image.Image:
-    """Convert to one of `KEPT_MODES`."""
+    """Convert a PIL image to one of `KEPT_MODES`."""
     image.load()
     if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
         return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
@@ -286,23 +307,23 @@ def _simplify(image: Image.Image) -> Image.Image:
 
 
 def _valid_dpi(dpi: Any) -> tuple[float, float] | None:
-    """Return the resolution as a pair of floats where a file states a usable one."""
+    """Return a file's resolution as a pair of floats; None if it states none that is usable."""
     try:
         x, y = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    # Pillow says 1 where a TIFF states nothing.
+    # Pillow gives 1 if a TIFF states nothing.
     return (x, y) if 1 < x <= LARGEST_DPI and 1 < y <= LARGEST_DPI else None
 
 
 def _with_key(values: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
-    """Append 16-bit alpha: 0 where a pixel has the colour `key`, which PNG calls transparent, opaque elsewhere."""
+    """Append 16-bit alpha: 0 where a pixel has the colour `key`, which the PNG declares transparent, else opaque."""
     opaque = (values != np.asarray(key)).any(axis=2, keepdims=True)
     return np.concatenate([values, opaque.astype(np.uint16) * np.uint16(65535)], axis=2)
 
 
 def _deep_layout(image: Image.Image) -> str | None:
-    """Return Pillow's name for the layout of 16-bit channels that it is about to read as 8 bits, if it is."""
+    """Return Pillow's name for the layout of 16-bit channels that it would read as 8 bits; None for other files."""
     if not isinstance(image, ImageFile.ImageFile) or image.format not in ("PNG", "TIFF") or not image.tile:
         return None
     args = image.tile[0].args
@@ -316,7 +337,7 @@ def _deep_layout(image: Image.Image) -> str | None:
 
 
 def _decode_deep(path: Path, upper: Raster, layout: str) -> Raster:
-    """Return the 16-bit channels of a file: the bytes of `upper`, which Pillow keeps, and those it drops."""
+    """Return the 16-bit channels of a file: the bytes of `upper`, which Pillow keeps, and those that it drops."""
     with Image.open(path) as image:
         key = image.info.pop("transparency", None)
         if layout == "LA;16B":  # as four bytes a pixel: grey, grey, alpha, alpha
@@ -338,7 +359,7 @@ def _decode_deep(path: Path, upper: Raster, layout: str) -> Raster:
 def _write_deep_png(
     file: BinaryIO, values: np.ndarray, icc: bytes | None, dpi: tuple[float, float] | None, comment: str | None
 ) -> None:
-    """Write 2 to 4 channels of 16 bits as PNG (ISO/IEC 15948), every row with filter 1, the left neighbour."""
+    """Write 2 to 4 channels of 16 bits as PNG (ISO/IEC 15948), each row with filter 1: minus the left neighbour."""
     height, width, channels = values.shape
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
     step = 2 * channels
@@ -354,7 +375,7 @@ def _write_deep_png(
     if icc:
         chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
     if dpi:
-        chunk(b"pHYs", struct.pack(">IIB", round(dpi[0] / 0.0254), round(dpi[1] / 0.0254), 1))  # pixels a metre
+        chunk(b"pHYs", struct.pack(">IIB", round(dpi[0] / 0.0254), round(dpi[1] / 0.0254), 1))  # pixels per metre
     if comment:
         chunk(b"tEXt", f"{PNG_COMMENT}\0{comment}".encode("ascii"))
     chunk(b"IDAT", zlib.compress(filtered.tobytes()))

@@ -1,4 +1,8 @@
-"""The 36 features of each block of 96x96 pixels: NIQE's 18, of the image and of the image at half its size."""
+"""The 36 features of each block of 96x96 pixels: NIQE's 18, of the image and of the image at half its size.
+
+They are parameters of asymmetric generalised Gaussian distributions (AGGD), fitted to the mean-subtracted,
+contrast-normalised (MSCN) coefficients of a block and to products of neighbouring ones.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,30 @@ from torch.nn import functional as F
 
 from ..imresize import imresize
 
+BLOCK = 96
+"""Side of a block in pixels."""
+FEATURES = 36
+WINDOW = 7
+"""Side in pixels of the Gaussian window of local mean and deviation."""
+SIGMA = 7 / 6
+"""Standard deviation in pixels of that window."""
+SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
+"""Offsets, (down, right), from a pixel to the neighbours that it is multiplied by."""
+FLAT = 1e-10
+"""A smaller MSCN coefficient is a rounding error, and set to zero."""
 STEPS_PER_UNIT = 1000
-LEAST_SHAPE, LARGEST_SHAPE = 200, 10000  # 0.2 and 10 in steps
+LEAST_SHAPE, LARGEST_SHAPE = 200, 10000
+"""The smallest and largest shape of an AGGD, 0.2 and 10, in steps of 1 / STEPS_PER_UNIT."""
 
 
 @dataclass(frozen=True, eq=False)
 class Aggd:
-    """Fitted distributions, one for each element of these tensors."""
+    """Fitted distributions, one for each element of these tensors.
+
+    Attributes:
+        alpha: the shape; 2 for a Gaussian.
+        beta_left, beta_right: the scales of the negative and the positive side.
+    """
 
     alpha: Tensor
     beta_left: Tensor
@@ -33,12 +54,12 @@ class Aggd:
 def fit(values: Tensor) -> Aggd:
     """Fit a distribution to every row of `values`, (n, samples).
 
-    The shape is that of 0.2, 0.201, ..., 10 whose ratio Gamma(2/alpha)^2 / (Gamma(1/alpha) Gamma(3/alpha)) comes
+    The shape is the one of 0.2, 0.201, ..., 10 whose ratio Gamma(2/alpha)^2 / (Gamma(1/alpha) Gamma(3/alpha)) is
     nearest to that of the moments. Rows without a negative or without a positive value have no ratio: their shape is
-    0.2, the first of the grid, as MATLAB's min has it, and the scale of that side is NaN.
+    0.2, the first of the grid, as with MATLAB's min, and the scale of the missing side is NaN.
 
     Returns:
-        Tensors (n,) of the dtype of `values`.
+        An `Aggd` of tensors (n,) of the dtype of `values`.
     """
     left = _root_mean_square(values.clamp(max=0), values < 0)
     right = _root_mean_square(values.clamp(min=0), values > 0)
@@ -46,40 +67,31 @@ def fit(values: Tensor) -> Aggd:
     ratio = values.abs().mean(1).square() / values.square().mean(1)
     ratio = ratio * (skew**3 + 1) * (skew + 1) / (skew.square() + 1).square()
     shapes, borders = _grid(values.dtype, values.device)
-    # The ratio grows with the shape, so that the nearest one lies between two borders.
+    # The ratio increases with the shape, so the nearest shape lies between two borders.
     alpha = shapes[torch.searchsorted(borders, ratio.nan_to_num(0))]
     scale = (0.5 * (torch.lgamma(1 / alpha) - torch.lgamma(3 / alpha))).exp()
     return Aggd(alpha, left * scale, right * scale)
 
 
-def _root_mean_square(side: Tensor, there: Tensor) -> Tensor:
-    return (side.square().sum(1) / there.sum(1)).sqrt()
+def _root_mean_square(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the root mean square, (n,), of the `chosen` values of each row; the others are 0."""
+    return (values.square().sum(1) / chosen.sum(1)).sqrt()
 
 
 @lru_cache(maxsize=4)
 def _grid(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the shapes, and between each two the ratio from which on the larger one is nearer."""
+    """Return the shapes, and for each two neighbours the ratio above which the larger one is nearer."""
     shapes = torch.arange(LEAST_SHAPE, LARGEST_SHAPE + 1, dtype=torch.float64) / STEPS_PER_UNIT
     ratios = (2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)).exp()
     return shapes.to(device, dtype), ((ratios[1:] + ratios[:-1]) / 2).to(device, dtype)
 
 
-BLOCK = 96
-FEATURES = 36
-WINDOW = 7
-SIGMA = 7 / 6
-SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
-"""From a pixel to the neighbours that it is multiplied by, (down, right)."""
-FLAT = 1e-10
-"""A smaller MSCN coefficient is rounding, and taken for zero."""
-
-
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """What is measured of n blocks.
+    """The measurements of n blocks.
 
     Attributes:
-        features: (n, 36); NaN where a block is so flat that it has none.
+        features: (n, 36); NaN where a block is too flat to have a feature.
         sharpness: (n,), the mean of the local deviation.
     """
 
@@ -88,29 +100,29 @@ class Blocks:
 
 
 def count_blocks(height: int, width: int) -> int:
-    """Return how many whole blocks an image has."""
+    """Return the number of whole blocks in an image."""
     return (height // BLOCK) * (width // BLOCK)
 
 
 def measure(plane: Tensor) -> Blocks:
     """Measure every whole block of a plane, (H, W) from 0 to 255, float32 or float64.
 
-    What is left at the right and the bottom is cut off before, as in the authors' code.
+    Pixels at the right and the bottom that fill no block are cropped first, as in the authors' code.
     """
     height, width = (side // BLOCK * BLOCK for side in plane.shape)
     plane = plane[:height, :width]
     coefficients, deviation = mscn(plane)
-    # In float32 the resize would leave noise in flat areas, whose sign the fit would take for the image's.
+    # In float32 the resize would leave noise in flat areas, whose signs the fit would count.
     half, _ = mscn(imresize(plane.double(), 0.5).to(plane.dtype))
     scales = [_features(_tiles(coefficients, BLOCK)), _features(_tiles(half, BLOCK // 2))]
     return Blocks(torch.cat(scales, 1), _tiles(deviation, BLOCK).mean((1, 2)))
 
 
 def mscn(plane: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean-subtracted, contrast-normalised coefficients (x - mean) / (deviation + 1), and the deviation.
+    """Return the MSCN coefficients (x - mean) / (deviation + 1), and the deviation.
 
-    Mean and deviation are local, by a Gaussian window of 7x7 and sigma 7/6; the border is replicated. Coefficients
-    below `FLAT` are zero.
+    Mean and deviation are local, in a Gaussian window of 7x7 with sigma 7/6; the border is replicated. Coefficients
+    below `FLAT` are set to zero.
 
     Args:
         plane: (H, W), from 0 to 255.
@@ -119,13 +131,12 @@ def mscn(plane: Tensor) -> tuple[Tensor, Tensor]:
         Two planes (H, W).
     """
     height, width = plane.shape
-    reach = WINDOW // 2
-    around = F.pad(plane[None, None], (reach,) * 4, mode="replicate")[0, 0]
-    # The moments are those of the differences from the pixel itself: in flat areas exactly zero, in every precision.
+    padded = F.pad(plane[None, None], (WINDOW // 2,) * 4, mode="replicate")[0, 0]
+    # Moments of the differences from the pixel itself are exactly zero in flat areas, in every precision.
     mean, square = torch.zeros_like(plane), torch.zeros_like(plane)
     weights = _window()
     for row, column in product(range(WINDOW), repeat=2):
-        difference = around[row : row + height, column : column + width] - plane
+        difference = padded[row : row + height, column : column + width] - plane
         weight = weights[row] * weights[column]
         mean.add_(difference, alpha=weight)
         square.addcmul_(difference, difference, value=weight)
@@ -135,6 +146,7 @@ def mscn(plane: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _window() -> list[float]:
+    """Return the weights of the Gaussian window along one axis."""
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     return torch.softmax(-0.5 * (offsets / SIGMA) ** 2, 0).tolist()
 
@@ -145,11 +157,11 @@ def _tiles(plane: Tensor, side: int) -> Tensor:
 
 
 def _features(tiles: Tensor) -> Tensor:
-    """Return the 18 features of one scale, (n, 18)."""
-    own = fit(tiles.flatten(1))
-    columns = [own.alpha, (own.beta_left + own.beta_right) / 2]
+    """Return the 18 features of each block at one scale, (n, 18), from its MSCN coefficients (n, side, side)."""
+    single = fit(tiles.flatten(1))
+    columns = [single.alpha, (single.beta_left + single.beta_right) / 2]
     for shift in SHIFTS:
-        # Neighbours lie within the block: its last row is that above the first one.
+        # Neighbours wrap around within the block: its last row is the one above its first.
         pairs = fit((tiles * tiles.roll(shift, (1, 2))).flatten(1))
         columns += [pairs.alpha, pairs.mean, pairs.beta_left, pairs.beta_right]
     return torch.stack(columns, 1)

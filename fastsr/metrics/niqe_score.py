@@ -1,4 +1,4 @@
-"""NIQE of pictures."""
+"""NIQE of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..checks import choice, input_error
 from ..errors import InputError
 from ..runtime.device import resolve_device
-from .color import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
+from .color import check_shave, crop_border, grey8, levels8, luma8, read_pixels, size_of
 from .niqe_features import BLOCK, count_blocks, measure
 from .niqe_model import LEAST_BLOCKS, LIVE, PristineModel, load
 
@@ -30,44 +30,45 @@ def niqe(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype = "float64",
 ) -> float | list[float]:
-    """Return NIQE (Mittal et al., 2013), how far an image's statistics are from those of good photographs.
+    """Return NIQE (Mittal et al., 2013), the distance of an image's statistics from those of good photographs.
 
-    Lower is better. It needs no reference. With channel="grey" it is what the authors' MATLAB code gives, see
-    docs/niqe.md. Images are rounded to 8 bits before, as files of them would be, and so is their grey or luma;
-    alpha is ignored. They are cut to whole blocks of 96x96 pixels.
+    Lower is better. NIQE needs no reference. With channel="grey" it equals that of the authors' MATLAB code, see
+    docs/niqe.md. Images are rounded to 8 bits first, as in a file, and so is their grey or luma; alpha is ignored. They
+    are cropped to whole blocks of 96x96 pixels.
 
     Args:
         img: an image of any kind that `images.read` takes, or a list or batch of them.
-        channel: "grey" for MATLAB's rgb2gray, "y" for BT.601 luma from 16 to 235, which much code for
-            super-resolution has; the two differ. A grey image is itself in both.
-        shave: pixels to leave out at each border.
-        model: what is compared with: a file of `fastsr niqe-fit` or a .mat, or what `niqe.model.load` returns of it;
-            None for LIVE's. Results with different models cannot be compared.
-        device: where to compute; None for where the image is.
-        dtype: "float64", or "float32" for the features, which gives the same to 0.01.
+        channel: "grey" for MATLAB's rgb2gray, "y" for BT.601 luma from 16 to 235, which much super-resolution code
+            uses; the two differ. A grey image is used as it is in both.
+        shave: pixels to crop at each border.
+        model: the pristine model: a file of `fastsr niqe-fit`, a .mat file of the authors' code, or a model returned by
+            `fastsr.metrics.niqe_model.load`; None for LIVE's. Scores from different models cannot be compared.
+        device: where to compute; None for the device of the image.
+        dtype: "float64", or "float32" for the features, which changes the score by less than 0.01.
 
     Returns:
-        A float; for lists and batches a list with one float a picture.
+        A float; for lists and batches a list with one float per image.
 
     Raises:
-        InputError: an image has fewer than two blocks that are not flat, or an option is unknown; and what
-            `niqe.model.load` raises.
-        DeviceError: there is no such device.
+        InputError: an image has fewer than two blocks that are not flat, or an option is unknown.
+        InputError, InputTypeError, MissingFileError, OutputError: as for `fastsr.metrics.niqe_model.load`.
+        DeviceError: the device does not exist.
     """
-    plane_of, precision = _options(channel, dtype)
+    to_plane, precision = _resolve_options(channel, dtype)
     check_shave(shave)
     where = None if device is None else resolve_device(device)
-    found, single = pictures(img, "img")
-    kept = [_large_enough(shaved(colours, shave)) for colours in found]
+    images, single = read_pixels(img, "img")
+    images = [_check_size(crop_border(colours, shave)) for colours in images]
     pristine = load(model)
     values = []
-    for colours in kept:
-        plane = plane_of(levels8(colours if where is None else colours.to(where)))[0]
+    for colours in images:
+        plane = to_plane(levels8(colours if where is None else colours.to(where)))[0]
         values.append(pristine.distance(measure(plane.to(precision)).features))
     return values[0] if single else values
 
 
-def _large_enough(colours: Tensor) -> Tensor:
+def _check_size(colours: Tensor) -> Tensor:
+    """Return colours (C, H, W) if they have enough blocks."""
     if count_blocks(*colours.shape[-2:]) < LEAST_BLOCKS:
         raise InputError(
             f"NIQE needs at least {LEAST_BLOCKS} blocks of {BLOCK}x{BLOCK} pixels after shave; there are "
@@ -77,12 +78,13 @@ def _large_enough(colours: Tensor) -> Tensor:
 
 
 def column(model: PristineModel, channel: str = "grey") -> str:
-    """Return what to call a result: NIQE is that by LIVE's model, on grey; others say what they are."""
+    """Return the name of a score: "NIQE" with LIVE's model on grey; other names state the model or the channel."""
     luma = " Y" if channel == "y" else ""
     return f"NIQE{luma}" if model.name == LIVE else f"NIQE{luma} ({model.name})"
 
 
-def _options(channel: Any, dtype: Any) -> tuple[Any, torch.dtype]:
+def _resolve_options(channel: Any, dtype: Any) -> tuple[Any, torch.dtype]:
+    """Return the function from 8-bit colours to the plane, and the dtype of the features."""
     plane = PLANES[choice("channel", channel, PLANES)]
     resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if resolved not in tuple(DTYPES.values()):

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and LR consistency: how close an image is to a reference, by the protocols of `fastsr.metrics`."""
+"""PSNR, SSIM and LR consistency of an image with a reference, by the protocols of `fastsr.metrics`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from ..checks import choice
 from ..errors import InputError
 from ..images import read
 from ..images.resizing import resize
-from ..typing import score
-from .color import PEAK, check_shave, levels, levels8, luma, luma8, pictures, shaved, size_of
+from .color import PEAK, check_shave, crop_border, levels, levels8, luma, luma8, read_pixels, size_of
 
 Channel = Literal["y", "rgb"]
 Protocol = Literal["rgb8", "matlab8", "float"]
@@ -22,22 +21,24 @@ Protocol = Literal["rgb8", "matlab8", "float"]
 CHANNELS = ("y", "rgb")
 PROTOCOLS = ("rgb8", "matlab8", "float")
 WINDOW = 11
+"""Side in pixels of the Gaussian window of SSIM."""
 SIGMA = 1.5
+"""Standard deviation in pixels of the Gaussian window of SSIM."""
 
 
 @score
 def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
-    """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal pictures.
+    """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal images.
 
     Args:
         a: an image of any kind that `images.read` takes, or a sequence or batch of them.
         b: the image or images to compare with, of the same sizes.
         channel: "y" for luma, "rgb" for the mean over all three channels.
-        shave: pixels to leave out at each border.
-        protocol: "rgb8", "matlab8" or "float", as this module says.
+        shave: pixels to crop at each border.
+        protocol: "rgb8", "matlab8" or "float"; see `fastsr.metrics`.
 
     Returns:
-        A float; for lists and batches a list with one float a picture.
+        A float; for lists and batches a list with one float per image.
 
     Raises:
         InputError: sizes or numbers of images differ, `shave` leaves nothing, or an option is unknown.
@@ -47,11 +48,11 @@ def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
 
 @score
 def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
-    """Return the structural similarity (Wang et al., 2004), 1 for equal pictures.
+    """Return the structural similarity (Wang et al., 2004), 1 for equal images.
 
-    Gaussian window of 11x11 and sigma 1.5, only where it lies inside the image, K = (0.01, 0.03), L = 255. With
-    channel="rgb" it is the mean over the three channels. Arguments, result and errors are those of `psnr`; after
-    `shave` each side has at least 11 pixels.
+    The Gaussian window is 11x11 with sigma 1.5, used only where it lies inside the image; K = (0.01, 0.03), L = 255.
+    With channel="rgb" it is the mean over the three channels. Arguments, result and errors are those of `psnr`; after
+    `shave` each side must have at least 11 pixels.
     """
     return _compare(a, b, _ssim, channel, shave, protocol)
 
@@ -59,49 +60,52 @@ def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
 def lr_consistency(
     result: Any, lr: Any, *, downscale: Callable[[Tensor, tuple[int, int]], Any] | None = None
 ) -> float | list[float]:
-    """Return how well a result explains its input: the PSNR in dB, on RGB, of the downscaled result against it.
+    """Return the LR consistency of a result: the PSNR in dB, on RGB, of the downscaled result against its input.
 
-    The result is rounded to 8 bits before, as a file of it would be. Infinity for a result that explains every pixel.
+    The result is rounded to 8 bits before it is downscaled, as in a file. Infinity if every pixel agrees.
 
     Args:
         result: an image of any kind that `images.read` takes, or a sequence or batch of them.
-        lr: the image or images that `result` was made from.
-        downscale: how images are downscaled: called with a uint8 tensor (C, H, W) and (height, width), it returns
-            an image of any kind. The default is MATLAB's bicubic imresize.
+        lr: the low-resolution image or images that `result` was made from.
+        downscale: called with a uint8 tensor (C, H, W) and (height, width), it returns the downscaled image, of any
+            kind. The default is MATLAB's bicubic imresize.
 
     Returns:
-        A float; for lists and batches a list with one float a picture.
+        A float; for lists and batches a list with one float per image.
 
     Raises:
-        InputError: numbers of images differ.
+        InputError: the numbers of images differ.
     """
-    (large, single), (small, _) = pictures(result, "result"), pictures(lr, "lr")
+    (large, single), (small, _) = read_pixels(result, "result"), read_pixels(lr, "lr")
     if len(large) != len(small):
         raise InputError(f"result has {len(large)} images and lr has {len(small)}; they are compared in pairs")
     values = []
-    for image, target in zip(large, small, strict=True):
-        rounded = (image * PEAK + 0.5).floor().to(torch.uint8)
+    for pixels, target in zip(large, small, strict=True):
+        rounded = (pixels * PEAK + 0.5).floor().to(torch.uint8)
         size = (target.shape[-2], target.shape[-1])
         downscaled = resize(rounded, size=size) if downscale is None else downscale(rounded, size)
-        again = read(downscaled, "what downscale returned").pixels[0].to(target.device)
-        values.append(_psnr(_planes(again, "rgb", "rgb8"), _planes(target, "rgb", "rgb8")))
+        found = read(downscaled, "the result of downscale").pixels[0].to(target.device)
+        values.append(_psnr(_planes(found, "rgb", "rgb8"), _planes(target, "rgb", "rgb8")))
     return values[0] if single else values
 
 
 def _compare(
     a: Any, b: Any, measure: Callable[[Tensor, Tensor], float], channel: str, shave: int, protocol: str
 ) -> float | list[float]:
+    """Return `measure` of the planes of each pair of images."""
     _check_options(channel, shave, protocol)
-    (first, single), (second, _) = pictures(a, "a"), pictures(b, "b")
+    (first, single), (second, _) = read_pixels(a, "a"), read_pixels(b, "b")
     if len(first) != len(second):
         raise InputError(f"a has {len(first)} images and b has {len(second)}; they are compared in pairs")
     values = []
     for x, y in zip(first, second, strict=True):
         if x.shape[1:] != y.shape[1:]:
-            raise InputError(f"a is {size_of(x)} pixels and b is {size_of(y)}; images to compare have one size")
+            raise InputError(
+                f"a is {size_of(x)} pixels and b is {size_of(y)}; images to compare must have the same size"
+            )
         channels = max(len(x), len(y))
         x, y = x.expand(channels, -1, -1), y.to(x.device).expand(channels, -1, -1)
-        planes = [shaved(_planes(colours, channel, protocol), shave) for colours in (x, y)]
+        planes = [crop_border(_planes(colours, channel, protocol), shave) for colours in (x, y)]
         values.append(measure(*planes))
     return values[0] if single else values
 
@@ -113,7 +117,7 @@ def _check_options(channel: str, shave: int, protocol: str) -> None:
 
 
 def _planes(colours: Tensor, channel: str, protocol: str) -> Tensor:
-    """Return what is compared: float64 (1 or 3, H, W) from 0 to 255."""
+    """Return the planes to compare, (1 or 3, H, W) float64 from 0 to 255, of colours (C, H, W) in [0, 1]."""
     values = levels(colours) if protocol == "float" else levels8(colours)
     if channel == "rgb":
         return values
@@ -121,12 +125,14 @@ def _planes(colours: Tensor, channel: str, protocol: str) -> Tensor:
 
 
 def _psnr(a: Tensor, b: Tensor) -> float:
+    """Return the PSNR in dB of planes (C, H, W) from 0 to 255."""
     return (10 * torch.log10(PEAK**2 / (a - b).square().mean())).item()
 
 
 def _ssim(a: Tensor, b: Tensor) -> float:
+    """Return the mean SSIM of planes (C, H, W) from 0 to 255."""
     if min(a.shape[-2:]) < WINDOW:
-        raise InputError(f"SSIM needs at least {WINDOW} pixels on each side after shave; there are {size_of(a)}")
+        raise InputError(f"SSIM needs at least {WINDOW} pixels on each side after shave, and there are {size_of(a)}")
     offsets = torch.arange(WINDOW, dtype=a.dtype, device=a.device) - WINDOW // 2
     window = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
     window /= window.sum()

@@ -39,7 +39,7 @@ def test_pseudo_inverse_is_the_least_norm_solution(large, small):
     assert (x * unseen).sum().abs() < 1e-9
 
 
-def test_project_moves_to_the_nearest_agreeing_picture():
+def test_project_moves_to_the_nearest_agreeing_image():
     operator = Downscale((32, 32), (8, 8))
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 8, 8)
     projected = operator.project(x, y)
@@ -142,7 +142,7 @@ def test_clipping_once_would_not_do():
     assert 0 <= result.min() <= result.max() <= 1
 
 
-def test_it_is_the_nearest_such_picture():
+def test_it_is_the_nearest_such_image():
     y = imresize(photo(1, 48, 48), 1 / 4)[None]
     x = (imresize(y, 4) + 0.3 * (random(1, 1, 48, 48) - 0.5)).clamp(0, 1)
     operator = Downscale((48, 48), (12, 12), kernel="cubic", border="symmetric")
@@ -169,7 +169,7 @@ def test_a_shift_of_less_than_a_level_is_mended_too():
     assert (result - x).mean().item() == pytest.approx(0.2 * LEVEL, rel=0.01)
 
 
-def test_where_no_picture_agrees_the_result_is_near():
+def test_where_no_image_agrees_the_result_is_near():
     """No image in [0, 1] is made pixels of alternating black and white."""
     y = (torch.arange(12)[:, None] + torch.arange(12) & 1).float().expand(1, 1, 12, 12)
     x = imresize(y, 4).clamp(0, 1)
@@ -250,13 +250,13 @@ def test_what_is_invisible_does_not_count():
     assert torch.equal(*results)
 
 
-def test_opaque_pictures_with_alpha_are_those_without():
+def test_opaque_images_with_alpha_are_those_without():
     x, y = photo(3, 40, 44), photo(3, 10, 11, seed=1)
     with_alpha = project(*(torch.cat([image, torch.ones_like(image[:1])]) for image in (x, y)))
     assert (with_alpha[:3] - project(x, y)).abs().max() < 0.01 * LEVEL
 
 
-def test_a_picture_is_remade_to_agree():
+def test_an_image_is_remade_to_agree():
     lr = fastsr.resize(transparent((48, 48)), 1 / 4)
     alpha = fastsr.resize(lr[3:], 4)
     result = remade_to_agree(read(lr), alpha * random(1, 3, 48, 48))
@@ -298,9 +298,9 @@ def test_arguments_that_cannot_be_used_are_named(sr, lr, options, message):
         project(random(*sr), random(*lr), **options)
 
 
-def test_pictures_come_in_pairs():
+def test_images_come_in_pairs():
     x, y = random(3, 40, 40), random(3, 10, 10)
-    with pytest.raises(InputError, match="sr has a list of 2 and lr has a list of 1; give them in pairs"):
+    with pytest.raises(InputError, match="sr is a list of 2 and lr is a list of 1; give them in pairs"):
         project([x, x], [y])
     with pytest.raises(InputError, match="sr has a list of 1 and lr has one image"):
         project([x], y)

@@ -43,7 +43,7 @@ def test_the_square_is_that_of_ffhq(marks):
     assert square.angle == pytest.approx(math.degrees(math.atan2(*(expected[3] - expected[0])[::-1])))
 
 
-def test_a_face_in_an_enlarged_picture_has_an_enlarged_square():
+def test_a_face_in_an_enlarged_image_has_an_enlarged_square():
     face = Face(UPRIGHT, 0.9, (30, 10, 40, 60)).scaled(2.5)
     assert face.box == (75, 25, 100, 150)
     assert face.score == 0.9

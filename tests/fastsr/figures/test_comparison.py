@@ -27,7 +27,7 @@ def same(one: Image.Image, other: Image.Image) -> bool:
     return np.array_equal(one, other)
 
 
-def test_small_pictures_are_shown_pixel_by_pixel_at_the_size_of_the_largest():
+def test_small_images_are_shown_pixel_by_pixel_at_the_size_of_the_largest():
     small, large = noise(70, 75), noise(280, 300, 1)
     assert same(fastsr.compare(small, large), side_by_side([("a", enlarged(small, 4)), ("b", large)]))
 
@@ -40,7 +40,7 @@ def test_a_crop_is_in_pixels_of_the_largest_and_is_enlarged():
     assert fastsr.compare(large, crop=np.array((0, 0, 60, 30))).size == (4 * 60 + 2 * MARGIN, 4 * 30 + TOP + MARGIN)
 
 
-def test_of_large_pictures_the_part_with_most_detail_is_shown():
+def test_of_large_images_the_part_with_most_detail_is_shown():
     large = Image.new("RGB", (700, 400), (90, 90, 90))
     large.paste((200, 0, 0), (500, 250, 600, 350))
     shown = np.asarray(fastsr.compare(large))[TOP:-MARGIN, MARGIN:-MARGIN]
@@ -57,7 +57,7 @@ def test_titles_have_psnr_against_the_original():
     assert same(fastsr.compare(small, close, original=original), expected)
 
 
-def test_lists_and_batches_are_numbered_and_many_pictures_take_rows_of_one_length():
+def test_lists_and_batches_are_numbered_and_many_images_take_rows_of_one_length():
     images = [noise(256, 20, seed) for seed in range(8)]
     batch = torch.stack([torch.from_numpy(np.array(image)).movedim(2, 0) for image in images[:2]])
     sheet = fastsr.compare(batch, tuple(images[2:7]), np.asarray(images[7]), titles=["x", "y", "z"])
@@ -91,19 +91,19 @@ def test_files_give_their_names_and_their_paths_where_those_are_alike(tmp_path: 
             r"titles=\('a', 'b'\) is not one title for each of the 1 images",
         ),
         ((noise(8, 8),), {"titles": "a"}, InputTypeError, "titles='a'"),
-        ((noise(8, 8),), {"titles": 5}, InputTypeError, "titles=5 are no titles"),
+        ((noise(8, 8),), {"titles": 5}, InputTypeError, "titles=5 are not titles"),
         ((noise(8, 8),), {"crop": (0, 0, 9, 8)}, InputError, r"crop=\(0, 0, 9, 8\) is not inside .* 8x8"),
         ((noise(8, 8),), {"crop": (4, 0, 4, 8)}, InputError, "is empty"),
-        ((noise(8, 8),), {"crop": 4}, InputTypeError, r"crop=4 is no box; give \(left, top, right, bottom\)"),
+        ((noise(8, 8),), {"crop": 4}, InputTypeError, r"crop=4 is not a box; give \(left, top, right, bottom\)"),
         ((noise(8, 8),), {"crop": (0, 0, 1.5, 2)}, InputTypeError, "crop=1.5 is a float"),
         ((noise(8, 8),), {"zoom": 0}, InputError, "zoom=0"),
         ((noise(8, 8),), {"zoom": 10**6}, NotEnoughMemoryError, "the comparison needs about .* GiB"),
         ((noise(8, 8),), {"original": torch.zeros(2, 3, 8, 8)}, InputError, "original is a batch of 2"),
     ],
 )
-def test_what_cannot_be_compared_is_named(pictures, options, kind: type[FastsrError], message: str):
+def test_what_cannot_be_compared_is_named(images, options, kind: type[FastsrError], message: str):
     with pytest.raises(kind, match=message):
-        fastsr.compare(*pictures, **options)
+        fastsr.compare(*images, **options)
 
 
 def test_the_command_writes_what_the_function_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sheets of images and their titles."""
 
 import numpy as np
 from PIL import Image
@@ -15,12 +15,12 @@ from fastsr.figures.sheets import (
 )
 
 
-def picture(value: int, width: int, height: int) -> Image.Image:
+def plain(value: int, width: int, height: int) -> Image.Image:
     return Image.new("RGB", (width, height), (value, 0, 0))
 
 
-def test_pictures_of_a_column_are_below_one_another():
-    sheet = in_columns([("a", [picture(10, 200, 30), picture(20, 150, 40)]), ("b", [picture(30, 100, 20)])])
+def test_images_of_a_column_are_below_one_another():
+    sheet = in_columns([("a", [plain(10, 200, 30), plain(20, 150, 40)]), ("b", [plain(30, 100, 20)])])
     assert sheet.size == sheet_size([("a", (200, 30 + MARGIN + 40)), ("b", (100, 20))])
     left, second = MARGIN, MARGIN + 200 + MARGIN
     for x, y, value in ((left, TOP, 10), (left, TOP + 30 + MARGIN, 20), (second, TOP, 30)):
@@ -28,8 +28,8 @@ def test_pictures_of_a_column_are_below_one_another():
         assert sheet.getpixel((x - 1, y)) == sheet.getpixel((x, y - 1)) == (255, 255, 255)
 
 
-def test_side_by_side_is_columns_of_one_picture():
-    images = [("one", picture(10, 50, 30)), ("another", picture(20, 60, 40))]
+def test_side_by_side_is_columns_of_one_plain():
+    images = [("one", plain(10, 50, 30)), ("another", plain(20, 60, 40))]
     columns = [(title, [img]) for title, img in images]
     assert np.array_equal(side_by_side(images), in_columns(columns))
 
@@ -39,11 +39,23 @@ def test_titles_are_in_letters_that_the_font_has():
 
 
 def test_a_long_title_is_cut_in_its_middle():
-    title = "a" * 3000 + " 27.31 dB"
-    narrow, wide = (side_by_side([(title, picture(9, width, 8))]).width - 2 * MARGIN for width in (10, 500))
+    title = "a" * 100 + " 27.31 dB"
+    narrow, wide = (side_by_side([(title, plain(9, width, 8))]).width - 2 * MARGIN for width in (10, 500))
     assert LONGEST_TITLE - 20 < narrow <= LONGEST_TITLE
     assert wide == 500
     short = fit_title(title, 10)
     assert short.startswith("aaa")
     assert short.endswith(" 27.31 dB")
     assert fit_title("27.31 dB", 10) == "27.31 dB"
+
+
+def test_a_cut_title_keeps_as_many_letters_as_fit():
+    title = "a photo of a house by a lake, upscaled with sr3-faces-x8 in 20 steps, 27.31 dB"
+    cuts = [title[: (kept + 1) // 2] + "…" + title[len(title) - kept // 2 :] for kept in range(len(title) - 1)]
+    widths = [side_by_side([(cut, plain(9, 1, 8))]).width - 2 * MARGIN for cut in cuts if fit_title(cut, 1) == cut]
+    assert fit_title(title, 1) == cuts[len(widths) - 1]
+    assert max(widths) <= LONGEST_TITLE
+
+
+def test_a_title_of_any_length_is_cut_soon():
+    assert fit_title("a" * 10**5, 10) == fit_title("a" * 1000, 10)

@@ -176,12 +176,12 @@ def test_an_image_is_not_changed_by_work_in_place(image):
 
 def test_lists_give_lists_of_the_same_kinds():
     mixed = (noise(2, 3), Image.new("RGB", (4, 5)), torch.zeros(1, 2, 2))
-    result = images.map_images(mixed, lambda picture, _: picture.map(double))
+    result = images.map_images(mixed, lambda image, _: image.map(double))
     assert [type(one) for one in result] == [np.ndarray, Image.Image, torch.Tensor]
     assert [tuple(np.asarray(one).shape) for one in result] == [(4, 6), (10, 8, 3), (1, 4, 4)]
 
 
-def test_a_picture_is_an_image_too(tmp_path):
+def test_an_image_is_an_image_too(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(noise(4, 5, 3)).save(path, icc_profile=ICC, dpi=(300, 200))
     image = images.read(images.read(path)).map(same)
@@ -223,7 +223,7 @@ def test_alpha_is_resized_by_the_bicubic_kernel():
     assert np.abs(grown - 255 * expected).max() <= 0.51
 
 
-def test_opaque_pictures_are_as_without_alpha():
+def test_opaque_images_are_as_without_alpha():
     array = noise(5, 6, 3)
     opaque = np.dstack([array, np.full((5, 6), 255, np.uint8)])
     np.testing.assert_array_equal(images.read(opaque).map(double), double_array(opaque))

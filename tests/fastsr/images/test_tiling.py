@@ -7,33 +7,33 @@ from torch.nn import functional as F
 from fastsr.errors import NotEnoughMemoryError
 from fastsr.images.tiling import in_tiles, is_out_of_memory, spans, tiles
 
-REACH = 2
+RECEPTIVE_FIELD = 2
 
 
 def blur(x):
-    """Upscale by 2 what a 5x5 mean with zeros around makes of (1, 1, H, W)."""
-    return F.interpolate(F.avg_pool2d(x, 5, 1, REACH), scale_factor=2, mode="nearest")
+    """Enlarge by 2 what a 5x5 mean with zeros around makes of (1, 1, H, W)."""
+    return F.interpolate(F.avg_pool2d(x, 5, 1, RECEPTIVE_FIELD), scale_factor=2, mode="nearest")
 
 
 def run(part, tile):
-    return blur(part)[..., tile.rows.placed(2, tile.rows.low), tile.columns.placed(2, tile.columns.low)]
+    return blur(part)[..., tile.rows.output_slice(2, tile.rows.low), tile.columns.output_slice(2, tile.columns.low)]
 
 
-def tiled(x, run=run, limit=16, reach=REACH, **options):
-    return in_tiles(x, run, channels=1, magnification=2, reach=reach, limit=limit, **options)
+def tiled(x, run=run, limit=16, receptive_field=RECEPTIVE_FIELD, **options):
+    return in_tiles(x, run, channels=1, magnification=2, receptive_field=receptive_field, limit=limit, **options)
 
 
 @pytest.mark.parametrize(("length", "limit"), [(1, 16), (16, 16), (17, 16), (100, 16), (33, 7), (5, 1)])
 def test_spans_cover_an_axis_once_and_read_around(length, limit):
-    found = spans(0, length, limit, REACH, length)
+    found = spans(0, length, limit, RECEPTIVE_FIELD, length)
     assert [span.start for span in found] == [0, *(span.stop for span in found[:-1])]
     assert found[-1].stop == length
     sizes = {span.stop - span.start for span in found}
     assert max(sizes) <= limit
     assert max(sizes) - min(sizes) <= 1
     assert len(found) == -(-length // limit)
-    assert all(span.low == max(span.start - REACH, 0) for span in found)
-    assert all(span.high == min(span.stop + REACH, length) for span in found)
+    assert all(span.low == max(span.start - RECEPTIVE_FIELD, 0) for span in found)
+    assert all(span.high == min(span.stop + RECEPTIVE_FIELD, length) for span in found)
 
 
 @pytest.mark.parametrize("limit", [3, 8, 40])
@@ -42,9 +42,9 @@ def test_tiles_are_the_whole(limit):
     assert torch.allclose(tiled(x, limit=limit), blur(x), atol=1e-7)
 
 
-def test_a_shorter_reach_shows():
+def test_a_smaller_receptive_field_shows():
     x = torch.rand(1, 1, 30, 37)
-    assert (tiled(x, limit=8, reach=REACH - 1) - blur(x)).abs().max() > 1e-3
+    assert (tiled(x, limit=8, receptive_field=RECEPTIVE_FIELD - 1) - blur(x)).abs().max() > 1e-3
 
 
 def test_no_more_than_a_tile_and_its_surroundings_is_read():
@@ -56,13 +56,13 @@ def test_no_more_than_a_tile_and_its_surroundings_is_read():
 
     tiled(torch.rand(1, 1, 50, 50), watch)
     assert len(seen) == 16
-    assert max(max(size) for size in seen) <= 16 + 2 * REACH
+    assert max(max(size) for size in seen) <= 16 + 2 * RECEPTIVE_FIELD
 
 
 def test_progress_counts_every_pixel_once():
     done = []
     tiled(torch.rand(1, 1, 30, 37), limit=8, report=done.append)
-    assert len(done) == len(tiles(30, 37, 8, REACH)) == 20
+    assert len(done) == len(tiles(30, 37, 8, RECEPTIVE_FIELD)) == 20
     assert sum(done) == 30 * 37
 
 

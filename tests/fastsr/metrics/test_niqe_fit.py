@@ -14,7 +14,7 @@ PICTURES = 10
 
 @pytest.fixture
 def good(tmp_path, photograph):
-    """Pictures of 6 blocks, of which the last ones are less sharp."""
+    """Images of 6 blocks, of which the last ones are less sharp."""
     paths = []
     for seed in range(PICTURES):
         image = photograph(192, 288, seed)
@@ -35,10 +35,10 @@ def test_a_model_is_mean_and_covariance_of_the_sharp_blocks(good):
     model = fit(good, name="mine", source="some images", progress=False)
     assert model.mean.numpy() == pytest.approx(features.mean(0))
     assert model.covariance.numpy() == pytest.approx(np.cov(features.T), abs=1e-12)
-    assert str(model) == "mine, fitted on 40 blocks of 10 images of 'some images'"
+    assert str(model) == "mine, fitted on 40 blocks of 10 images of 'some pictures'"
 
 
-def test_too_few_or_too_small_pictures_are_refused(good, tmp_path):
+def test_too_few_or_too_small_images_are_refused(good, tmp_path):
     with pytest.raises(InputError, match=r"9 images of 'x' have 36 sharp blocks .* at least 37"):
         fit(good[1:], name="mine", source="x", progress=False)
     Image.new("RGB", (95, 300)).save(tmp_path / "small.png")

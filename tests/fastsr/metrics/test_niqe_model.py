@@ -63,7 +63,7 @@ def test_files_that_hold_no_model_are_refused(tmp_path, model):
     savemat(tmp_path / "half.mat", {"mu_prisparam": np.zeros((1, 36))})
     write_fastsr(tmp_path / "sr3.safetensors", {"architecture": "UNet"}, {"mean": model.mean})
     for file, error, message in (
-        (tmp_path / "none.mat", MissingFileError, r"none\.mat' is not there"),
+        (tmp_path / "none.mat", MissingFileError, r"none\.mat' does not exist"),
         (path("model.npz"), InputError, r"does not end in \.mat or \.safetensors"),
         (path("broken.mat"), InputError, "cannot be read as a MATLAB file"),
         (path("broken.safetensors"), InputError, "cannot be read as safetensors"),

@@ -92,7 +92,7 @@ def test_lists_batches_and_shave(photograph, model):
     assert niqe(images[0, :196, :196], model=model, shave=2) == niqe(images[0, 2:194, 2:194], model=model)
 
 
-def test_better_pictures_have_lower_values(data):
+def test_better_images_have_lower_values(data):
     image = fastsr.load(data / "niqe" / "image1.bmp")
     blurred = fastsr.resize(fastsr.resize(image, 0.25), 4)
     noisy = (image + 0.1 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
@@ -119,7 +119,7 @@ def test_what_has_no_value_is_refused(size, options, error, message, photograph,
         niqe(photograph(*size), **{"model": model, **options})
 
 
-def test_flat_pictures_have_no_value(model, photograph):
+def test_flat_images_have_no_value(model, photograph):
     flat = np.full((192, 192, 3), 9, np.uint8)
     with pytest.raises(InputError, match="2 blocks of 96x96 pixels that are not flat; of 4 there are 0"):
         niqe(flat, model=model)

@@ -109,7 +109,7 @@ def test_ssim_equals_scikit_image(shave):
     assert ssim(a, b, channel="rgb", shave=shave) == pytest.approx(np.mean(channels), abs=1e-10)
 
 
-def test_equal_pictures():
+def test_equal_images():
     a = noise(12, 13, 3)
     assert psnr(a, a) == math.inf
     assert ssim(a, a) == pytest.approx(1, abs=1e-12)
@@ -173,9 +173,9 @@ def test_lr_consistency_downscales_the_rounded_result():
 
 
 def test_lr_consistency_by_another_downscale():
-    def downscale(picture, size):
-        assert picture.dtype == torch.uint8
-        return Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(size[::-1], Image.Resampling.LANCZOS)
+    def downscale(image, size):
+        assert image.dtype == torch.uint8
+        return Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size[::-1], Image.Resampling.LANCZOS)
 
     result = noise(20, 24, 3)
     lr = np.asarray(Image.fromarray(result).resize((6, 5), Image.Resampling.LANCZOS))

@@ -134,7 +134,7 @@ def test_a_guarded_fit_returns_to_good_weights_between_replays():
 
 @on_gpu
 @pytest.mark.parametrize("task", ["upscale", "denoise"])
-def test_several_pictures_at_once_are_as_good_as_alone(task):
+def test_several_images_at_once_are_as_good_as_alone(task):
     batch = torch.rand(6, 3, 24, 32, generator=torch.Generator().manual_seed(0))
     options = {"task": task, "steps": 40, "device": "cuda", "progress": False}
     seen = []
