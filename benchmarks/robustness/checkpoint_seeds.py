@@ -116,7 +116,7 @@ def _own() -> Iterator[tuple[str, bytes]]:
         for name, generator in generators.items():
             srgan_formats.save(srgan_checkpoint.Checkpoint(generator, "fastsr", "unit", "signed", name), path)
             yield f"{name}.safetensors", path.read_bytes()
-        curve = Schedule(steps=10, end=0.9).curve()
+        curve = Schedule(steps=10, end=0.9).alphas_cumprod()
         sr3_formats.save(sr3_checkpoint.Checkpoint(unet, curve, "epsilon", 4, 16, "fastsr", "unet"), path)
         yield "unet.safetensors", path.read_bytes()
         pulse_formats.save(pulse_checkpoint.Checkpoint(stylegan, fit, "fastsr", "stylegan"), path)

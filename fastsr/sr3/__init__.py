@@ -84,7 +84,7 @@ def sr3(
     from ..images import flatten, read, unflatten_like
     from ..runtime.progress import progress_bar
     from .arguments import check_options, domain_mismatches
-    from .inference import draw
+    from .inference import sample_images
 
     options = check_options(
         factor,
@@ -105,8 +105,8 @@ def sr3(
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
         watched = warned_of(named, partial(domain_mismatches, options=options))
-        return draw(watched, options, several, callback, bar)
+        return sample_images(watched, options, several, callback, bar)
     images = flatten(img)
     warn([doubt for one, name in images for doubt in domain_mismatches(read(one, name), name, options)])
     bar.total = len(images) * options.plan.steps
-    return unflatten_like(img, draw(images, options, several, callback, bar))
+    return unflatten_like(img, sample_images(images, options, several, callback, bar))

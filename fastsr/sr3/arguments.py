@@ -60,7 +60,7 @@ def check_options(
 ) -> Options:
     """Return what the arguments of `sr3` mean, or raise what it raises; loads the weights, and needs no picture."""
     choice("sampler", sampler, SAMPLERS)
-    least = SAMPLERS[sampler].least
+    least = SAMPLERS[sampler].min_steps
     steps = _check_count("steps", steps, least, f" with sampler={sampler!r}")
     spacing = choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
     count = 1 if samples is None else _check_count("samples", samples, 1)
@@ -75,7 +75,7 @@ def check_options(
     return Options(
         checkpoint,
         _factor(factor, checkpoint),
-        plan(checkpoint.curve, checkpoint.prediction, sampler, spacing, steps),
+        plan(checkpoint.alphas_cumprod, checkpoint.prediction, sampler, spacing, steps),
         count,
         seed,
         flag("consistency", consistency),
