@@ -34,7 +34,7 @@ def steps(rival: str, network: UNet, side: int, device: torch.device) -> Generat
     generator = torch.Generator().manual_seed(side)
     condition = (2 * torch.rand(1, 3, side, side, generator=generator) - 1).to(device)
     seeds = torch.zeros(1, dtype=torch.int64, device=device)
-    course = plan(Schedule().curve(), "epsilon", "dpm-solver++", "log-snr", 20)
+    course = plan(Schedule().alphas_cumprod(), "epsilon", "dpm-solver++", "log-snr", 20)
     if rival in (OURS, OURS_FLOAT32):
         dtype = torch.float32 if rival == OURS_FLOAT32 else torch.bfloat16
         placed = network.to(device).lower(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,10 +1,13 @@
-"""Denoising networks in files: fastsr's own layout, and that of the best-known implementation of SR3."""
+"""Checkpoints of SR3: a U-Net with its noise schedule, from fastsr or from the best-known implementation of SR3.
+
+`load` and `save` come first, then each layout of keys: how it is detected, and how its keys and
+shapes become a network.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,27 +31,27 @@ from ..checkpoints.sources import locate
 from ..domain import Domain
 from ..pretrained import pictures_of
 from .network import PUBLISHED, UNet, UNetConfig
-from .schedules import PREDICTIONS, PURE, Schedule, curve_of, is_curve
+from .schedules import MAX_FINAL_GAMMA, PREDICTIONS, Schedule, alphas_cumprod_of, is_alphas_cumprod
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A denoising network with its weights.
+    """A U-Net with its weights and what they were trained for.
 
     Attributes:
-        network: in inference mode, on the CPU.
-        curve: the noise curve of its training, see `schedules`, float64 (T + 1,).
-        prediction: what it says, see `predictions`.
-        factor: how many times larger it was trained to make images; None where the file does not say.
-        size: the side of the images that it was trained on, after upscaling; None likewise.
-        layout: the project whose layout of keys the file has.
-        name: what errors call it.
-        domain: what the images look like that it was trained on; None where the file does not say.
-        images: what they are called, such as "aligned faces"; None where nobody says so.
+        network: the U-Net in inference mode, on the CPU.
+        alphas_cumprod: noise schedule of its training, float64 (T + 1,), see `fastsr.sr3.schedules`.
+        prediction: what it predicts, one of `fastsr.sr3.schedules.PREDICTIONS`.
+        factor: upscaling factor that it was trained for; None if the file has none.
+        size: side in pixels of the high-resolution images that it was trained on; None if the file has none.
+        layout: project whose layout of keys the file has.
+        name: name of the checkpoint in error messages.
+        domain: statistics of the images that it was trained on; None if the file has none.
+        pictures: name of these images, such as "aligned faces"; None if unknown.
     """
 
     network: UNet
-    curve: Tensor
+    alphas_cumprod: Tensor
     prediction: str
     factor: int | None
     size: int | None
@@ -60,18 +63,84 @@ class Checkpoint:
     def __str__(self) -> str:
         config = self.network.config
         trained = "" if self.factor is None or self.size is None else f" for {self.size // self.factor} to {self.size}"
-        channels = ", ".join(map(str, config.channels))
-        return f"U-Net{trained}, {channels} channels, {len(self.curve) - 1} steps, {self.prediction} ({self.layout})"
+        channels, steps = ", ".join(map(str, config.channels)), len(self.alphas_cumprod) - 1
+        return f"U-Net{trained}, {channels} channels, {steps} steps, {self.prediction} ({self.layout})"
 
     def fingerprint(self) -> str:
-        """Return digits that are others for other weights or another noise curve."""
-        return fingerprint({**self.network.state_dict(), "curve": self.curve})
+        """Return a hex digest of the weights and the noise schedule."""
+        return fingerprint({**self.network.state_dict(), SCHEDULE_KEY: self.alphas_cumprod})
 
 
 ARCHITECTURE = "SR3"
-CURVE = "curve"
-"""The key of the noise curve, beside those of the network."""
+"""The name of the architecture in the metadata of fastsr's files."""
+SCHEDULE_KEY = "curve"
+"""The key of the noise schedule, beside those of the network."""
+
+
+def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
+    """Load a checkpoint.
+
+    Args:
+        weights: a path, a URL or a name of `fastsr.pretrained`, see `fastsr.checkpoints.sources.locate`, of a file
+            written by `save` or of I*_E*_gen.pth; a `Checkpoint` is returned as it is.
+
+    Raises:
+        InputTypeError, InputError, MissingFileError, OutputError: see `locate` and `fastsr.checkpoints.reading.read`.
+        InputError: the file holds another network.
+    """
+    if isinstance(weights, Checkpoint):
+        return weights
+    path = locate(weights, "sr3")
+    contents = read(path)
+    return replace(load_as(contents, LAYOUTS), pictures=pictures_of(path))
+
+
+def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint in fastsr's own layout.
+
+    Raises:
+        InputError: the suffix is not .safetensors.
+        OutputError: the file cannot be written.
+    """
+    metadata = {
+        "architecture": ARCHITECTURE,
+        "config": asdict(checkpoint.network.config),
+        "prediction": checkpoint.prediction,
+        "factor": checkpoint.factor,
+        "size": checkpoint.size,
+    }
+    # A view as bytes, for the reader of checkpoints converts all floats to float32.
+    schedule = checkpoint.alphas_cumprod.contiguous().view(torch.uint8)
+    domain = {} if checkpoint.domain is None else checkpoint.domain.tensors()
+    write_fastsr(path, metadata, {**checkpoint.network.state_dict(), SCHEDULE_KEY: schedule, **domain})
+
+
+def _load_fastsr(contents: Contents) -> Checkpoint:
+    metadata, tensors = read_metadata(contents) or {}, dict(contents.tensors)
+    try:
+        if metadata["architecture"] != ARCHITECTURE:
+            raise KeyError(metadata["architecture"])
+        prediction, factor, size = metadata["prediction"], metadata["factor"], metadata["size"]
+        values = with_tuples(metadata["config"])
+        config = build_config(contents, lambda: UNetConfig(**values))
+        domain = Domain.taken(tensors)
+        alphas_cumprod = tensors.pop(SCHEDULE_KEY).clone().view(torch.float64)
+        for value, valid in (
+            (prediction, prediction in PREDICTIONS),
+            (factor, factor is None or (type(factor) is int and factor > 1)),
+            (size, size is None or (type(size) is int and size > 0 and size % config.multiple == 0)),
+            (SCHEDULE_KEY, is_alphas_cumprod(alphas_cumprod)),
+        ):
+            if not valid:
+                raise KeyError(value)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise unknown_error(contents, error) from error
+    network = load_into(lambda: UNet(config), tensors, contents, "fastsr")
+    return Checkpoint(network, alphas_cumprod, prediction, factor, size, "fastsr", contents.name, domain)
+
+
 ITERATIVE_REFINEMENT = "Image-Super-Resolution-via-Iterative-Refinement"
+"""The name of the best-known implementation of SR3, which is also the name of its layout."""
 BUFFERS = (
     "betas",
     "alphas_cumprod",
@@ -86,8 +155,9 @@ BUFFERS = (
     "posterior_mean_coef1",
     "posterior_mean_coef2",
 )
-"""What the file has of the schedule beside the network; all follows from the first one."""
+"""The keys of the noise schedule in its files; all of them follow from the first one."""
 PREFIX = "denoise_fn."
+"""The prefix of the keys of the network."""
 MODULES = {
     "noise_level_mlp.1": "level.first",
     "noise_level_mlp.3": "level.second",
@@ -95,6 +165,7 @@ MODULES = {
     "final_conv.block.0": "norm",
     "final_conv.block.3": "last",
 }
+"""The name of each module outside the blocks in its files, with its name in `UNet`."""
 PARTS = {
     "res_block.block1.block.0": "residual.norm1",
     "res_block.block1.block.3": "residual.conv1",
@@ -107,103 +178,40 @@ PARTS = {
     "attn.out": "attention.out",
     "conv": "conv",
 }
-"""The names of a block's modules, there and here."""
-
-
-def load(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
-    """Return the network in a file.
-
-    Args:
-        weights: a path, a URL or a name of `fastsr.pretrained`, see `fastsr.checkpoints.sources.locate`, of a file by
-            `save` or of I*_E*_gen.pth; or what this function returned before.
-
-    Raises:
-        InputTypeError, InputError, MissingFileError, OutputError: see `locate` and `fastsr.checkpoints.reading.read`;
-            also where the network is unknown.
-    """
-    if isinstance(weights, Checkpoint):
-        return weights
-    path = locate(weights, "sr3")
-    contents = read(path)
-    return replace(load_as(contents, FORMATS), pictures=pictures_of(path))
-
-
-def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Write a network in fastsr's own layout.
-
-    Raises:
-        InputError: the suffix is not .safetensors.
-        OutputError: the file cannot be written.
-    """
-    facts = {
-        "architecture": ARCHITECTURE,
-        "config": asdict(checkpoint.network.config),
-        "prediction": checkpoint.prediction,
-        "factor": checkpoint.factor,
-        "size": checkpoint.size,
-    }
-    # A view as bytes: what reads checkpoints makes all floats float32.
-    curve = checkpoint.curve.contiguous().view(torch.uint8)
-    domain = {} if checkpoint.domain is None else checkpoint.domain.tensors()
-    write_fastsr(path, facts, {**checkpoint.network.state_dict(), CURVE: curve, **domain})
-
-
-def _own(contents: Contents) -> Checkpoint:
-    facts, tensors = read_metadata(contents) or {}, dict(contents.tensors)
-    try:
-        if facts["architecture"] != ARCHITECTURE:
-            raise KeyError(facts["architecture"])
-        prediction, factor, size = facts["prediction"], facts["factor"], facts["size"]
-        values = with_tuples(facts["config"])
-        config = build_config(contents, lambda: UNetConfig(**values))
-        domain = Domain.taken(tensors)
-        curve = tensors.pop(CURVE).clone().view(torch.float64)
-        for fact, understood in (
-            (prediction, prediction in PREDICTIONS),
-            (factor, factor is None or (type(factor) is int and factor > 1)),
-            (size, size is None or (type(size) is int and size > 0 and size % config.multiple == 0)),
-            (CURVE, is_curve(curve)),
-        ):
-            if not understood:
-                raise KeyError(fact)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise unknown_error(contents, error) from error
-    network = _network(config, tensors, contents, "fastsr")
-    return Checkpoint(network, curve, prediction, factor, size, "fastsr", contents.name, domain)
+"""The name of each module of a block in its files, with its name in `fastsr.sr3.network.Block`."""
 
 
 def _is_iterative_refinement(contents: Contents) -> bool:
     return contents.has(f"{PREFIX}downs.0.weight", f"{PREFIX}noise_level_mlp.1.weight")
 
 
-def _iterative_refinement(contents: Contents) -> Checkpoint:
-    """A network for colour images, whose shape follows from the shapes of its weights, but for groups and dropout.
+def _load_iterative_refinement(contents: Contents) -> Checkpoint:
+    """Load a network for colour images. Its shape, but for groups and dropout, follows from the shapes of its weights.
 
-    The published networks are known by their shapes. Others have groups of 32, as that project has unless it is told
-    otherwise.
+    The published networks are recognised by their shapes. Others are taken to have 32 groups, the project's default.
     """
-    config = _config(contents)
-    size = next((side for side, one in PUBLISHED.items() if _shape(one) == _shape(config)), None)
+    config = _infer_config(contents)
+    size = next((side for side, published in PUBLISHED.items() if _shape(published) == _shape(config)), None)
     if size is not None:
         config = PUBLISHED[size]
     tensors = {
         key.removeprefix(PREFIX): tensor
-        for key, tensor in rename_keys(contents, _names(contents)).items()
+        for key, tensor in rename_keys(contents, _module_names(contents)).items()
         if key not in BUFFERS
     }
-    network = _network(config, tensors, contents, ITERATIVE_REFINEMENT)
-    return Checkpoint(
-        network, _curve(contents), "epsilon", None if size is None else 8, size, ITERATIVE_REFINEMENT, contents.name
-    )
+    network = load_into(lambda: UNet(config), tensors, contents, ITERATIVE_REFINEMENT)
+    factor = None if size is None else 8
+    schedule = _alphas_cumprod(contents)
+    return Checkpoint(network, schedule, "epsilon", factor, size, ITERATIVE_REFINEMENT, contents.name)
 
 
-def _config(contents: Contents) -> UNetConfig:
-    """Read the shape off the way down: at each size some blocks, and then a convolution that halves."""
+def _infer_config(contents: Contents) -> UNetConfig:
+    """Infer the shape from the encoder, which has some blocks at each level, followed by a convolution of stride 2."""
     width = contents.shape(f"{PREFIX}downs.0.weight")[0]
     multipliers: list[int] = []
     attention: list[int] = []
     blocks = 0
-    for index in range(1, _layers(contents, "downs")):
+    for index in range(1, _count_layers(contents, "downs")):
         name = f"{PREFIX}downs.{index}"
         if contents.has(f"{name}.conv.weight"):
             blocks = 0
@@ -217,35 +225,36 @@ def _config(contents: Contents) -> UNetConfig:
 
 
 def _shape(config: UNetConfig) -> tuple[Any, ...]:
+    """Return the parts of a shape that follow from the shapes of the weights."""
     return config.width, config.multipliers, config.blocks, config.attention
 
 
-def _layers(contents: Contents, way: str) -> int:
-    return contents.count(rf"{re.escape(PREFIX)}{way}\.(\d+)\.")
+def _count_layers(contents: Contents, stage: str) -> int:
+    return contents.count(rf"{re.escape(PREFIX)}{stage}\.(\d+)\.")
 
 
-def _names(contents: Contents) -> dict[str, str]:
-    """Return for each module of the file the name of ours, with the file's prefix before both."""
+def _module_names(contents: Contents) -> dict[str, str]:
+    """Return the name in `UNet` of each module of the file, both with the prefix of the file."""
     names = dict(MODULES)
-    for way in ("downs", "mid", "ups"):
-        shift = 1 if way == "downs" else 0  # the first convolution is counted there
-        for index in range(shift, _layers(contents, way)):
-            names |= {f"{way}.{index}.{theirs}": f"{way}.{index - shift}.{ours}" for theirs, ours in PARTS.items()}
+    for stage in ("downs", "mid", "ups"):
+        shift = 1 if stage == "downs" else 0  # their encoder counts the first convolution
+        for index in range(shift, _count_layers(contents, stage)):
+            names |= {f"{stage}.{index}.{theirs}": f"{stage}.{index - shift}.{ours}" for theirs, ours in PARTS.items()}
     return {f"{PREFIX}{theirs}": f"{PREFIX}{ours}" for theirs, ours in names.items()}
 
 
-def _curve(contents: Contents) -> Tensor:
-    """Return the noise curve of the file, or the published one where the file has that of a sampler with few steps."""
+def _alphas_cumprod(contents: Contents) -> Tensor:
+    """Return the noise schedule of the file, or the published one if the file has that of a sampler with few steps."""
     betas = contents.tensors.get("betas")
-    curve = None if betas is None or betas.ndim != 1 else curve_of(betas)
-    return curve if curve is not None and is_curve(curve) and curve[-1] <= PURE else Schedule().curve()
+    if betas is not None and betas.ndim == 1:
+        gammas = alphas_cumprod_of(betas)
+        if is_alphas_cumprod(gammas) and gammas[-1] <= MAX_FINAL_GAMMA:
+            return gammas
+    return Schedule().alphas_cumprod()
 
 
-def _network(config: UNetConfig, tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> UNet:
-    return load_into(lambda: UNet(config), tensors, contents, layout)
-
-
-FORMATS = (
-    Layout("fastsr", lambda contents: read_metadata(contents) is not None, _own),
-    Layout(ITERATIVE_REFINEMENT, _is_iterative_refinement, _iterative_refinement),
+LAYOUTS = (
+    Layout("fastsr", lambda contents: read_metadata(contents) is not None, _load_fastsr),
+    Layout(ITERATIVE_REFINEMENT, _is_iterative_refinement, _load_iterative_refinement),
 )
+"""The layouts that `load` knows, in the order in which it tries them."""

@@ -51,7 +51,7 @@ def test_the_table_of_speed_compares_with_the_straightforward_module():
 
 
 def test_samplers_are_scored_beside_bicubic(network):
-    checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
+    checkpoint = Checkpoint(network, Schedule().alphas_cumprod(), "v", 2, 16, "fastsr", "small")
     high = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
     rows = samplers.measure(
         checkpoint, [(high[:, ::2, ::2], high)] * 2, torch.device("cpu"), [("ddim", "time", 2), ("ddpm", "time", 3)]
@@ -63,8 +63,8 @@ def test_samplers_are_scored_beside_bicubic(network):
 
 
 def test_the_picture_has_a_row_for_each_pair(network, monkeypatch):
-    monkeypatch.setattr(samplers.fastsr, "sr3", partial(fastsr.sr3, steps=2))
-    checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
+    monkeypatch.setattr(sr3_samplers.fastsr, "sr3", partial(fastsr.sr3, steps=2))
+    checkpoint = Checkpoint(network, Schedule().alphas_cumprod(), "v", 2, 16, "fastsr", "small")
     pair = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(3, 16, 16, dtype=torch.uint8)
     one, two = (samplers.picture(checkpoint, [pair] * count) for count in (1, 2))
     assert two.width == one.width
@@ -91,10 +91,10 @@ def test_seams_are_steps_between_squares():
 
 
 def test_ways_with_tiles_are_compared(network, monkeypatch):
-    monkeypatch.setattr(tiles, "STEPS", 3)
-    checkpoint = Checkpoint(network, Schedule().curve(), "v", 2, 16, "fastsr", "small")
-    rows, made = tiles.measure(checkpoint, torch.rand(3, 35, 32))
-    assert [row["what"] for row in rows] == [tiles.WHOLE, tiles.DOUBLE, tiles.SINGLE, tiles.APART]
+    monkeypatch.setattr(sr3_tiles, "STEPS", 3)
+    checkpoint = Checkpoint(network, Schedule().alphas_cumprod(), "v", 2, 16, "fastsr", "small")
+    rows, made = sr3_tiles.measure(checkpoint, torch.rand(3, 35, 32))
+    assert [row["what"] for row in rows] == [sr3_tiles.WHOLE, sr3_tiles.DOUBLE, sr3_tiles.SINGLE, sr3_tiles.APART]
     assert all(picture.shape == (3, 32, 32) for picture in made.values())
     assert rows[1]["mean_difference"] == 0  # it is whole as well
     assert rows[2]["mean_difference"] > 0

@@ -34,14 +34,14 @@ def small() -> Callable[..., Checkpoint]:
         prediction: str = "x0",
         factor: int | None = 4,
         size: int | None = 16,
-        curve: Tensor | None = None,
+        alphas_cumprod: Tensor | None = None,
         gain: float = 0.25,
         **config: object,
     ) -> Checkpoint:
         shape = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,), "groups": 4, "dropout": 0.2}
         network = randomised(UNet(UNetConfig(**{**shape, **config})), gain)
-        curve = Schedule().curve() if curve is None else curve
-        return Checkpoint(network, curve, prediction, factor, size, "fastsr", "weights='small'")
+        alphas_cumprod = Schedule().alphas_cumprod() if alphas_cumprod is None else alphas_cumprod
+        return Checkpoint(network, alphas_cumprod, prediction, factor, size, "fastsr", "weights='small'")
 
     return make
 

@@ -13,7 +13,7 @@ def test_it_says_what_it_is(small):
 def test_digits_are_others_for_other_weights_or_another_curve(small):
     checkpoint = small()
     assert checkpoint.fingerprint() == small().fingerprint()
-    assert small(curve=Schedule("cosine").curve()).fingerprint() != checkpoint.fingerprint()
+    assert small(alphas_cumprod=Schedule("cosine").alphas_cumprod()).fingerprint() != checkpoint.fingerprint()
     with torch.no_grad():
         checkpoint.network.last.bias[0] += 1
     assert checkpoint.fingerprint() != small().fingerprint()

@@ -12,7 +12,7 @@ from fastsr.errors import FastsrError, InputError, InputTypeError, MissingFileEr
 from fastsr.sr3 import checkpoints
 from fastsr.sr3.checkpoints import load, save
 from fastsr.sr3.network import PUBLISHED, UNetConfig
-from fastsr.sr3.schedules import Schedule, curve_of
+from fastsr.sr3.schedules import Schedule, alphas_cumprod_of
 from fastsr.srgan import checkpoints as srgan_formats
 from fastsr.srgan.checkpoints import Checkpoint as Generator
 from fastsr.srgan.networks import SRResNet, SRResNetConfig
@@ -39,15 +39,16 @@ def written(path, layout, betas=TRAINED, **change):
 
 
 @pytest.mark.parametrize(
-    "facts", [{}, {"prediction": "v", "factor": None, "size": None, "curve": Schedule("cosine", 37).curve()}]
+    "facts",
+    [{}, {"prediction": "v", "factor": None, "size": None, "alphas_cumprod": Schedule("cosine", 37).alphas_cumprod()}],
 )
 def test_a_saved_network_is_loaded_as_it_was(facts, small, tmp_path):
     checkpoint = small(blocks=2, attention=(0, 1), dropout=0.125, **facts)
     save(checkpoint, tmp_path / "a.safetensors")
     again = load(str(tmp_path / "a.safetensors"))
     assert again.network.config == checkpoint.network.config
-    assert again.curve.dtype == torch.float64
-    assert torch.equal(again.curve, checkpoint.curve)
+    assert again.alphas_cumprod.dtype == torch.float64
+    assert torch.equal(again.alphas_cumprod, checkpoint.alphas_cumprod)
     for name in ("prediction", "factor", "size"):
         assert getattr(again, name) == getattr(checkpoint, name)
     assert torch.equal(again.network(*GIVEN, LEVEL), checkpoint.network(*GIVEN, LEVEL))
@@ -98,7 +99,7 @@ def halved(tensors):
 def test_half_precision_becomes_float32(weights, small, published, tmp_path):
     changed(weights, lambda _, tensors: tensors.update(halved(tensors)))
     checkpoint, network = small(), load(weights).network
-    assert torch.equal(load(weights).curve, checkpoint.curve)
+    assert torch.equal(load(weights).alphas_cumprod, checkpoint.alphas_cumprod)
     assert torch.equal(network(*GIVEN, LEVEL), checkpoint.network.half().float()(*GIVEN, LEVEL))
 
     theirs = published(32, (1, 2), (8,), 1, 16)
@@ -107,7 +108,7 @@ def test_half_precision_becomes_float32(weights, small, published, tmp_path):
     half = load(tmp_path / "half.pth")
     expected = theirs.says({key: value.half().float() for key, value in full.items()}, *GIVEN, LEVEL)
     assert (half.network(*GIVEN, LEVEL) - expected).abs().max() < 2e-5
-    assert (half.curve - load(tmp_path / "gen.pth").curve).abs().max() < 1e-3
+    assert (half.alphas_cumprod - load(tmp_path / "gen.pth").alphas_cumprod).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_half_precision_becomes_float32(weights, small, published, tmp_path):
         (lambda facts, _: facts.update(size=0), "another version of fastsr"),
         (lambda facts, _: facts.update(size=16.5), "another version of fastsr"),
         (lambda facts, _: facts.update(size=15), "another version of fastsr"),
-        (lambda facts, _: facts["config"].update(groups=3), "groups=3 do not divide the 8 channels of a norm"),
+        (lambda facts, _: facts["config"].update(groups=3), "groups=3 does not divide the 8 channels of a norm"),
         (lambda facts, _: facts["config"].update(width=16), "looks like fastsr, but does not fit: .* of shape"),
         (lambda _, tensors: tensors.pop("curve"), "another version of fastsr: .*'curve'"),
         (lambda _, tensors: tensors.update(curve=tensors["curve"][:13].clone()), "another version of fastsr"),
@@ -167,11 +168,11 @@ def test_every_weight_of_the_best_known_implementation_finds_its_place(facts, co
     [(128, (64, (1, 2, 4, 8, 8), (16,), 2, 128)), (512, (64, (1, 2, 4, 8, 16), (), 1, 512))],
 )
 def test_the_published_networks_are_known_by_their_shapes(side, facts, published):
-    """The file of either has a gigabyte: here are its shapes alone, and a curve."""
+    """The file of either has a gigabyte: here are its shapes alone, and a alphas_cumprod."""
     shapes = {key: torch.empty(shape, device="meta") for key, shape in published(*facts).shapes().items()}
     buffers = {key: value.float() for key, value in published.buffers(TRAINED).items()}
     contents = Contents({**buffers, **shapes}, {}, "weights='published'")
-    loaded = checkpoints.load_as(contents, checkpoints.FORMATS)
+    loaded = checkpoints.load_as(contents, checkpoints.LAYOUTS)
     assert loaded.network.config == PUBLISHED[side]
     assert (loaded.factor, loaded.size, loaded.prediction) == (8, side, "epsilon")
     channels = ", ".join(str(64 * multiple) for multiple in facts[1])
@@ -184,9 +185,9 @@ def test_the_published_networks_are_known_by_their_shapes(side, facts, published
 def test_the_curve_is_that_of_the_file(published, tmp_path):
     betas = torch.linspace(1e-5, 2e-2, 1500, dtype=torch.float64)
     written(tmp_path / "I10_E2_gen.pth", published(*FACTS[0].values[0]), betas)
-    curve = load(tmp_path / "I10_E2_gen.pth").curve
-    assert len(curve) == 1501
-    torch.testing.assert_close(curve, curve_of(betas), rtol=1e-6, atol=0)
+    alphas_cumprod = load(tmp_path / "I10_E2_gen.pth").alphas_cumprod
+    assert len(alphas_cumprod) == 1501
+    torch.testing.assert_close(alphas_cumprod, alphas_cumprod_of(betas), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +195,9 @@ def test_the_curve_is_that_of_the_file(published, tmp_path):
 )
 def test_the_curve_of_a_sampler_with_few_steps_is_not_that_of_the_training(betas, published, tmp_path):
     if betas is not None:
-        assert curve_of(betas)[-1].item() == pytest.approx(0.6055, abs=1e-3)
+        assert alphas_cumprod_of(betas)[-1].item() == pytest.approx(0.6055, abs=1e-3)
     written(tmp_path / "I10_E2_gen.pth", published(*FACTS[0].values[0]), betas)
-    assert torch.equal(load(tmp_path / "I10_E2_gen.pth").curve, Schedule().curve())
+    assert torch.equal(load(tmp_path / "I10_E2_gen.pth").alphas_cumprod, Schedule().alphas_cumprod())
 
 
 def test_the_wrapping_of_parallel_training_is_taken_off(published, tmp_path):
@@ -227,7 +228,7 @@ def test_a_file_with_other_keys_is_refused(remove, add, message, published, tmp_
 
 def test_a_network_whose_channels_have_no_32_groups_is_refused(published, tmp_path):
     written(tmp_path / "a.pth", published(16, (1, 2), (8,), 1, 16, 8))
-    with pytest.raises(InputError, match="not supported: groups=32 do not divide the 16 channels of a norm"):
+    with pytest.raises(InputError, match="not supported: groups=32 does not divide the 16 channels of a norm"):
         load(tmp_path / "a.pth")
 
 

@@ -75,8 +75,8 @@ def test_batches_are_as_large_as_memory_has_it(small, monkeypatch, asked):
     expected = DiffusionSampler(made)(pictures(1, 3, 4, 4), (16, 16))
     assert [shape[0] for shape, _ in asked] == [4] * 4 + [1] * 4
     asked.clear()
-    needed = 4 * checkpoint.network.config.floats * 16 * 16
-    monkeypatch.setattr(inference, "available_memory", lambda device: int(2.5 * needed / inference.SHARE))
+    needed = 4 * checkpoint.network.config.activation_count * 16 * 16
+    monkeypatch.setattr(inference, "available_memory", lambda device: int(2.5 * needed / inference.MEMORY_SHARE))
     found = DiffusionSampler(made)(pictures(1, 3, 4, 4), (16, 16))
     assert [shape[0] for shape, _ in asked] == [2] * 8 + [1] * 4
     assert (found - expected).abs().max() < 1e-5
@@ -87,7 +87,7 @@ def test_batches_are_as_large_as_memory_has_it(small, monkeypatch, asked):
     asked.clear()
     monkeypatch.setattr(inference, "available_memory", lambda device: None)
     DiffusionSampler(made)(pictures(1, 3, 4, 4), (16, 16))
-    assert asked[0][0][0] == inference.MOST_ON_CPU
+    assert asked[0][0][0] == inference.MAX_TILES_ON_CPU
 
 
 def test_pictures_larger_than_a_tile_are_in_tiles(small, asked):
@@ -173,7 +173,7 @@ def test_what_bfloat16_cannot_do_is_done_again_in_float32(step, small, monkeypat
     expected = DiffusionSampler(options(checkpoint))(pictures(1, 3, 4, 4), (16, 16))
     called, told = fail_in(monkeypatch, torch.bfloat16, step=step), []
     diffuser = DiffusionSampler(options(checkpoint, dtype="bfloat16"))
-    message = f"says in step {step} of 4 is not finite.*; the image is done again in float32"
+    message = f"at step {step} of 4.*; the image is sampled again in float32"
     with pytest.warns(RuntimeWarning, match=message):
         found = diffuser(pictures(1, 3, 4, 4), (16, 16), lambda part, seen, state: told.append((part, state.step)))
     assert torch.equal(found, expected)
@@ -187,7 +187,7 @@ def test_a_network_that_overflows_in_bfloat16_alone_is_a_network(small):
     checkpoint = small(gain=1.0)
     with torch.no_grad():
         checkpoint.network.last.bias.fill_(torch.finfo(torch.float32).max)
-    with pytest.warns(RuntimeWarning, match="done again in float32"):
+    with pytest.warns(RuntimeWarning, match="sampled again in float32"):
         found = DiffusionSampler(options(checkpoint, dtype="bfloat16"))(pictures(1, 3, 4, 4), (16, 16))
     assert found.aminmax() == (1, 1)
 
@@ -195,8 +195,8 @@ def test_a_network_that_overflows_in_bfloat16_alone_is_a_network(small):
 @pytest.mark.parametrize(("side", "samples"), [(7, 1), (4, 4)])  # four tiles of one sample, one tile of four
 def test_float32_has_the_memory_that_float32_takes(side, samples, small, monkeypatch, asked):
     checkpoint = small()
-    needed = 4 * checkpoint.network.config.floats * 16 * 16
-    monkeypatch.setattr(inference, "available_memory", lambda device: int(2 * needed / inference.SHARE))
+    needed = 4 * checkpoint.network.config.activation_count * 16 * 16
+    monkeypatch.setattr(inference, "available_memory", lambda device: int(2 * needed / inference.MEMORY_SHARE))
     fail_in(monkeypatch, torch.bfloat16)
     made = options(checkpoint, dtype="bfloat16", steps=2, tile=16, samples=samples)
     with pytest.warns(RuntimeWarning):
@@ -206,13 +206,13 @@ def test_float32_has_the_memory_that_float32_takes(side, samples, small, monkeyp
 
 def test_what_float32_cannot_do_is_an_error(small, monkeypatch):
     fail_in(monkeypatch, torch.bfloat16, torch.float32)
-    with pytest.warns(RuntimeWarning), pytest.raises(NotFiniteError, match="says in step 1 of 4 is not finite"):
+    with pytest.warns(RuntimeWarning), pytest.raises(NotFiniteError, match=r"output is not finite .* at step 1 of 4"):
         DiffusionSampler(options(small(), dtype="bfloat16"))(pictures(1, 3, 4, 4), (16, 16))
 
 
 def test_float32_is_not_tried_twice(small, monkeypatch):
     called = fail_in(monkeypatch, torch.float32, step=2)
-    with pytest.raises(NotFiniteError, match="says in step 2 of 4 is not finite"):
+    with pytest.raises(NotFiniteError, match=r"output is not finite .* at step 2 of 4"):
         DiffusionSampler(options(small()))(pictures(1, 3, 4, 4), (16, 16))
     assert called == {torch.float32: 2}
 
@@ -255,5 +255,5 @@ def test_a_gpu_says_which_step_is_not_finite(small):
     checkpoint = small()
     with torch.no_grad():
         checkpoint.network.last.bias[1] = float("inf")
-    with pytest.raises(NotFiniteError, match="says in step 1 of 8 is not finite"):
+    with pytest.raises(NotFiniteError, match=r"output is not finite .* at step 1 of 8"):
         DiffusionSampler(options(checkpoint, device="cuda", steps=8))(pictures(1, 3, 4, 4), (16, 16))

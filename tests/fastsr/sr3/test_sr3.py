@@ -273,7 +273,7 @@ def test_the_callers_default_device_does_not_matter(small):
     expected = enlarge(x, weights=checkpoint, tile=16)
     with torch.device("meta"):
         assert torch.equal(enlarge(x, weights=checkpoint, tile=16), expected)
-        assert Schedule().curve().device.type == "cpu"
+        assert Schedule().alphas_cumprod().device.type == "cpu"
 
 
 @pytest.mark.parametrize("channels", [3, 4])

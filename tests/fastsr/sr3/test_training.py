@@ -102,7 +102,7 @@ def test_the_loss_is_that_of_the_paper(prediction, loss, settings, begun, small)
 def test_noise_levels_are_uniform_between_two_times_that_are_as_likely_as_others(settings):
     settings = replace(settings, batch=20_000, schedule="linear", schedule_steps=10, schedule_end=0.9)
     levels = NoisyPairs(settings, torch.device("cpu")).levels(0)
-    roots = settings.curve.sqrt()
+    roots = settings.alphas_cumprod.sqrt()
     times = torch.searchsorted(-roots, -levels).clamp(min=1)
     counts = torch.bincount(times, minlength=11)
     assert counts[0] == 0
@@ -114,15 +114,15 @@ def test_noise_levels_are_uniform_between_two_times_that_are_as_likely_as_others
 
 
 def test_every_step_and_sample_has_noise_of_its_own(settings):
-    lessons = NoisyPairs(settings, torch.device("cpu"))
-    assert not torch.equal(lessons.levels(0), lessons.levels(1))
+    pairs = NoisyPairs(settings, torch.device("cpu"))
+    assert not torch.equal(pairs.levels(0), pairs.levels(1))
     grey, levels = torch.zeros(2, 3, 16, 16), torch.full((2,), 0.5, dtype=torch.float64)
-    noisy, noise = lessons.lesson(grey, levels, torch.tensor([3, 4]))
-    again, _ = lessons.lesson(grey, levels, torch.tensor([4, 5]))
+    noisy, noise = pairs.q_sample(grey, levels, torch.tensor([3, 4]))
+    again, _ = pairs.q_sample(grey, levels, torch.tensor([4, 5]))
     assert torch.equal(noisy[1], again[0])
     assert not torch.equal(noisy[0], noisy[1])
     torch.testing.assert_close(noisy, 0.75**0.5 * noise)
-    other, _ = NoisyPairs(replace(settings, seed=1), torch.device("cpu")).lesson(grey, levels, torch.tensor([3, 4]))
+    other, _ = NoisyPairs(replace(settings, seed=1), torch.device("cpu")).q_sample(grey, levels, torch.tensor([3, 4]))
     assert not torch.equal(noisy, other)
 
 
@@ -164,7 +164,7 @@ def test_the_average_is_what_is_written_and_validated(settings, save_noise, begu
     checkpoint = load(tmp_path / "weights.safetensors")
     assert not moved(weights(average), weights(checkpoint.network))
     assert (checkpoint.factor, checkpoint.size, checkpoint.prediction) == (4, 16, "epsilon")
-    assert torch.equal(checkpoint.curve, settings.curve)
+    assert torch.equal(checkpoint.alphas_cumprod, settings.alphas_cumprod)
     scores = training.validate()
     assert list(scores) == ["psnr", "ssim", "consistency"]
     network.load_state_dict({name: torch.zeros_like(tensor) for name, tensor in weights(network).items()})
@@ -221,10 +221,13 @@ def test_training_begins_with_given_weights(settings, small, begun, tmp_path):
         ({"size": 32}, "crop 32 instead of 16"),
         ({"blocks": 2}, r"network UNetConfig\(.*blocks=2.*\) instead of UNetConfig\(.*blocks=1"),
         (
-            {"curve": Schedule("cosine", 1000).curve()},
-            "noise curve of 1000 steps, .* instead of 2000 steps, .* and 4.386e-05",
+            {"alphas_cumprod": Schedule("cosine", 1000).alphas_cumprod()},
+            "noise schedule of 1000 steps, .* instead of 2000 steps, .* and 4.386e-05",
         ),
-        ({"curve": Schedule().curve() ** 1.001}, "noise curve of 2000 steps, .* and 4.342e-05 at last instead of"),
+        (
+            {"alphas_cumprod": Schedule().alphas_cumprod() ** 1.001},
+            "noise schedule of 2000 steps, .* and 4.342e-05 at the end instead of",
+        ),
     ],
 )
 def test_weights_of_another_training_are_refused(changed, message, settings, small, begun, tmp_path):
