@@ -40,7 +40,7 @@ def dip(images: tuple[str, ...], output: str | None, compare: bool, max_pixels: 
     from ..dip import dip as fit
     from ..dip.arguments import check_options, target_size
     from ..dip.runner import estimate_resources
-    from ..dip.tasks import read_mask
+    from ..dip.tasks import read_known
     from ..figures.sheets import sheet_size, side_by_side
     from ..images import save
     from ..images.resizing import resize
@@ -66,7 +66,7 @@ def dip(images: tuple[str, ...], output: str | None, compare: bool, max_pixels: 
             check_kernels("cpu")  # where alpha is resized
         small = (picture.pixels.shape[-2], picture.pixels.shape[-1])
         found = masks[target]
-        known = None if found is None else read_mask(found, small, f"mask={str(found)!r}", "IN")
+        known = None if found is None else read_known(found, small, spell("mask", found), "IN")
         height, width = target_size(picture.pixels, options.factor, "IN")
         check_size(target, width, height)
         if compare:

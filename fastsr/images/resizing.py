@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from ..imresize import imresize
-from ..typing import Border, ImageInput, Kernel, same_kind
+from ..typing import same_kind
 from . import Picture, map_images
 
 
 @same_kind
 def resize(
-    img: ImageInput | Sequence[Any],
+    img: Any,
     scale: float | Sequence[float] | None = None,
     *,
     size: Sequence[int] | None = None,
-    kernel: Kernel = "bicubic",
+    kernel: str = "bicubic",
     antialias: bool = True,
-    border: Border = "symmetric",
+    border: str = "symmetric",
 ) -> Any:
     """Resize an image as MATLAB's imresize does; the result has the kind of the input.
 

@@ -65,7 +65,7 @@ def spans(start: int, stop: int, limit: int, receptive_field: int, length: int) 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of an image: a span of its rows and one of its columns."""
+    """A rectangle of a picture: a span of its rows and one of its columns."""
 
     rows: Span
     columns: Span

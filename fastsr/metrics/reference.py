@@ -26,7 +26,6 @@ SIGMA = 1.5
 """Standard deviation in pixels of the Gaussian window of SSIM."""
 
 
-@score
 def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
     """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal images.
 
@@ -46,7 +45,6 @@ def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
     return _compare(a, b, _psnr, channel, shave, protocol)
 
 
-@score
 def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
     """Return the structural similarity (Wang et al., 2004), 1 for equal images.
 

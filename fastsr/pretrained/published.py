@@ -37,7 +37,7 @@ NAMED = {
     "leftthomas-srgan-x4": NamedWeights(
         f"{_LEFTTHOMAS}/netG_epoch_4_100.pth",
         "f4c381640826a48d2440583e4920c6bb4041804f4e285c3c6d585f03961fe87c",
-        "SRGAN of 5 blocks, for bicubic images",
+        "SRGAN of 5 blocks, for bicubic pictures",
         "MIT",
     ),
     "realesrgan-x4plus": NamedWeights(

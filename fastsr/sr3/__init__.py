@@ -109,7 +109,8 @@ def sr3(
     from ..images import flatten, read, unflatten_like
     from ..runtime.progress import progress_bar
     from .arguments import check_options, domain_mismatches
-    from .inference import sample_images
+    from .inference import draw
+    from .options import SR3Options
 
     options = check_options(
         SR3Options(
@@ -131,9 +132,9 @@ def sr3(
     bar = progress_bar("sr3", "step", shown=progress)
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        watched = warned_of(named, partial(domain_mismatches, options=options))
-        return sample_images(watched, options, several, callback, bar)
+        mismatches = partial(domain_mismatches, options=options)
+        return run_and_warn(lambda images: draw(images, options, several, callback, bar), named, mismatches)
     images = flatten(img)
     warn([doubt for one, name in images for doubt in domain_mismatches(read(one, name), name, options)])
     bar.total = len(images) * options.plan.steps
-    return unflatten_like(img, sample_images(images, options, several, callback, bar))
+    return unflatten_like(img, draw(images, options, several, callback, bar))

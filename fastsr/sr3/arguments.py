@@ -44,38 +44,22 @@ class Options:
     dtype: torch.dtype
 
 
-def check_options(
-    factor: float | None = None,
-    *,
-    weights: str | os.PathLike[str] | Checkpoint | None = None,
-    steps: int = 20,
-    sampler: str = "dpm-solver++",
-    spacing: str | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    consistency: bool = True,
-    tile: int | None = None,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-) -> Options:
-    """Return what the arguments of `sr3` mean, or raise what it raises; loads the weights, and needs no picture."""
-    choice("sampler", sampler, SAMPLERS)
-    least = SAMPLERS[sampler].min_steps
-    steps = _check_count("steps", steps, least, f" with sampler={sampler!r}")
-    spacing = choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
-    count = 1 if samples is None else _check_count("samples", samples, 1)
-    for name, given, most in (("steps", steps, MOST_STEPS), ("samples", count, MOST_SAMPLES)):
-        if given > most:
-            raise InputError(f"{name}={given} are too many; give at most {most}")
-    seed = resolve_seed(seed)
+def check_options(given: SR3Options) -> Options:
+    """Return the checked arguments of `fastsr.sr3`, or raise what it raises; loads the weights, needs no image."""
+    sampler = choice("sampler", given.sampler, SAMPLERS)
+    why = f" with {spell('sampler', sampler)}"
+    steps = _check_count("steps", given.steps, MOST_STEPS, SAMPLERS[sampler].least, why)
+    spacing = choice("spacing", SAMPLERS[sampler].spacing if given.spacing is None else given.spacing, SPACINGS)
+    count = 1 if given.samples is None else _check_count("samples", given.samples, MOST_SAMPLES)
+    seed = resolve_seed(given.seed)
     resolve_seed(seed + count - 1)  # that of the last sample
     device = resolve_device(given.device)
     dtype = resolve_dtype(given.dtype, device)
     checkpoint = load(default_weights("sr3") if given.weights is None else given.weights)
     return Options(
         checkpoint,
-        _factor(factor, checkpoint),
-        plan(checkpoint.alphas_cumprod, checkpoint.prediction, sampler, spacing, steps),
+        _factor(given.factor, checkpoint),
+        plan(checkpoint.curve, checkpoint.prediction, sampler, spacing, steps),
         count,
         seed,
         flag("consistency", given.consistency),

@@ -35,7 +35,9 @@ def weights(tmp_path):
     pulse.save(Faces(stylegan, fit, "fastsr", "small"), tmp_path / "pulse.safetensors")
     network = UNet(UNetConfig(8, (1, 2), 1, (1,), 4, 0.0)).eval().requires_grad_(False)
     network.last.weight.normal_(std=0.05)  # zero, it would make all results alike
-    sr3.save(Diffusion(network, Schedule().alphas_cumprod(), "v", 4, 16, "fastsr", "small"), tmp_path / "sr3.safetensors")
+    sr3.save(
+        Diffusion(network, Schedule().alphas_cumprod(), "v", 4, 16, "fastsr", "small"), tmp_path / "sr3.safetensors"
+    )
     network = SRResNet(SRResNetConfig(scale=2, blocks=1, width=8)).eval().requires_grad_(False)
     srgan.save(Generator(network, "fastsr", "unit", "unit", "small"), tmp_path / "srgan.safetensors")
     return tmp_path

@@ -117,12 +117,18 @@ def test_networks_that_are_refused_and_those_that_are_faster_are_said():
     assert "| b | spandrel, float32 | 64x64 | 0.80 | 0.4 to 1.6 | 1.25 | 60 | 0.001 |  |" in table
     assert "- spandrel, float32: 1.25 (b, 64x64)\n" in table
     assert "fastsr takes more memory than spandrel, float32 (64x64, by 1.50)." in table
-    assert "Closer to the float32 result than fastsr in the same precision: spandrel, bfloat16 (b, 3.000 to 4.000)." in table
+    assert (
+        "Closer to the float32 result than fastsr in the same precision: spandrel, bfloat16 (b, 3.000 to 4.000)."
+        in table
+    )
 
 
 def test_fits_are_compared_at_the_same_seconds():
     table = document.dip_table(DIP)
-    assert "| image | | 10 s | 20 s | 40 s | 60 s | best PSNR | after, s | stopped by itself after, s | memory, MiB |" in table
+    assert (
+        "| image | | 10 s | 20 s | 40 s | 60 s | best PSNR | after, s | stopped by itself after, s | memory, MiB |"
+        in table
+    )
     assert "| img_005 | fastsr, preset fast | 10.00 | 20.00 | 20.00 | 24.00 | 24.00 | 50 | 50 | 3 |" in table
     assert "| img_005 | deepinv, ConvDecoder | 12.00 | 21.00 | 21.00 | 19.00 | 21.00 | 15 |  | 5 |" in table
     assert "img_005: deepinv, ConvDecoder is ahead of fastsr at 10 s, 20 s, 40 s." in table

@@ -33,15 +33,15 @@ def save_noise(path: Path, height: int, width: int) -> Path:
 
 
 def test_the_size_of_a_comparison_is_known_before():
-    images = [("bicubic", np.zeros((5, 300))), ("a title wider than its image", np.zeros((9, 4, 3)))]
-    sheet = sheets.side_by_side(images)
-    assert sheet.size == sheets.sheet_size([(title, array.shape[1::-1]) for title, array in images])
+    pictures = [("bicubic", np.zeros((5, 300))), ("a title wider than its picture", np.zeros((9, 4, 3)))]
+    sheet = sheets.side_by_side(pictures)
+    assert sheet.size == sheets.sheet_size([(title, array.shape[1::-1]) for title, array in pictures])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_pictures_on_a_gpu_are_compared():
-    image = torch.rand(4, 5, 6)
-    assert np.array_equal(sheets.opaque(image.cuda()), sheets.opaque(image))
+    picture = torch.rand(4, 5, 6)
+    assert np.array_equal(sheets.opaque(picture.cuda()), sheets.opaque(picture))
 
 
 def test_resize_is_the_function(photo):
@@ -166,8 +166,8 @@ def test_usage_errors_are_those_of_click(photo):
 @pytest.mark.parametrize("command", [["dip", *QUICK], ["resize", "--scale", 2], ["doctor"]])
 def test_unknown_kernels_are_one_line_and_status_2(command, photo, monkeypatch):
     monkeypatch.setenv("FASTSR_KERNELS", "bogus")
-    images = [] if command == ["doctor"] else [photo, "-o", photo.parent / "new"]
-    assert "FASTSR_KERNELS=bogus is not an implementation" in error_of(*command, *images)
+    pictures = [] if command == ["doctor"] else [photo, "-o", photo.parent / "new"]
+    assert "FASTSR_KERNELS=bogus is not an implementation" in error_of(*command, *pictures)
     assert not (photo.parent / "new").exists()
 
 

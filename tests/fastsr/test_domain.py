@@ -1,4 +1,4 @@
-"""What images of a kind look like, and warnings of others."""
+"""What pictures of a kind look like, and warnings of others."""
 
 import warnings
 
@@ -12,8 +12,8 @@ from fastsr.imresize import imresize
 
 def test_pictures_of_the_kind_are_inside_and_others_are_not(kind):
     new = torch.stack([kind.known(number) for number in range(100)])  # of which 1 may be beyond a limit
-    for images in (new, new.flip(-1), 0.5 * new, 0.5 * new + 0.3):
-        assert (kind.domain.distances(images) > 1).sum() <= 4
+    for pictures in (new, new.flip(-1), 0.5 * new, 0.5 * new + 0.3):
+        assert (kind.domain.distances(pictures) > 1).sum() <= 4
     others = torch.stack([kind.other(number) for number in range(50)])
     assert (kind.domain.distances(others) > 1).all()
     assert kind.domain.outside(kind.known(0).flip(-2)[None])
@@ -23,12 +23,12 @@ def test_pictures_of_the_kind_are_inside_and_others_are_not(kind):
 def test_the_distance_is_the_larger_one_of_t2_and_q_over_their_limits():
     components = torch.eye(192)[[0, 5]]
     domain = Domain(torch.zeros(192), components, torch.tensor([2.0, 0.5]), torch.tensor([4.0, 100.0]))
-    image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    looks = (image - image.mean()).flatten() / image.std(correction=0)
+    picture = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    looks = (picture - picture.mean()).flatten() / picture.std(correction=0)
     t2 = (looks[0] / 2) ** 2 + (looks[5] / 0.5) ** 2
     q = 192 - looks[0] ** 2 - looks[5] ** 2
-    assert domain.distances(image).item() == pytest.approx(max(t2 / 4, q / 100).item())
-    assert domain.distances(torch.cat([image, 0.5 * image + 0.2])).tolist() == pytest.approx(
+    assert domain.distances(picture).item() == pytest.approx(max(t2 / 4, q / 100).item())
+    assert domain.distances(torch.cat([picture, 0.5 * picture + 0.2])).tolist() == pytest.approx(
         [max(t2 / 4, q / 100).item()] * 2
     )
 
@@ -62,7 +62,7 @@ def test_what_is_smaller_than_8_pixels_is_not_judged(kind):
 def test_the_limits_are_of_pictures_that_were_left_out(kind):
     strange = kind.other(0)
     assert kind.domain.distances(strange[None]) > 10
-    # Images that are in one part alone are in the fit, which is right for them, and beyond the limits of the others.
+    # Pictures that are in one part alone are in the fit, which is right for them, and beyond the limits of the others.
     both = fit([*[strange] * 5, *(kind.known(number) for number in range(1000, 1150))])
     assert both.distances(strange[None]) < 1
     assert (both.limit > 5 * kind.domain.limit).any()
@@ -86,8 +86,8 @@ def test_it_is_kept_in_tensors(kind):
     again = Domain.taken(tensors)
     assert list(tensors) == ["weight"]
     assert Domain.taken(tensors) is None
-    images = torch.stack([kind.known(3), kind.other(3)])
-    torch.testing.assert_close(again.distances(images), kind.domain.distances(images), rtol=1e-3, atol=0)
+    pictures = torch.stack([kind.known(3), kind.other(3)])
+    torch.testing.assert_close(again.distances(pictures), kind.domain.distances(pictures), rtol=1e-3, atol=0)
     assert {value.dtype for value in kind.domain.tensors().values()} == {torch.float32}
 
 

@@ -47,7 +47,7 @@ def with_faces(height, width, *places):
 @pytest.mark.parametrize(
     ("height", "width", "places"),
     [
-        (90, 70, [(20, 10, 40)]),  # upscaled
+        (90, 70, [(20, 10, 40)]),  # enlarged
         (600, 500, [(10, 20, 450)]),  # too large but in the smallest of the sizes
         (900, 1500, [(300, 200, 60), (700, 380, 200), (1440, 840, 40)]),
         (700, 2600, [(40, 400, 30), (1250, 300, 30)]),  # too small but in the largest of the sizes

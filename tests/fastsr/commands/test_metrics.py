@@ -24,7 +24,7 @@ def fitted(tmp_path_factory) -> Path:
     for seed in range(12):
         noise(folder / "good" / f"{seed}.png", seed)
     status, out, _ = run("niqe-fit", folder / "good", "-o", folder / "new" / "my.safetensors")
-    assert (status, out) == (0, "my.safetensors, fitted on 48 blocks of 12 images of 'good'\n")
+    assert (status, out) == (0, "my.safetensors, fitted on 48 blocks of 12 pictures of 'good'\n")
     return folder / "new" / "my.safetensors"
 
 

@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_one_line(changed, message, options, tmp_path):
 
 def test_training_needs_a_folder(options):
     status, _, err = run(*options[2:])
-    assert (status, err) == (2, "Error: data: no folder; give at least one folder of training images\n")
+    assert (status, err) == (2, "Error: data: no folder; give at least one of training pictures\n")
 
 
 def test_other_settings_in_the_same_folder_are_refused_before_the_work(options, pictures, tmp_path):
@@ -117,7 +117,7 @@ def test_other_settings_in_the_same_folder_are_refused_before_the_work(options, 
     (pictures / "broken.png").write_text("no picture")  # is not looked at
     status, _, err = run(*options, "--rate", "0.1", "--log-every", "3", "-o", tmp_path / "run")
     assert status == 2
-    assert "holds a run of 6 steps with other settings: rate was 0.0001 and is 0.1; name another folder" in err
+    assert "holds a run of 6 steps with other settings: rate was 0.0001 and is 0.1. Name another folder" in err
 
 
 def test_missing_packages_are_told(options, monkeypatch):
@@ -256,7 +256,7 @@ def test_a_folder_that_is_being_trained_in_is_refused(command, both_stages, tmp_
         process = command(*both_stages, "-o", tmp_path / "run", error=tmp_path / "err")
         process.join(300)
     assert process.exitcode == 2
-    assert "run is in use by another training process; name another folder" in (tmp_path / "err").read_text()
+    assert "is being trained in by another process; name another folder" in (tmp_path / "err").read_text()
     assert list((tmp_path / "run").iterdir()) == []
 
 

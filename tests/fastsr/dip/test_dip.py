@@ -202,7 +202,7 @@ def test_progress_is_a_bar_on_a_terminal_only(capfd):
         ({"factor": True}, InputTypeError, r"factor=True is a bool; give a finite number"),
         ({"preset": "slow"}, InputError, r"preset='slow' is unknown; .*'fast', 'paper'"),
         ({"factor": 10**400}, InputError, r"factor=1000.* above 1"),
-        ({"factor": 1e200}, InputError, r"factor=1e\+200 upscales img, 8x8 pixels, beyond"),
+        ({"factor": 1e200}, InputError, r"factor=1e\+200 enlarges img, 8x8 pixels, beyond"),
         ({"callback": 3}, InputTypeError, r"callback=3 cannot be called"),
         ({"steps": 0}, InputError, r"steps=0 .* at least 1"),
         ({"steps": 2.5}, InputTypeError, r"steps=2.5 is a float; give a whole number"),

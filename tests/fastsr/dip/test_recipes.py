@@ -10,7 +10,6 @@ import torch
 import fastsr
 from fastsr.dip.arguments import check_options
 from fastsr.dip.network import HourglassConfig
-from fastsr.dip.options import DipOptions
 from fastsr.dip.recipes import HOLE, REGION, TEXT, Recipe, choose
 from fastsr.dip.tasks import recipe_for
 from fastsr.errors import InputError
@@ -39,7 +38,7 @@ def test_the_papers_recipes_are_the_papers():
 def test_the_papers_recipe_follows_from_the_mask(width, recipe):
     known = torch.ones(1, 1, 64, 64)
     known[..., 5 : 5 + width, 5 : 5 + width] = 0
-    options = check_options(DipOptions(task="inpaint", mask="mask.png", preset="paper"))
+    options = check_options(task="inpaint", masked=True, preset="paper")
     assert recipe_for(3, known, options) == recipe
 
 

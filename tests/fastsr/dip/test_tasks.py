@@ -307,7 +307,7 @@ MASK = np.eye(8, dtype=bool)
         (
             {"task": "denoise", "factor": 0.5},
             InputError,
-            r"factor=0.5 does not upscale .* give 1, or a finite number above 1",
+            r"factor=0.5 does not enlarge .* give 1, or a finite number above 1",
         ),
         ({"kernel": "lanczos"}, InputError, r"kernel='lanczos' is unknown; choose one of bicubic, lanczos2"),
         ({"kernel": "box", "operator": lambda x: x}, InputError, r"kernel='box' is for the downscale"),

@@ -32,7 +32,7 @@ def test_a_model_is_mean_and_covariance_of_the_sharp_blocks(good):
         chosen += [row for row, sharp in zip(blocks.features, blocks.sharpness, strict=True) if sharp > least]
     features = torch.stack(chosen).numpy()
     assert len(features) == 4 * PICTURES
-    model = fit(good, name="mine", source="some images", progress=False)
+    model = fit(good, name="mine", source="some pictures", progress=False)
     assert model.mean.numpy() == pytest.approx(features.mean(0))
     assert model.covariance.numpy() == pytest.approx(np.cov(features.T), abs=1e-12)
     assert str(model) == "mine, fitted on 40 blocks of 10 images of 'some pictures'"

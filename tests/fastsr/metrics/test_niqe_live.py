@@ -51,7 +51,7 @@ def test_the_folder_of_data_comes_first(published, tmp_path, monkeypatch):
     path.write_bytes(BODY)
     assert niqe_model.live_path() == path
     assert published.asked == []
-    path.write_bytes(b"fitted on other images")
+    path.write_bytes(b"fitted on other pictures")
     with pytest.raises(InputError, match="is not LIVE's model: it has sha256"):
         load()
 

@@ -1,4 +1,4 @@
-"""Which images the weights of PULSE do not know, and how that is told."""
+"""Which pictures the weights of PULSE do not know, and how that is told."""
 
 from dataclasses import replace
 

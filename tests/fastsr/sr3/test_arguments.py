@@ -15,19 +15,17 @@ def test_the_defaults(small):
     made = check_options(SR3Options(weights=checkpoint, device="cpu", dtype="float32"))
     assert made.checkpoint is checkpoint
     assert (made.factor, made.samples, made.seed, made.consistency, made.tile) == (4, 1, 0, True, 32)
-    assert torch.equal(
-        made.plan.coefficients, plan(checkpoint.alphas_cumprod, "x0", "dpm-solver++", "log-snr", 20).coefficients
-    )
+    assert torch.equal(made.plan.coefficients, plan(checkpoint.curve, "x0", "dpm-solver++", "log-snr", 20).coefficients)
     assert (made.device, made.dtype) == (torch.device("cpu"), torch.float32)
 
 
 @pytest.mark.parametrize(("sampler", "spacing"), [("dpm-solver++", "log-snr"), ("ddim", "log-snr"), ("ddpm", "time")])
 def test_each_sampler_has_a_spacing_that_suits_it(sampler, spacing, small):
     checkpoint = small()
-    made = check_options(weights=checkpoint, sampler=sampler, steps=7)
-    assert torch.equal(made.plan.coefficients, plan(checkpoint.alphas_cumprod, "x0", sampler, spacing, 7).coefficients)
-    made = check_options(weights=checkpoint, sampler=sampler, spacing="karras", steps=np.int64(7))
-    assert torch.equal(made.plan.coefficients, plan(checkpoint.alphas_cumprod, "x0", sampler, "karras", 7).coefficients)
+    made = check_options(SR3Options(weights=checkpoint, sampler=sampler, steps=7))
+    assert torch.equal(made.plan.coefficients, plan(checkpoint.curve, "x0", sampler, spacing, 7).coefficients)
+    made = check_options(SR3Options(weights=checkpoint, sampler=sampler, spacing="karras", steps=np.int64(7)))
+    assert torch.equal(made.plan.coefficients, plan(checkpoint.curve, "x0", sampler, "karras", 7).coefficients)
 
 
 def test_weights_that_do_not_say_take_the_factor_that_is_given(small):

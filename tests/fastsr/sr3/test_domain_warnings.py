@@ -1,4 +1,4 @@
-"""Which images SR3's weights do not know, and how that is told."""
+"""Which pictures SR3's weights do not know, and how that is told."""
 
 import warnings
 from dataclasses import replace
@@ -96,10 +96,10 @@ def test_it_is_kept_in_the_file_of_weights_and_does_not_change_what_they_are(fac
 def test_a_command_and_an_evaluation_name_each_picture(faces, kind, tmp_path):
     save(faces, tmp_path / "faces.safetensors")
     weights = tmp_path / "faces.safetensors"
-    images = {"a": kind.other(1), "b": kind.known(1), "c": kind.other(2)}
-    for name, image in images.items():
+    pictures = {"a": kind.other(1), "b": kind.known(1), "c": kind.other(2)}
+    for name, picture in pictures.items():
         (tmp_path / "in").mkdir(exist_ok=True)
-        fastsr.save(image, tmp_path / "in" / f"{name}.png")
+        fastsr.save(picture, tmp_path / "in" / f"{name}.png")
 
     def lines(command, *arguments):
         options = ["--steps", "2", "--device", "cpu", "-o", tmp_path / command, "--weights", weights]
@@ -114,7 +114,7 @@ def test_a_command_and_an_evaluation_name_each_picture(faces, kind, tmp_path):
     assert lines("sr3", tmp_path / "in") == [
         f"Warning: {str(tmp_path / 'in' / name)!r} is {unlike}" for name in ("a.png", "c.png")
     ]
-    for name, image in images.items():
+    for name, picture in pictures.items():
         (tmp_path / "hr").mkdir(exist_ok=True)
-        fastsr.save(image.repeat_interleave(4, -1).repeat_interleave(4, -2), tmp_path / "hr" / f"{name}.png")
+        fastsr.save(picture.repeat_interleave(4, -1).repeat_interleave(4, -2), tmp_path / "hr" / f"{name}.png")
     assert lines("evaluate sr3", "--data", tmp_path / "hr") == [f"Warning: a, b and c are {unlike}"]

@@ -14,7 +14,7 @@ from fastsr.sr3.sampling import State
 
 
 def shown(steps: int, size: tuple[int, int] = (24, 32), channels: int = 3, first: int = 0) -> Process:
-    """A process whose images become lighter from step to step, of two samples."""
+    """A process whose pictures become lighter from step to step, of two samples."""
     process = Process()
     for step in range(1, steps + 1):
         process(step, *seen(step, steps, size, channels, first))

@@ -85,9 +85,9 @@ def test_a_picture_seen_from_the_beginning_is_the_sample(sampler, spacing):
     gammas = SPACINGS[spacing](SCHEDULE, 10)
     x, picture = 0.7, 0.4
     for index, (a, b, c, d) in enumerate(SAMPLERS[sampler].table(gammas).tolist()):
-        x = a * x + b * image + c * (image if index else 123.0)
+        x = a * x + b * picture + c * (picture if index else 123.0)
         assert d >= 0
-    assert x == pytest.approx(image, abs=1e-12)
+    assert x == pytest.approx(picture, abs=1e-12)
     assert d == 0
 
 

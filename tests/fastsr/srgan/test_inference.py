@@ -1,4 +1,4 @@
-"""Upscaling in tiles: exact, within memory, and in float32 where bfloat16 fails."""
+"""Enlarging in tiles: exact, within memory, and in float32 where bfloat16 fails."""
 
 import pytest
 import torch
