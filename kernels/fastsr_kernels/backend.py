@@ -33,7 +33,7 @@ LIBRARY = torch.library.Library("fastsr", "DEF")
 
 
 def constant_result(function: F) -> F:
-    """Mark a function whose result `torch.compile` may take for a constant.
+    """Mark a function whose result `torch.compile` may treat as a constant.
 
     It is `torch.compiler.assume_constant_result` without the import of the compiler, which takes seconds.
     """
@@ -57,12 +57,12 @@ def interpreted() -> bool:
 class AotCase:
     """One specialisation of a kernel, to be compiled ahead of time by ``python -m benchmarks.aot``.
 
-    Each op file has a function ``aot_cases() -> list[AotCase]`` with what its launcher really launches: the harness
-    finds it by that name, compiles every case for every target and checks spills, shared memory and time.
+    Each launcher's file has a function ``aot_cases() -> list[AotCase]`` with the specialisations that it launches. The
+    harness finds it by that name, compiles every case for every target and checks spills, shared memory and time.
     """
 
     name: str
-    """What the case is, for the table and the test: for example "x8 down, float32"."""
+    """Name of the case in the table and the test, for example "x8 down, float32"."""
     kernel: Any
     """The function returned by `jit`."""
     signature: Mapping[str, str | tuple[str | int, ...]]
@@ -114,7 +114,7 @@ def explain(device: torch.device, impl: str | None = None) -> tuple[str, str]:
     if override not in IMPLEMENTATIONS:
         raise ValueError(f"{source} is not an implementation; choose one of {', '.join(IMPLEMENTATIONS)}")
     if override != "auto":
-        return override, f"asked for by {source}"
+        return override, f"requested by {source}"
     if device.type != "cuda":
         return "torch", f"Triton kernels need a GPU, the tensors are on {device.type}"
     problem = triton_problem()
@@ -126,10 +126,10 @@ def explain(device: torch.device, impl: str | None = None) -> tuple[str, str]:
 def choose(x: Tensor, impl: str | None = None) -> str:
     """Return "triton" or "torch": the implementation that an op uses for a tensor like `x`.
 
-    float64, in which the definitions are checked, is torch's alone.
+    float64, in which the definitions are checked, always runs in torch.
 
     Raises:
-        ValueError: `impl` is unknown, or "triton" was asked for where it cannot run.
+        ValueError: `impl` is unknown, or "triton" was requested where it cannot run.
     """
     chosen = _resolve(x.device, impl)
     return "torch" if x.dtype == torch.float64 else chosen
@@ -143,7 +143,7 @@ def _resolve(device: torch.device, impl: str | None) -> str:
         if problem is None and device.type != "cuda" and not interpreted():
             problem = f"the tensor is on {device.type}, and Triton kernels need a GPU"
         if problem is not None:
-            raise ValueError(f"Triton kernels were {reason}, but {problem}; ask for torch instead")
+            raise ValueError(f"Triton kernels were {reason}, but {problem}; use torch instead")
     elif device.type == "cuda" and triton_problem() is not None:
         _warn_once(f"fastsr runs its torch implementations on the GPU: {reason}")
     return chosen

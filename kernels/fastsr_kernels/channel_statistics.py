@@ -1,6 +1,6 @@
-"""Statistics and sums of each channel, from what the programs of a reduction find over some pixels each.
+"""Statistics and sums of each channel, combined from the partial results of the programs of a reduction.
 
-What the kernels of the norms have in common.
+The kernels of the norms share them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor
 from .backend import device_guard, jit, tl, triton
 
 PROGRAMS = 512
-"""Parts into which a reduction is cut at most: the same on every GPU, so that its sums are rounded alike."""
+"""Largest number of programs of a reduction: the same on every GPU, so that sums are rounded the same way."""
 WARPS = 8
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": True}
 COMBINED_CHANNELS = 16
 
 
 def split(pixels: int, block: int) -> tuple[int, int]:
-    """Return into how many programs a reduction over `pixels` is split, and how many pixels each takes."""
+    """Return the number of programs for a reduction over `pixels`, and the number of pixels of each."""
     per_program = math.ceil(math.ceil(pixels / block) / PROGRAMS) * block
     return math.ceil(pixels / per_program), per_program
 
@@ -49,7 +49,7 @@ def store_parts(
     here: tl.tensor,
     channels: tl.tensor,
 ) -> None:
-    """Store two numbers of each channel where a part of (parts, 2, channels) begins."""
+    """Store two values of each channel as one part of (parts, 2, channels), which begins at `partial`."""
     tl.store(partial + channel, first, mask=here)
     tl.store(partial + channels + channel, second, mask=here)
 
@@ -63,7 +63,7 @@ def store_sums(
     here: tl.tensor,
     channels: tl.tensor,
 ) -> None:
-    """Store the sums of two tiles over their pixels, as `store_parts` does two numbers."""
+    """Sum two tiles over their pixels, and store the sums with `store_parts`."""
     store_parts(partial, tl.sum(first, axis=0), tl.sum(second, axis=0), channel, here, channels)
 
 
@@ -80,7 +80,7 @@ def combine_kernel(
     BLOCK_PROGRAMS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    """Combine what the programs of a statistics kernel found: the mean first, then the squares about it."""
+    """Combine the partial results of a statistics kernel: the mean first, then the squared deviations from it."""
     channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
     program = tl.arange(0, BLOCK_PROGRAMS)
     mask = (program < programs)[:, None] & (channel < channels)[None, :]
@@ -106,7 +106,7 @@ def total_kernel(
     BLOCK_PROGRAMS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    """Add up what the programs of a sums kernel found."""
+    """Add up the partial results of a sums kernel."""
     channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
     program = tl.arange(0, BLOCK_PROGRAMS)
     mask = (program < programs)[:, None] & (channel < channels)[None, :]
@@ -116,7 +116,7 @@ def total_kernel(
 
 
 def combine(partial: Tensor, samples: int, samples_per_program: int, eps: float) -> tuple[Tensor, Tensor]:
-    """Return mean and 1 / sqrt(variance + eps) from the mean and squares that each program found."""
+    """Return mean and 1 / sqrt(variance + eps) from the mean and squared deviations of each program."""
     programs, _, channels = partial.shape
     mean, rstd = partial.new_empty(channels), partial.new_empty(channels)
     with device_guard(partial):
@@ -137,7 +137,7 @@ def combine(partial: Tensor, samples: int, samples_per_program: int, eps: float)
 
 
 def total(partial: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sums of products and of gradients from those that each program found."""
+    """Return the sums of products and of gradients from the partial sums of the programs."""
     programs, _, channels = partial.shape
     product, plain = partial.new_empty(channels), partial.new_empty(channels)
     with device_guard(partial):

@@ -23,7 +23,7 @@ def check_dtype(name: str, x: Tensor) -> None:
 
 
 def check_image(name: str, x: Tensor, *, empty: bool = False) -> None:
-    """Raise unless `x` is (N, C, H, W), of one of `DTYPES`; with `empty`, there may be no numbers in it."""
+    """Raise unless `x` is (N, C, H, W) and of one of `DTYPES`; with `empty`, sizes may be 0."""
     check_dtype(name, x)
     if x.ndim != 4 or (x.numel() == 0 and not empty):
         sizes = "(N, C, H, W)" if empty else "(N, C, H, W), none of them 0"
@@ -33,7 +33,7 @@ def check_image(name: str, x: Tensor, *, empty: bool = False) -> None:
 def check_beside(
     name: str, tensor: Tensor, like: Tensor, shape: tuple[int, ...], dtypes: Collection[torch.dtype]
 ) -> None:
-    """Raise unless `tensor` has this shape and one of `dtypes`, and is where the image `like` is."""
+    """Raise unless `tensor` has this shape, one of `dtypes`, and the device of the image `like`."""
     if tensor.dtype not in dtypes:
         wanted = " or ".join(sorted({str(dtype) for dtype in dtypes}))
         raise TypeError(f"{name} must be {wanted} for an image of {like.dtype}, not {tensor.dtype}")
@@ -44,13 +44,13 @@ def check_beside(
 
 
 def check_eps(eps: float) -> None:
-    """Raise ValueError unless `eps` can be added to a variance."""
+    """Raise ValueError unless `eps` is finite and at least 0."""
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps={eps} is not a variance; it must be finite and at least 0")
 
 
 def check_slope(slope: float) -> None:
-    """Raise ValueError unless `slope` can be that of a LeakyReLU."""
+    """Raise ValueError unless `slope` is finite and at least 0."""
     if not 0 <= slope < math.inf:
         raise ValueError(f"slope={slope} is not a slope; it must be finite and at least 0 (ReLU), 1 for no activation")
 
@@ -70,7 +70,7 @@ def check_pad(pad: tuple[int, int], size: tuple[int, int]) -> None:
 
 
 def memory_order(x: Tensor) -> torch.memory_format:
-    """Return channels_last where the channels of `x` are next to each other, else contiguous."""
+    """Return channels_last if the channels of `x` are adjacent in memory, else contiguous."""
     return torch.channels_last if x.stride(1) == 1 and not x.is_contiguous() else torch.contiguous_format
 
 
@@ -85,7 +85,7 @@ def empty_nhwc(like: Tensor, *shape: int) -> Tensor:
 
 
 def channels_adjacent(x: Tensor) -> Tensor:
-    """Return `x` (N, C, H, W) itself where its channels are next to each other in memory, else an NHWC copy."""
+    """Return `x` (N, C, H, W) itself if its channels are adjacent in memory, else an NHWC copy."""
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
 
 
@@ -95,7 +95,7 @@ def strides(x: Tensor) -> tuple[int, int, int]:
 
 
 def rows(x: Tensor, like: Tensor) -> Tensor:
-    """Return `x` (N, C, H, W) as (N, pixels, C), a copy unless the steps are those of a part of `like`, dense."""
+    """Return `x` (N, C, H, W) as (N, pixels, C); a copy unless its rows are dense in the memory order of `like`."""
     order = torch.contiguous_format if like.is_contiguous() else torch.channels_last
     adjacent = x.stride(1) == 1 if order == torch.channels_last else x.stride(3) == 1
     if not adjacent or x.stride(2) != x.shape[3] * x.stride(3):
@@ -107,7 +107,7 @@ def rows(x: Tensor, like: Tensor) -> Tensor:
 
 
 def plain(definition: Callable[..., Tensor], *tensors: Tensor, **numbers: float) -> Tensor:
-    """Return what `definition` gives, untouched by autocast and in NHWC memory."""
+    """Return the result of `definition` in NHWC memory, computed without autocast."""
     with no_autocast(tensors[0].device):
         return definition(*tensors, **numbers).contiguous(memory_format=torch.channels_last)
 
@@ -115,8 +115,8 @@ def plain(definition: Callable[..., Tensor], *tensors: Tensor, **numbers: float)
 def differentiate(
     function: Callable[..., Tensor], inputs: tuple[Tensor, ...], gradient: Tensor, wanted: tuple[bool, ...]
 ) -> list[Tensor | None]:
-    """Return the gradients of `function` for those of `inputs` that are `wanted`, themselves differentiable."""
-    # Inputs may depend on each other, or be the same: differentiated is by views, which nothing else depends on.
+    """Return differentiable gradients of `function` for the `inputs` that are `wanted`, None for the others."""
+    # Inputs may depend on each other or be the same tensor: differentiate by views, on which nothing else depends.
     views = [x.view_as(x) for x in inputs]
     with no_autocast(gradient.device):
         output = function(*views)

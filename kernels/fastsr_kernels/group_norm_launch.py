@@ -1,11 +1,11 @@
 """The launchers of `group_norm`'s kernels.
 
-Statistics and sums are made for each channel of each image; what a group has in common follows from them when the
-parts of the programs are put together. So a group may have any number of channels, and the shift, which moves the
-mean of a channel, is needed there and nowhere else.
+Statistics and sums are computed for each channel of each image; those of a group follow when the partial results of
+the programs are combined. So a group may have any number of channels, and the shift, which moves the mean of a channel,
+is needed only there.
 
-A group that fits into one program, FITTING numbers, is read once by a kernel that does everything; a larger one twice,
-by blocks of pixels.
+A group that fits into one program (FITTING elements) is read once, by one kernel that does everything; a larger group
+is read twice, by blocks of pixels.
 
 Tensors of pixels are views (N, pixels, C) in which either step is one element.
 """
@@ -34,9 +34,9 @@ from .group_norm_kernels import (
 from .tiles import BLOCK, nhwc_blocks
 
 FITTING = 8192
-"""Numbers of a group up to which one program takes it whole."""
+"""Largest number of elements of a group that one program takes whole."""
 PARTS = 4096
-"""Numbers that a program of `combine_kernel` or `total_kernel` takes at a time."""
+"""Partial results that a program of `combine_kernel` or `total_kernel` loads at a time."""
 
 
 def launch_forward(
@@ -136,9 +136,11 @@ def launch_backward(
     steps = g.stride(), x.stride()
     with device_guard(x):
         if _fits(width, pixels):
-            sizes = channels, width, pixels, *steps, out.stride()
             group_gradient_kernel[groups, images](
-                *tensors, average, *sums, out, *sizes, SWISH=swish, **_whole(width, pixels), **OPTIONS
+                *(*tensors, average, *sums, out, channels, width, pixels, *steps, out.stride()),
+                SWISH=swish,
+                **_whole(width, pixels),
+                **OPTIONS,
             )
         else:
             tile = _tile(x)
@@ -148,7 +150,6 @@ def launch_backward(
             sums_kernel[programs, channel_blocks, images](
                 *tensors, partial, channels, pixels, *steps, per_program, SWISH=swish, **tile, **OPTIONS
             )
-            sizes = channels, width, pixels, programs
             total_kernel[groups, images](
                 partial,
                 weight,
@@ -158,7 +159,10 @@ def launch_backward(
                 plain,
                 means,
                 dshift,
-                *sizes,
+                channels,
+                width,
+                pixels,
+                programs,
                 **_parts_of_group(width),
                 **OPTIONS,
             )

@@ -1,7 +1,7 @@
 """The launchers of `noise`'s kernels.
 
-Each op has one kernel for contiguous memory and one for channels_last. A program makes BLOCK elements, the normals
-four at a time, as the definition draws them.
+Each op has one kernel for contiguous memory and one for channels_last. A program computes BLOCK elements and draws
+the normals four at a time, as the definition does.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """The kernels of `norm_act_pad`, and their launchers.
 
-Pixels are numbered through the batch; a program takes some of them, and a block of channels.
+Pixels are numbered through the batch. A program takes some of them and a block of channels.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,7 +78,7 @@ def _apply_kernel(
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    """Write all pixels, the border's too, of `channels` out of the `out_channels` that the result has."""
+    """Write all pixels, border included, of `channels` of the result's `out_channels` channels."""
     strides = aligned_strides(strides, ALIGN)
     channels, out_channels = aligned(channels, ALIGN), aligned(out_channels, ALIGN)
     _, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
@@ -283,8 +285,12 @@ def aot_cases() -> list[AotCase]:
     """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
     vectors = {name: "*fp32" for name in ("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial")}
     integers = ("channels", "height", "width", "out_channels", "pixels", "pixels_per_program")
-    steps = dict.fromkeys(("strides", "g_strides"), ("i32", "i32", "i32"))
-    scalars = {**dict.fromkeys(integers, "i32"), **steps, "slope": "fp32"}
+    steps = ("strides", "g_strides")
+    scalars: dict[str, Any] = {
+        **dict.fromkeys(integers, "i32"),
+        **dict.fromkeys(steps, ("i32", "i32", "i32")),
+        "slope": "fp32",
+    }
     cases = [
         AotCase(
             name=f"{name}, {channels} channels, {dtype}",

@@ -1,9 +1,9 @@
 """The kernels of `reflect_conv`.
 
-Memory is (N, H, W, C), that of the weights (O, kh, kw, C). A program makes the products of a tile of pixels,
-two-dimensional so that few tiles meet the border, with some channels; the sum goes over taps and channels in one loop,
-for only the innermost loop is pipelined. The channel counts come divided by a power of two that is known at compile
-time: that they are multiples of it lets a thread load several channels at once.
+Images are stored as (N, H, W, C), weights as (O, kh, kw, C). A program computes some channels of a tile of pixels,
+which is two-dimensional so that few tiles touch the border. It sums over taps and channels in a single loop, because
+only the innermost loop is pipelined. Channel counts are passed divided by a power of two that is known at compile time:
+so the compiler knows that they are multiples of it, and lets a thread load several channels at once.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .reflect_pad_kernels import reflect_index
 
 
 SIZES = ("inputs", "outputs", "height", "width", "out_height", "out_width", "tiles", "tiles_of_part")
-"""Arguments whose values make no difference to the machine code: one compilation does for all images."""
+"""Arguments that are not specialised: one compilation serves all image sizes."""
 
 
 @jit
 def tile_pixels(tile_h: tl.tensor, tile_w: tl.tensor, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr) -> Any:
-    """The rows and columns of the pixels of a tile."""
+    """Return the rows and columns of a tile's pixels."""
     pixel = tl.arange(0, BLOCK_H * BLOCK_W)
     return tile_h * BLOCK_H + pixel // BLOCK_W, tile_w * BLOCK_W + pixel % BLOCK_W
 
@@ -45,9 +45,9 @@ def load(
     channels: tl.tensor,
     EVEN: tl.constexpr,
 ) -> tl.tensor:
-    """Some channels of some pixels or filters, which begin at `line`; zeros where not `inside` (None: nowhere).
+    """Return channels of the pixels or filters that begin at `line`; zeros where not `inside` (None: all are inside).
 
-    EVEN says that all channels exist.
+    With EVEN, all channels exist.
     """
     address = pointer + line[:, None] + channel[None, :]
     if EVEN:
@@ -71,7 +71,7 @@ def store(
     channels: tl.tensor,
     value: tl.tensor,
 ) -> None:
-    """Store some channels of some pixels or filters, which begin at `line`, where they are `inside`."""
+    """Store channels of the pixels or filters that begin at `line`, where they are `inside`."""
     address = pointer + line[:, None] + channel[None, :]
     mask = inside[:, None] & (channel < channels)[None, :]
     tl.store(address, value.to(pointer.dtype.element_ty), mask=mask)

@@ -1,7 +1,7 @@
 """The kernels of `style_epilogue`.
 
-A program takes whole planes, those of some channels of an image, or blocks of pixels of larger planes. Programs that
-sum store their parts (programs, 2, planes), a plane being a channel of an image.
+A plane is one channel of one image. A program takes either whole planes, of some channels of an image, or blocks of
+pixels of larger planes. Programs that compute sums store their parts as (programs, 2, planes).
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def load_noisy(
     strides: tl.tuple,
     BLUR: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Return what the activation takes, for a tile, and the noise of its pixels."""
+    """Return the input of the activation for a tile, and the noise of its pixels.
+
+    `noise` is the noise, its weight and its stride from image to image, or None."""
     if BLUR:
         value = load_blurred(x, image, pixel, channel, mask, pixels, width, strides)
     else:

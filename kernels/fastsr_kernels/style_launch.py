@@ -1,9 +1,9 @@
 """The launchers of `style_epilogue`'s kernels.
 
-What the norm sees, the activation of the blurred, shifted and noisy x, is made anew from x wherever it is needed: it
-is never in memory. A plane that fits into one program is read once by a kernel that does everything; a larger one
-twice, by blocks of pixels. Behind a blur, whose adjoint needs the neighbours of each pixel, the gradient before the
-blur is written once more, in float32.
+The input of the norm (the activation of the blurred, shifted and noisy x) is never stored: it is recomputed from x
+wherever it is needed. A plane that fits into one program is read once, by one kernel that does everything; a larger
+plane is read twice, by blocks of pixels. After a blur, whose adjoint needs the neighbours of each pixel, the gradient
+is also stored before the blur's adjoint, in float32.
 
 Tensors of pixels are views (N, pixels, C) in which either step is one element.
 """
@@ -31,13 +31,13 @@ from .style_kernels import (
 )
 
 FITTING = 4096
-"""Numbers up to which one program takes whole planes."""
+"""Largest number of elements for which one program takes whole planes."""
 SMALL = 1024
-"""Numbers of a program that takes whole planes, where a plane has fewer."""
+"""Elements that a program takes by several whole planes, if a plane has fewer."""
 BLOCK = 1024
-"""Numbers that a program takes at a time of larger planes: more, and the neighbours of a blur fill the registers."""
+"""Elements of larger planes that a program loads at a time; with more, the neighbours of a blur fill the registers."""
 ADJACENT = 16
-"""Channels that a program takes at least of whole planes, where the channels are next to each other in memory."""
+"""Fewest channels that a program takes of whole planes, if the channels are adjacent in memory."""
 
 
 def launch_forward(

@@ -1,4 +1,4 @@
-"""The tiles of pixels and channels that kernels take, and how they reach them in memory."""
+"""Tiles of pixels and channels: which tile a program takes, and how kernels load and store it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import math
 from .backend import jit, tl, triton
 
 BLOCK = 2048
-"""Elements a program."""
+"""Elements of a tile."""
 
 
 def nhwc_blocks(channels: int, *strides: tuple[int, ...]) -> dict[str, int]:
     """Return the compile-time arguments of a kernel that works on tiles of pixels and channels in NHWC memory.
 
-    A tile has as many channels as there are, up to 128, or what wastes least: 132 channels are five blocks of 32, since
-    a block of less than a memory sector's worth would read the others' share too.
+    A tile has all channels, up to 128, or else the block size that wastes least: 132 channels are five blocks of 32.
+    Blocks smaller than a memory sector would read their neighbours' share too.
 
     Args:
-        channels: of the image.
-        strides: (N, C, H, W) of every tensor that the kernel takes.
+        channels: number of channels of the image.
+        strides: the strides (N, C, H, W) of each tensor that the kernel takes.
     """
     block = triton.next_power_of_2(channels)
     if block > 32:
@@ -30,7 +30,7 @@ def nhwc_blocks(channels: int, *strides: tuple[int, ...]) -> dict[str, int]:
 
 @jit
 def aligned(number: tl.tensor, ALIGN: tl.constexpr) -> tl.tensor:
-    """Return `number`, a multiple of `ALIGN`, in a form that tells the compiler so: it then loads so many at once."""
+    """Return `number`, a multiple of `ALIGN`, in a form that shows this to the compiler, which then loads vectors."""
     return number // ALIGN * ALIGN
 
 
