@@ -1,4 +1,4 @@
-"""TODO."""
+"""Files and distances of pristine models."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_files_that_hold_no_model_are_refused(tmp_path, model):
         (path("broken.safetensors"), InputError, "cannot be read as safetensors"),
         (tmp_path / "half.mat", InputError, "has no 'cov_prisparam'"),
         (tmp_path / "sr3.safetensors", InputError, "another method or .*UNet"),
-        (own("small.safetensors", mean=torch.zeros(18)), InputError, "a mean of 36 features"),
+        (own("small.safetensors", mean=torch.zeros(18)), InputError, "the mean of 36 features"),
         (own("nan.safetensors", mean=model.mean / 0), InputError, "NaN or infinite"),
     ):
         with pytest.raises(error, match=message):
