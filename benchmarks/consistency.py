@@ -9,7 +9,6 @@ agree, or not by it alone. PSNR is by the protocol rgb8.
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
+from benchmarks.report import (
+    command_parser,
+    data_folder,
+    publish,
+)
 from fastsr.consistency import agree
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import Case, find_protocol
@@ -134,7 +137,7 @@ def input_table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure; the tables go to docs/consistency.md too."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    command_parser(__doc__).parse_args()
     data = data_folder()
     cases = {name: _cases(data / name) for name in ("Set5", "Set14")}
     srgan = TiledUpscaler(load(data / "weights" / WEIGHTS), torch.device("cpu"), torch.float32)
@@ -147,11 +150,7 @@ def main() -> None:
     ]
     kinds = input_rows(srgan, cases["Set5"])
     parts = {AGREEMENT_MARKS: agreement_table(rows), INPUTS_MARKS: input_table(kinds)}
-    print("\n\n".join(parts.values()))
-    facts = {"weights": WEIGHTS, "rows": rows, "inputs": kinds}
-    save(RESULTS / "consistency.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts})
-    for marks, text in parts.items():
-        write_between_marks(ROOT / "docs" / "consistency.md", marks, text)
+    publish("consistency", {"weights": WEIGHTS, "rows": rows, "inputs": kinds}, parts, "consistency.md")
 
 
 def _cases(folder: Path) -> list[Case]:

@@ -11,7 +11,6 @@ pictures as PNG files and as LMDB, which are made for the while.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,7 @@ from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining
 from fastsr.training.accelerator import fast_arithmetic, start
 
-from .report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
+from .report import command_parser, data_folder, publish
 
 TRAINING = "bsds500/train"
 """Where FASTSR_DATA has the pictures."""
@@ -111,7 +110,7 @@ def measure(settings: TrainSettings, seconds: float = SECONDS) -> list[dict[str,
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    lines = ["| what | workers | crops a second | times the step |", "|---|---|---|---|"]
+    lines = ["| source | workers | crops per second | relative to the step |", "|---|---|---|---|"]
     for row in rows:
         workers = "" if row["workers"] is None else row["workers"]
         lines.append(f"| {row['case']} | {workers} | {row['crops_per_second']:.1f} | {row['of_step']:.1f} |")
@@ -132,7 +131,7 @@ def _finish(device: torch.device) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR", help=f"only print; default: $FASTSR_DATA/{TRAINING}"
     )
@@ -141,13 +140,11 @@ def main() -> None:
     device = resolve_device(options.device)
     settings = paper(options.data or [data_folder() / TRAINING], device)
     rows = measure(settings)
-    print(table(rows))
-    if options.data is None:
-        save(
-            RESULTS / "loader.json",
-            {"format": FORMAT, **environment(device), "batch": settings.batch, "crop": settings.crop, "rows": rows},
-        )
-        write_between_marks(ROOT / "docs" / "train.md", MARKS, table(rows))
+    if options.data is not None:
+        print(table(rows))
+        return
+    facts = {"batch": settings.batch, "crop": settings.crop, "rows": rows}
+    publish("loader", facts, {MARKS: table(rows)}, "train.md", device)
 
 
 if __name__ == "__main__":

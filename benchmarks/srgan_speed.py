@@ -9,14 +9,10 @@ turns. PSNR is that of Set5 x4 (protocol rgb8) with the weights of $FASTSR_DATA/
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -24,8 +20,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.memory import peak_bytes, reset_peak_bytes
-from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
+from benchmarks.harness import (
+    COMPILED,
+    COMPILED_BF16,
+    EAGER,
+    EAGER_BF16,
+    OURS,
+    OURS_FLOAT32,
+    RIVALS,
+    peak_bytes,
+    processes,
+    reset_peak_bytes,
+)
+from benchmarks.report import (
+    command_parser,
+    data_folder,
+    publish,
+)
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.data.stored_images import to_uint8
@@ -38,14 +49,7 @@ FACTOR = 4
 SIDES = {256: 5, 1024: 2}
 """Of the pictures, with the rounds that are timed."""
 LARGER = (2048,)
-EAGER = "straightforward module"
-COMPILED = "straightforward module, torch.compile"
-EAGER_BF16 = "straightforward module, bfloat16 by autocast"
-COMPILED_BF16 = "straightforward module, bfloat16 by autocast, torch.compile"
-OURS_FLOAT32 = "fastsr, float32"
-OURS = "fastsr, bfloat16"
 MARKS = ("<!-- speed -->", "<!-- end of speed -->")
-RIVALS = (EAGER, COMPILED, EAGER_BF16, COMPILED_BF16, OURS_FLOAT32, OURS)
 
 Enlarge = Callable[[Tensor], Tensor]
 _device = torch.device("cpu")
@@ -54,10 +58,13 @@ _enlarge: Enlarge
 
 
 def prepare(rival: str, device: str, threads: int, cache: str) -> None:
-    """Build a rival in this process, which does nothing else; what it compiles goes to the folder `cache`."""
+    """Build a rival in this process, which does nothing else.
+
+    What it compiles goes to a folder of its own in `cache`, which is empty: a user's first call pays a compilation.
+    """
     global _device, _rival, _enlarge
     torch.set_num_threads(threads)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(cache, str(RIVALS.index(rival))))
     _device, _rival = torch.device(device), rival
     torch.manual_seed(0)
     network = SRResNet(SRResNetConfig()).eval().requires_grad_(False)
@@ -127,27 +134,22 @@ def measure(
         larger: sides of further pictures.
         rivals: of `RIVALS`, with `OURS` where there are larger pictures.
     """
-    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
     rows: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        processes = {}
-        for rival in rivals:
-            # An empty cache for each: what a user's first call pays is a compilation.
-            cache = stack.enter_context(tempfile.TemporaryDirectory())
-            arguments = rival, device, torch.get_num_threads(), cache
-            process = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=arguments)
-            processes[rival] = stack.enter_context(process)
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        processes(rivals, prepare, device, torch.get_num_threads(), cache) as running,
+    ):
         for side, rounds in sides.items():
-            first = {rival: process.submit(time_once, side).result() for rival, process in processes.items()}
-            taken: dict[str, list[dict[str, float]]] = {rival: [] for rival in processes}
+            first = {rival: process.submit(time_once, side).result() for rival, process in running.items()}
+            taken: dict[str, list[dict[str, float]]] = {rival: [] for rival in running}
             for _ in range(rounds):
-                for rival, process in processes.items():
+                for rival, process in running.items():
                     taken[rival].append(process.submit(time_once, side).result())
-            rows += [row(side, rival, first[rival], taken[rival]) for rival in processes]
+            rows += [row(side, rival, first[rival], taken[rival]) for rival in running]
         for side in larger:
-            rows.append(row(side, OURS, processes[OURS].submit(time_once, side).result(), []))
+            rows.append(row(side, OURS, running[OURS].submit(time_once, side).result(), []))
         if data is not None:
-            psnr = {rival: process.submit(score, data).result() for rival, process in processes.items()}
+            psnr = {rival: process.submit(score, data).result() for rival, process in running.items()}
             for one in rows:
                 one["set5_psnr_y"] = psnr[one["rival"]]
     return rows
@@ -170,8 +172,7 @@ def row(side: int, rival: str, first: dict[str, float], taken: list[dict[str, fl
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table, each beside the straightforward module."""
     lines = [
-        "| picture | | seconds | spread | times faster | peak of memory, MiB | result alone, MiB | first call, s "
-        "| Set5 PSNR |",
+        "| image | | seconds | range | speed-up | peak memory, MiB | result alone, MiB | first call, s | Set5 PSNR |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     plain = {row["side"]: row["seconds"] for row in rows if row["rival"] == EAGER}
@@ -197,12 +198,9 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Measure on the CPU; the table goes to docs/measured/srgan.md too."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    command_parser(__doc__).parse_args()
     rows = measure("cpu", data_folder() if "FASTSR_DATA" in os.environ else None, SIDES, LARGER)
-    print(table(rows))
-    save(RESULTS / "srgan_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
-    write_between_marks(ROOT / "docs" / "measured" / "srgan.md", MARKS, table(rows))
+    publish("srgan_speed", {"rows": rows}, {MARKS: table(rows)}, "measured/srgan.md")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """fastsr: single-image super-resolution and restoration on custom Triton GPU kernels.
 
-``import fastsr`` does not load torch: the four methods load it when they are called, all other names when first used.
+``import fastsr`` does not load torch: the four methods load it when they are called, other names on first use.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from .commands.weights import weights
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fastsr")
 def main() -> None:
-    """Upscale and restore pictures."""
+    """Upscale and restore images."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold what the terminal cannot show

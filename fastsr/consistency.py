@@ -1,6 +1,6 @@
 """Agreement with the input: the downscale operator, its adjoint and pseudo-inverse, and results made to agree.
 
-`project` is for pictures of any kind; methods use `agree` for tensors and `remade_to_agree` for a `Picture`.
+`project` is for images of any kind; methods use `agree` for tensors and `remade_to_agree` for a `Picture`.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from .runtime.memory import require_memory
 CLOSE = 0.25 / 255
 """How near the downscale of a result is to come, in every pixel: in 8 bits it is the input."""
 ROUNDS = 50
-"""At the most, for pictures that no colours can be made to agree with."""
+"""At the most, for images that no colours can be made to agree with."""
 COPIES = 4
 """Pictures of the result's size, beside the one that is made to agree, that are in memory at a time."""
 
 
 def project(sr: Any, lr: Any, *, kernel: str = "bicubic") -> Any:
-    """Return the picture nearest to `sr` whose downscale is `lr`, with colours in [0, 1].
+    """Return the image nearest to `sr` whose downscale is `lr`, with colours in [0, 1].
 
     Downscaled is as `fastsr.resize(result, size=(h, w), kernel=kernel)` does it, at any ratio. No gradient flows
     through.
 
     Args:
-        sr: what a method made of `lr`, of any size that is not smaller: a picture of any kind that `images.read`
+        sr: what a method made of `lr`, of any size that is not smaller: an image of any kind that `images.read`
             takes, or a sequence or batch of them.
-        lr: the picture or pictures that it was made from, with the same channels.
-        kernel: how `lr` was made small, or is taken to be: bicubic, lanczos2, lanczos3, linear or box.
+        lr: the image or images that it was made from, with the same channels.
+        kernel: how `lr` was downscaled, or is taken to be: bicubic, lanczos2, lanczos3, linear or box.
 
     Returns:
-        The picture, of the kind and dtype of `sr`; a list for a sequence. Its downscale is within 0.25 / 255 of `lr`,
+        The image, of the kind and dtype of `sr`; a list for a sequence. Its downscale is within 0.25 / 255 of `lr`,
         but where no colours in [0, 1] have such a downscale, as beside pixels that were clipped; there it is as near
         as 50 rounds come. Integers are then rounded. Alpha stays that of `sr`; the colours of the downscale, which
         `resize` weights by alpha, are those of `lr` where that is visible.
@@ -64,7 +64,7 @@ def remade_to_agree(lr: Picture, premultiplied: Tensor, kernel: str = "bicubic")
 
 @torch.no_grad()
 def agree(sr: Tensor, lr: Tensor, kernel: str = "bicubic", *, ceiling: Tensor | None = None) -> Tensor:
-    """Return the pictures nearest to `sr` whose downscale is `lr`, in [0, 1]; see `project`.
+    """Return the images nearest to `sr` whose downscale is `lr`, in [0, 1]; see `project`.
 
     Args:
         sr: (N, C, H, W), float32 or float64.
@@ -73,7 +73,7 @@ def agree(sr: Tensor, lr: Tensor, kernel: str = "bicubic", *, ceiling: Tensor | 
         ceiling: (N, 1, H, W), the largest value of each pixel; None for 1.
 
     Returns:
-        (N, C, H, W); each picture is what it would be alone.
+        (N, C, H, W); each image is what it would be alone.
 
     Raises:
         NotEnoughMemoryError: the work does not fit into memory.
@@ -89,7 +89,7 @@ def agree(sr: Tensor, lr: Tensor, kernel: str = "bicubic", *, ceiling: Tensor | 
 
 
 def _nearest(start: Tensor, y: Tensor, operator: Downscale, ceiling: Tensor | None) -> Tensor:
-    """Return the picture x nearest to `start`, from 0 to `ceiling`, with A x = y.
+    """Return the image x nearest to `start`, from 0 to `ceiling`, with A x = y.
 
     Its dual problem has no bounds: x is start + A^T m, clipped, and the gradient for m is y - A x. This is its ascent
     by Nesterov's method, with (A A^T)^-1 as the step, so that the first round is `Downscale.project`. Without the
@@ -129,7 +129,7 @@ def _project(sr: tuple[Any, str], lr: tuple[Any, str], kernel: str) -> Any:
     check_options(None, size, kernel, "symmetric")
     first, second = f"{sr[1]} is {_what(large)}", f"{lr[1]} is {_what(small)}"
     if large.pixels.shape[:2] != small.pixels.shape[:2] or (large.alpha is None) != (small.alpha is None):
-        raise InputError(f"{first} and {second}; give as many pictures of the same channels")
+        raise InputError(f"{first} and {second}; give as many images of the same channels")
     if large.pixels.shape[-2] < size[0] or large.pixels.shape[-1] < size[1]:
         raise InputError(f"{first} and {second}; lr is the smaller one")
     if large.alpha is None:
@@ -137,10 +137,10 @@ def _project(sr: tuple[Any, str], lr: tuple[Any, str], kernel: str) -> Any:
     return large.remade(_agree_where_visible(large.premultiplied, large.alpha, small, kernel), large.alpha)
 
 
-def _what(picture: Picture) -> str:
-    count, channels, height, width = picture.pixels.shape
+def _what(image: Picture) -> str:
+    count, channels, height, width = image.pixels.shape
     colours = "grey" if channels == 1 else "RGB"
-    alpha = "" if picture.alpha is None else " and alpha"
+    alpha = "" if image.alpha is None else " and alpha"
     batch = "" if count == 1 else f"{count} times "
     return f"{batch}{width}x{height} pixels of {colours}{alpha}"
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fastsr_kernels.resample import AxisTable, axis_table, resample
 
+from .checks import input_error, spell
 from .errors import InputError, InputTypeError
 from .runtime.memory import require_memory
 
@@ -76,13 +77,13 @@ def imresize(
 
 
 def check_options(scale: float | Sequence[float] | None, size: Sequence[int] | None, kernel: str, border: str) -> None:
-    """Raise what `resize` raises for arguments that no picture can make right."""
+    """Raise what `resize` raises for arguments that no image can make right."""
     if kernel not in tuple(KERNELS):
-        raise InputError(f"kernel={kernel!r} is unknown; choose one of {', '.join(KERNELS)}")
+        raise input_error("kernel", kernel, "is unknown", f"choose one of {', '.join(KERNELS)}")
     if border not in BORDERS:
-        raise InputError(f"border={border!r} is unknown; choose one of {', '.join(BORDERS)}")
+        raise input_error("border", border, "is unknown", f"choose one of {', '.join(BORDERS)}")
     if (scale is None) == (size is None):
-        raise InputError(f"scale={scale!r} and size={size!r}: give one of the two")
+        raise input_error("scale", scale, f"and {spell('size', size)}: give one of the two")
     _pair(*(("scale", scale) if size is None else ("size", size)))
 
 
@@ -96,9 +97,9 @@ def _target(
     scales = _pair("scale", scale)
     exact = [ratio * side for ratio, side in zip(scales, in_size, strict=True)]
     if min(exact) < LEAST_SIDE:
-        raise InputError(f"scale={scale!r} leaves nothing of a picture of {in_size[1]}x{in_size[0]} pixels")
+        raise input_error("scale", scale, f"leaves nothing of an image of {in_size[1]}x{in_size[0]} pixels")
     if max(exact) > LARGEST_SIDE:
-        raise InputError(f"scale={scale!r} of {in_size[1]}x{in_size[0]} pixels is beyond {LARGEST_SIDE} a side")
+        raise input_error("scale", scale, f"of {in_size[1]}x{in_size[0]} pixels is beyond {LARGEST_SIDE} a side")
     return scales, scaled_size(in_size, scales)
 
 
@@ -116,7 +117,7 @@ PAIRS: dict[str, tuple[type, str]] = {
 def _pair(name: str, values: Any) -> tuple[Any, Any]:
     """The two values of `scale` or `size`, checked."""
     kind, right = PAIRS[name]
-    wrong = f"{name}={values!r} cannot be used; give {right}"
+    wrong = f"{spell(name, values)} cannot be used; give {right}"
     try:
         first, second = (values, values) if kind is Real and isinstance(values, Real) else values
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Linear maps from a picture to what was observed of it: the identity, a mask, and one map after another.
+"""Linear maps from an image to what was observed of it: the identity, a mask, and one map after another.
 
 Beside `fastsr.operators.Downscale` they are what the tasks of Deep Image Prior are made of. Any differentiable
 function of (1, C, H, W) can take their place; `project` is asked for only where a result is to agree with its input.
@@ -19,18 +19,18 @@ from fastsr_kernels.resample import AxisTable, axis_table, resample
 
 @runtime_checkable
 class Operator(Protocol):
-    """A linear map A that can make a picture agree with what was observed."""
+    """A linear map A that can make an image agree with what was observed."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x: (1, C, H, W) -> (1, C, h, w)."""
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return a picture near to `x` of which A makes `y`."""
+        """Return an image near to `x` of which A makes `y`."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The picture itself was observed."""
+    """The image itself was observed."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x."""
@@ -62,7 +62,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Compose:
-    """`second` of what `first` makes of a picture, such as a mask over the downscaled picture."""
+    """`second` of what `first` makes of an image, such as a mask over the downscaled picture."""
 
     first: Operator
     second: Operator
@@ -72,7 +72,7 @@ class Compose:
         return self.second(self.first(x))
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return a picture near to `x` whose `first` is `first(x)` made to agree with `y`."""
+        """Return an image near to `x` whose `first` is `first(x)` made to agree with `y`."""
         return self.first.project(x, self.second.project(self.first(x), y))
 
 
@@ -114,7 +114,7 @@ class Downscale:
         return resample(y, rows.transpose(), columns.transpose())
 
     def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """Return A^+ y = A^T (A A^T)^-1 y, the least-norm picture whose downscale is exactly `y`."""
+        """Return A^+ y = A^T (A A^T)^-1 y, the least-norm image whose downscale is exactly `y`."""
         return self.adjoint(self.solve(y))
 
     def solve(self, y: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class Downscale:
         return resample(y, rows, columns)
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the picture nearest to `x` whose downscale is `y`: x + A^+ (y - A x)."""
+        """Return the image nearest to `x` whose downscale is `y`: x + A^+ (y - A x)."""
         return x + self.pseudo_inverse(y - self(x))
 
 

@@ -10,21 +10,20 @@ Threads are those that torch takes: OMP_NUM_THREADS=1 for one.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 from pathlib import Path
 
-from benchmarks.report import ROOT
+from benchmarks.report import ROOT, command_parser
 
-from .venv import ready
+from .environment import ready
 
 PARTS = ("resize", "metrics", "networks", "dip")
 """Those of `run`, which needs packages that may be only in the environment to be made."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all of them")
     parser.add_argument(
         "--venv",

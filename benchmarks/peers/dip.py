@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fastsr
-from benchmarks.memory import peak_bytes, reset_peak_bytes
-from benchmarks.straightforward import Scale
+from benchmarks.baselines import PlainScale
+from benchmarks.harness import peak_bytes, reset_peak_bytes
 from fastsr import metrics
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.stored_images import to_uint8
 from fastsr.dip.fit import INPUT_RANGE
+from fastsr.dip.options import Preset
 from fastsr.dip.recipes import Recipe, upscale
 from fastsr.operators import Downscale
 
-from .packages import load
+from .environment import load
 from .turns import rivals
 
 FACTOR = 4
@@ -51,7 +52,7 @@ Work = Callable[[Tensor, tuple[int, int], Report], Tensor | None]
 """Fits the small picture (1, 3, h, w) at (H, W); returns the result where the fit ends by itself."""
 
 
-def with_fastsr(preset: str | Recipe) -> Work:
+def with_fastsr(preset: Preset | Recipe) -> Work:
     """Return `fastsr.dip`, told that the picture was made small by the bicubic kernel."""
 
     def work(small: Tensor, size: tuple[int, int], report: Report) -> Tensor:
@@ -88,7 +89,7 @@ def plain(recipe: Recipe) -> Work:
     def work(small: Tensor, size: tuple[int, int], report: Report) -> None:
         config = recipe.network
         head = nn.Sequential(nn.Conv2d(config.channels[0], config.output_channels, 1), nn.Sigmoid())
-        network = nn.Sequential(Scale(config, 0, config.input_channels), head)
+        network = nn.Sequential(PlainScale(config, 0, config.input_channels), head)
         z = INPUT_RANGE * torch.rand(1, config.input_channels, *size)
         optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         downscale = _downscale(small, size)

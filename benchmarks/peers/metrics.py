@@ -17,7 +17,7 @@ from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.images import read
 
-from .packages import load
+from .environment import load
 from .turns import rivals, take_turns
 
 FACTOR = 4
@@ -70,8 +70,8 @@ def _fastsr(niqe_parameters: Path) -> Scorer:
     return Scorer(
         "BT.601, 16 to 235",
         lambda picture: picture,
-        lambda a, b: float(metrics.psnr(a, b, shave=FACTOR)),  # type: ignore[arg-type]  # one picture, one float
-        lambda a, b: float(metrics.ssim(a, b, shave=FACTOR)),  # type: ignore[arg-type]
+        lambda a, b: float(metrics.psnr(a, b, shave=FACTOR)),
+        lambda a, b: float(metrics.ssim(a, b, shave=FACTOR)),
         lambda a: float(metrics.niqe(a)),  # type: ignore[arg-type]
     )
 

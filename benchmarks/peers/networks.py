@@ -20,7 +20,7 @@ from fastsr.images import read
 from fastsr.srgan.checkpoints import load as load_generator
 from fastsr.srgan.esrgan import RRDBNet, RRDBNetConfig
 
-from .packages import in_words, load
+from .environment import in_words, load
 from .turns import Rival, rivals, take_turns
 
 FACTOR = 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Callable
@@ -11,11 +10,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.report import FORMAT, data_folder, environment, save
+from benchmarks.report import FORMAT, command_parser, data_folder, environment, save
 
 from . import dip, document, metrics, networks, resize
-from .packages import state
-from .venv import missing, requirements
+from .environment import missing, requirements, state
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "resize": resize.measure,
@@ -49,7 +47,7 @@ def measure(name: str, data: Path, path: Path = document.PATH) -> dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--venv", type=Path, required=True, help="the folder of the environment")
     arguments = parser.parse_args()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks.memory import peak_bytes, reset_peak_bytes
+from benchmarks.harness import peak_bytes, processes, reset_peak_bytes
 
-from .packages import in_words
+from .environment import in_words
 
 Make = Callable[[str], Any]
 """From the name of a rival to what does its work; a function of a module, for it is called in the rival's process."""
@@ -43,12 +42,9 @@ def rivals(make: Make, names: tuple[str, ...]) -> Iterator[tuple[dict[str, Rival
     Yields:
         The rivals, and for those that could not be made the reason, in words.
     """
-    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
-    with ExitStack() as stack:
+    with processes(names, _begin, make, torch.get_num_threads()) as running:
         found, failures = {}, {}
-        for name in names:
-            arguments = make, name, torch.get_num_threads()
-            process = stack.enter_context(ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=arguments))
+        for name, process in running.items():
             failure = process.submit(_reason).result()
             if failure is None:
                 found[name] = Rival(process)
@@ -109,7 +105,7 @@ def _costs(taken: list[float], peak: int) -> dict[str, float]:
     }
 
 
-def _begin(make: Make, name: str, threads: int) -> None:
+def _begin(name: str, make: Make, threads: int) -> None:
     global _work, _failure
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""Faces in ordinary pictures: found, cut out upright as those of FFHQ are, and put back."""
+"""Faces in ordinary images: found, cut out upright as those of FFHQ are, and put back."""
 
 from .detection import find_faces
 from .faces import Face, Landmarks, NoFaceError

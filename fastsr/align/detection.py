@@ -1,4 +1,4 @@
-"""Where the faces of a picture are, large ones and small ones."""
+"""Where the faces of an image are, large ones and small ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..io.downloads import Checksum, cache_folder, fetch_needed, file_name
 from .faces import Face, Landmarks, NoFaceError
 
 SIDE = 640
-"""Of the pictures that the file of the network is for; some versions of OpenCV take no other."""
+"""Of the images that the file of the network is for; some versions of OpenCV take no other."""
 LEAST_SCORE = 0.7
 OVERLAP = 0.3
 """Of two boxes that overlap by more, as intersection over union, the better one is kept."""
@@ -55,18 +55,18 @@ class YuNet:
         finally:
             cv2.utils.logging.setLogLevel(level)
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the faces in a picture.
 
         Args:
-            picture: (640, 640, 3), uint8, RGB.
+            image: (640, 640, 3), uint8, RGB.
 
         Returns:
             (faces, 15), float32: x and y of the upper left corner of the box, its width and height; x and y of the left
             eye, the right eye, the tip of the nose, the left and the right corner of the mouth, left as one sees it;
             and the score.
         """
-        _, found = self._network.detect(np.ascontiguousarray(picture[..., ::-1]))
+        _, found = self._network.detect(np.ascontiguousarray(image[..., ::-1]))
         return np.empty((0, 15), np.float32) if found is None else found
 
 
@@ -77,7 +77,7 @@ def yunet() -> YuNet:
 
 
 LEVELS = (SIDE // 2, SIDE, 2 * SIDE, 4 * SIDE)
-"""Longest sides at which a picture is looked at. The detector knows faces of about 10 to 300 pixels."""
+"""Longest sides at which an image is looked at. The detector knows faces of about 10 to 300 pixels."""
 REACH = SIDE // 8
 """What a tile shows around the part in which it is looked for the centres of faces."""
 COVERED = 0.5
@@ -87,39 +87,39 @@ Detect = Callable[[np.ndarray], np.ndarray]
 
 
 def find_faces(img: Any) -> list[Face]:
-    """Return the faces in a picture, from left to right.
+    """Return the faces in an image, from left to right.
 
-    The picture is looked at in several sizes, the larger ones in tiles, so that a face may fill the picture, or be a
+    The image is looked at in several sizes, the larger ones in tiles, so that a face may fill the image, or be a
     hundredth of its width and less. It needs OpenCV (the extra `align`). The detector's weights, of 230 kB, are
     downloaded when it is first used.
 
     Args:
-        img: one picture of any kind; see `fastsr.images.read`.
+        img: one image of any kind; see `fastsr.images.read`.
 
     Returns:
         At least one.
 
     Raises:
         NoFaceError: none is found.
-        InputError, InputTypeError: it is no picture, or several; or OpenCV is not installed.
+        InputError, InputTypeError: it is no image, or several; or OpenCV is not installed.
         MissingFileError, OutputError: the weights of the detector cannot be downloaded or kept.
     """
-    picture = read(img)
-    height, width = picture.pixels.shape[-2:]
-    if len(picture.pixels) != 1:
-        raise InputError(f"img is a batch of {len(picture.pixels)} pictures; look for faces in one at a time")
+    image = read(img)
+    height, width = image.pixels.shape[-2:]
+    if len(image.pixels) != 1:
+        raise InputError(f"img is a batch of {len(image.pixels)} images; look for faces in one at a time")
     with torch.no_grad():
-        found = _distinct(_seen(picture.premultiplied.cpu().expand(-1, 3, -1, -1), yunet()))
+        found = _distinct(_seen(image.premultiplied.cpu().expand(-1, 3, -1, -1), yunet()))
     if not found:
         raise NoFaceError(
-            f"no face is found in a picture of {width}x{height} pixels; give one that shows a face from the front, or "
+            f"no face is found in an image of {width}x{height} pixels; give one that shows a face from the front, or "
             "cut it out by hand, or say where eyes and mouth are: fastsr.align.align(img, Face(Landmarks(...)), side)"
         )
     return sorted(found, key=lambda face: face.square.centre)
 
 
 def _seen(pixels: Tensor, detect: Detect) -> Iterable[Face]:
-    """Yield what is seen in a picture, (1, 3, H, W), at every level; a face may be seen at several."""
+    """Yield what is seen in an image, (1, 3, H, W), at every level; a face may be seen at several."""
     longest = max(pixels.shape[-2:])
     for level in LEVELS:
         if level > max(longest, SIDE):

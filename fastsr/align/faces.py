@@ -1,6 +1,6 @@
-"""A face in a picture, and the square around it that pictures of FFHQ show.
+"""A face in an image, and the square around it that images of FFHQ show.
 
-Coordinates are (x, y) in pixels from the upper left corner of the picture: the centre of the first pixel is (0.5, 0.5).
+Coordinates are (x, y) in pixels from the upper left corner of the image: the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-from ..checks import number
+from ..checks import input_error, number
 from ..errors import InputError
 
 Point = tuple[float, float]
@@ -20,7 +20,7 @@ BELOW_EYES = 0.1
 
 
 class NoFaceError(InputError):
-    """There is no face in a picture, or none that could be found."""
+    """There is no face in an image, or none that could be found."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Square:
-    """A square in a picture, at any angle.
+    """A square in an image, at any angle.
 
     Attributes:
         centre: its middle.
@@ -76,7 +76,7 @@ class Face:
     box: tuple[float, float, float, float] | None = None
 
     def scaled(self, factor: float) -> Face:
-        """Return the same face in a picture that is `factor` times larger."""
+        """Return the same face in an image that is `factor` times larger."""
         box = None
         if self.box is not None:
             left, top, width, height = (factor * value for value in self.box)
@@ -86,7 +86,7 @@ class Face:
 
     @property
     def square(self) -> Square:
-        """The square that FFHQ's pictures show of a face (Karras et al., arXiv 1812.04948, appendix C).
+        """The square that FFHQ's images show of a face (Karras et al., arXiv 1812.04948, appendix C).
 
         Its sides are parallel and perpendicular to the mean of the line through the eyes and of the normal of that from
         eyes to mouth. Its side is 4 distances between the eyes, or 3.6 from eyes to mouth where that is more. Its
@@ -103,8 +103,10 @@ class Face:
         right = (across[0] + down[1], across[1] - down[0])
         length = math.hypot(*right)
         if not all(map(math.isfinite, values)) or length == 0 or across[0] * down[1] <= across[1] * down[0]:
-            raise InputError(
-                f"landmarks={marks} are not those of a face: the mouth is below the eyes, and left is the viewer's left"
+            raise input_error(
+                "landmarks",
+                marks,
+                "are not those of a face: the mouth is below the eyes, and left is the viewer's left",
             )
         stretch = max(OF_EYES * math.hypot(*across), OF_MOUTH * math.hypot(*down)) / length
         centre = (eyes[0] + BELOW_EYES * down[0], eyes[1] + BELOW_EYES * down[1])

@@ -1,4 +1,4 @@
-"""A face cut out of a picture, upright and of a given size, and put back in."""
+"""A face cut out of an image, upright and of a given size, and put back in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError
 from ..images import Picture, read
 from ..imresize import imresize
@@ -24,33 +24,33 @@ COPIES = 4
 
 
 def align(img: Any, face: Face, side: int) -> Any:
-    """Cut the square of a face out of a picture, upright, as FFHQ's pictures show faces.
+    """Cut the square of a face out of an image, upright, as FFHQ's images show faces.
 
-    Where the square leaves the picture, the picture goes on mirrored. A square that is larger than `side` is made
+    Where the square leaves the image, the image goes on mirrored. A square that is larger than `side` is made
     smaller by the antialiased bicubic kernel.
 
     Args:
-        img: one picture of any kind; see `fastsr.images.read`.
-        face: its place in the picture, which `find_faces` tells.
+        img: one image of any kind; see `fastsr.images.read`.
+        face: its place in the image, which `find_faces` tells.
         side: of the result, in pixels.
 
     Returns:
-        The square, side x side, of the kind of picture that came.
+        The square, side x side, of the kind of image that came.
 
     Raises:
         InputError, InputTypeError: what cannot be used, named in the message.
         NotEnoughMemoryError: it does not fit into memory.
     """
-    picture, right = _one(img, "img"), "a side in pixels, at least 1"
+    image, right = _one(img, "img"), "a side in pixels, at least 1"
     side = whole_number("side", side, right)
     if side < 1:
-        raise InputError(f"side={side} leaves nothing; give {right}")
+        raise input_error("side", side, "leaves nothing", f"give {right}")
     square = face.square
-    # No sample is further from the next than a pixel of the picture: none is left out.
+    # No sample is further from the next than a pixel of the image: none is left out.
     fine = side * max(math.ceil(square.side / side), 1)
-    needed = COPIES * picture.pixels.shape[1] * fine**2 * picture.pixels.element_size()
-    require_memory(needed, picture.pixels.device, f"a face of {fine}x{fine} pixels")
-    height, width = picture.pixels.shape[-2:]
+    needed = COPIES * image.pixels.shape[1] * fine**2 * image.pixels.element_size()
+    require_memory(needed, image.pixels.device, f"a face of {fine}x{fine} pixels")
+    height, width = image.pixels.shape[-2:]
     across = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine * 2 - 1
     u, v = across[None], across[:, None]
     x = square.centre[0] + u * square.half[0] - v * square.half[1]
@@ -61,67 +61,67 @@ def align(img: Any, face: Face, side: int) -> Any:
         seen = _sampled(pixels, grid, "reflection")
         return seen if fine == side else imresize(seen, size=(side, side)).clamp(0, 1)
 
-    return picture.map(cut, cut)
+    return image.map(cut, cut)
 
 
 def paste(img: Any, face: Face, result: Any) -> Any:
-    """Put a picture of an aligned face back to where the face is.
+    """Put an image of an aligned face back to where the face is.
 
     Towards the edge of its square it fades into the picture. Outside nothing changes.
 
     Args:
-        img: the picture that the face is in; for one that was enlarged since, give `face.scaled(factor)`.
+        img: the image that the face is in; for one that was upscaled since, give `face.scaled(factor)`.
         face: its place in the picture.
         result: what was made of `align(img, face, side)`, a square of any size. Where it has more pixels than its place
-            in the picture, it is made smaller by the antialiased bicubic kernel: enlarge the picture to keep them.
+            in the image, it is downscaled by the antialiased bicubic kernel: upscale the image to keep them.
 
     Returns:
-        The picture, of the kind that came, with the comment of `result`.
+        The image, of the kind that came, with the comment of `result`.
 
     Raises:
         InputError, InputTypeError: what cannot be used, named in the message.
     """
-    picture, made, square = _one(img, "img"), _one(result, "result"), face.square
+    image, made, square = _one(img, "img"), _one(result, "result"), face.square
     height, width = made.pixels.shape[-2:]
     if height != width:
         raise InputError(f"result has {width}x{height} pixels; give the square that was made of an aligned face")
-    if made.pixels.shape[1] != picture.pixels.shape[1]:
+    if made.pixels.shape[1] != image.pixels.shape[1]:
         raise InputError(
-            f"result has {made.pixels.shape[1]} channels and img {picture.pixels.shape[1]}; give both grey or both RGB"
+            f"result has {made.pixels.shape[1]} channels and img {image.pixels.shape[1]}; give both grey or both RGB"
         )
     if made.comment is not None:
-        picture = replace(picture, comment=made.comment)
-    rows, columns, grid = _place(square, (picture.pixels.shape[-2], picture.pixels.shape[-1]))
+        image = replace(image, comment=made.comment)
+    rows, columns, grid = _place(square, (image.pixels.shape[-2], image.pixels.shape[-1]))
     weight = _weight(grid)
     fits = max(min(width, math.ceil(square.side)), 1)
 
     def sampled(pixels: Tensor) -> Tensor:
-        pixels = pixels.to(picture.pixels.device)
+        pixels = pixels.to(image.pixels.device)
         if fits < width:
             pixels = imresize(pixels, size=(fits, fits)).clamp(0, 1)
         return _sampled(pixels, grid, "border")
 
-    weight = weight.to(picture.pixels)
+    weight = weight.to(image.pixels)
     there = (..., rows, columns)
-    colours, alpha = picture.pixels.clone(), picture.alpha
+    colours, alpha = image.pixels.clone(), image.alpha
     if alpha is None:
         colours[there] = torch.lerp(colours[there], sampled(made.pixels), weight)
-        return picture.like(colours)
+        return image.like(colours)
     opacity = torch.ones_like(made.pixels[:, :1]) if made.alpha is None else made.alpha
     new = torch.lerp(alpha[there], sampled(opacity), weight)
-    mixed = torch.lerp(picture.premultiplied[there], sampled(made.premultiplied), weight)
+    mixed = torch.lerp(image.premultiplied[there], sampled(made.premultiplied), weight)
     visible = (weight > 0) & (new > 0)
     colours[there] = torch.where(visible, mixed / torch.where(visible, new, 1), colours[there])
     alpha = alpha.clone()
     alpha[there] = new
-    return picture.like(colours, alpha)
+    return image.like(colours, alpha)
 
 
 def _one(img: Any, name: str) -> Picture:
-    picture = read(img, name)
-    if len(picture.pixels) != 1:
-        raise InputError(f"{name} is a batch of {len(picture.pixels)} pictures; give one")
-    return picture
+    image = read(img, name)
+    if len(image.pixels) != 1:
+        raise InputError(f"{name} is a batch of {len(image.pixels)} images; give one")
+    return image
 
 
 def _sampled(pixels: Tensor, grid: Tensor, padding: str) -> Tensor:
@@ -131,7 +131,7 @@ def _sampled(pixels: Tensor, grid: Tensor, padding: str) -> Tensor:
 
 
 def _place(square: Square, size: tuple[int, int]) -> tuple[slice, slice, Tensor]:
-    """Return the rows and columns around a square in a picture of `size`, and where in the square their pixels are.
+    """Return the rows and columns around a square in an image of `size`, and where in the square their pixels are.
 
     The places are (rows, columns, 2), from -1 to 1 within the square.
     """

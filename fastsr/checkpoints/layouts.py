@@ -1,4 +1,8 @@
-"""Layouts of checkpoints: each says which keys it has and makes a network of them."""
+"""Layouts of checkpoints: how a file is recognized by its keys, and how its tensors become a network.
+
+The first half serves the layouts of all projects; the second half is fastsr's own layout, a safetensors file whose
+metadata describes the network.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from ..checks import input_error
 from ..errors import FastsrError, InputError
 from ..io.files import atomic_write
 from ..runtime.device import default_float32
@@ -27,19 +32,19 @@ Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)
 
 UNFITTING = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What shapes that no network has may lead to where a network is made of them."""
+"""The errors that building a network from inconsistent shapes may raise."""
 SPARE_PARAMETERS = 100
-"""So many more than the file has may be missing for the error to say which."""
+"""A network may have this many parameters more than the file has tensors; then the error lists the missing ones."""
 
 
 @dataclass(frozen=True)
 class Layout(Generic[Loaded]):
-    """A layout of keys.
+    """A layout of keys: how one project names the tensors of a network.
 
     Attributes:
-        name: the project or program that writes it.
-        detect: whether a file has this layout, by its keys and shapes; never raises.
-        load: makes the network, and what is known of it; raises `InputError` for weights that are not complete.
+        name: the project or program that writes this layout.
+        detect: returns whether a file has this layout, judging by its keys and shapes; never raises.
+        load: builds the network of a file and loads its weights; raises `InputError` if the weights are incomplete.
     """
 
     name: str
@@ -47,19 +52,20 @@ class Layout(Generic[Loaded]):
     load: Callable[[Contents], Loaded]
 
 
-def load_as(contents: Contents, formats: Sequence[Layout[Loaded]]) -> Loaded:
-    """Return what the first of `formats` that the file has makes of it.
+def load_as(contents: Contents, layouts: Sequence[Layout[Loaded]]) -> Loaded:
+    """Load a file by the first of `layouts` that detects it.
 
     Raises:
-        InputError: it has none, and the message names some of its keys; or its weights do not belong together.
+        InputError: no layout matches, in which case the message lists the first keys of the file; or the weights are
+            inconsistent.
     """
-    for layout in formats:
+    for layout in layouts:
         if layout.detect(contents):
             break
     else:
         raise InputError(
             f"{contents.name} is of an unknown network, with the keys {contents.listing()}; known are "
-            f"{', '.join(layout.name for layout in formats)}"
+            f"{', '.join(layout.name for layout in layouts)}"
         )
     try:
         return layout.load(contents)
@@ -70,24 +76,24 @@ def load_as(contents: Contents, formats: Sequence[Layout[Loaded]]) -> Loaded:
 
 
 def rename_keys(contents: Contents, modules: Mapping[str, str]) -> dict[str, Tensor]:
-    """Return the tensors by our keys.
+    """Return the tensors of a file under fastsr's keys.
 
     Args:
-        contents: of the file.
-        modules: for each module of the file the name of ours; keys of other modules stay as they are.
+        contents: the file.
+        modules: fastsr's name for each module of the file; keys of other modules are kept.
     """
-    found = {}
+    tensors = {}
     for key, tensor in contents.tensors.items():
         module, _, parameter = key.rpartition(".")
-        found[f"{modules[module]}.{parameter}" if module in modules else key] = tensor
-    return found
+        tensors[f"{modules[module]}.{parameter}" if module in modules else key] = tensor
+    return tensors
 
 
 def build_config(contents: Contents, make: Callable[[], Config]) -> Config:
-    """Return the configuration that `make` makes of a file's shapes.
+    """Return the configuration that `make` builds from the shapes in a file.
 
     Raises:
-        InputError: it refuses them.
+        InputError: `make` raises `ValueError`: fastsr has no such network.
     """
     try:
         return make()
@@ -96,34 +102,35 @@ def build_config(contents: Contents, make: Callable[[], Config]) -> Config:
 
 
 def load_into(make: Callable[[], Network], tensors: Mapping[str, Tensor], contents: Contents, layout: str) -> Network:
-    """Return the network of `make` in inference mode with the weights `tensors`, made of those of `contents`.
+    """Return the network of `make`, frozen and in inference mode, with the weights `tensors`.
 
-    It gets memory once it is known to fit, for a small file may tell of a network of any size.
+    Memory is allocated only once the weights are known to fit: the header of a small file may describe a network of
+    any size.
 
     Args:
-        make: makes it.
-        tensors: by its own keys.
-        contents: of the file.
-        layout: what its layout is called.
+        make: builds the network.
+        tensors: weights by the network's own keys.
+        contents: the file that the weights come from, for errors.
+        layout: name of its layout, for errors.
 
     Raises:
-        InputError: keys are missing or left over, or a shape differs; the file is not of the `layout` after all.
+        InputError: keys are missing or unknown, or a shape differs.
     """
-    problem = f"{contents.name} looks like {layout}, but does not fit"
-    with torch.device("meta"), default_float32(), _at_most(len(tensors), problem):
+    mismatch = f"{contents.name} looks like {layout}, but does not fit"
+    with torch.device("meta"), default_float32(), _limit_parameters(len(tensors), mismatch):
         network = make()
     own = network.state_dict()
     wanted = {key: value.shape for key, value in own.items() if not key.endswith(IGNORED)}
-    odd = [f"no {key}" for key in wanted if key not in tensors]
-    odd += [f"unknown {key}" for key in tensors if key not in wanted]
-    odd += [
+    problems = [f"no {key}" for key in wanted if key not in tensors]
+    problems += [f"unknown {key}" for key in tensors if key not in wanted]
+    problems += [
         f"{key} of shape {tuple(tensors[key].shape)} instead of {tuple(shape)}"
         for key, shape in wanted.items()
         if key in tensors and tensors[key].shape != shape
     ]
-    if odd:
-        more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
-        raise InputError(f"{problem}: {', '.join(odd[:3])}{more}")
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError(f"{mismatch}: {', '.join(problems[:3])}{more}")
     values = {key: tensors[key].to(own[key].dtype, copy=True, memory_format=torch.contiguous_format) for key in wanted}
     counts = {key: torch.zeros((), dtype=own[key].dtype) for key in own if key not in wanted}
     network.load_state_dict({**values, **counts}, assign=True)
@@ -131,20 +138,23 @@ def load_into(make: Callable[[], Network], tensors: Mapping[str, Tensor], conten
 
 
 @contextmanager
-def _at_most(parameters: int, problem: str) -> Iterator[None]:
-    """Let networks that this thread makes have at most so many parameters and some more, whatever their numbers say.
+def _limit_parameters(stored: int, mismatch: str) -> Iterator[None]:
+    """Stop this thread from building a network with many more parameters than the `stored` tensors of a file.
 
     Raises:
-        InputError: one has more.
+        InputError: the network has more than `SPARE_PARAMETERS` parameters more.
     """
-    thread, left = threading.get_ident(), parameters + SPARE_PARAMETERS
+    thread, left = threading.get_ident(), stored + SPARE_PARAMETERS
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
         nonlocal left
         if threading.get_ident() == thread:
             left -= 1
             if left < 0:
-                raise InputError(f"{problem}: it tells of a network of more than {parameters} weights, and has no more")
+                raise InputError(
+                    f"{mismatch}: its header describes a network with more than {stored} parameters, but the file "
+                    f"contains only {stored}"
+                )
 
     hook = register_module_parameter_registration_hook(count)
     try:
@@ -154,30 +164,35 @@ def _at_most(parameters: int, problem: str) -> Iterator[None]:
 
 
 METADATA = "fastsr"
-"""The key of the file's metadata under which that is said, in JSON."""
+"""The metadata key of a safetensors file that holds fastsr's description of the network, as JSON."""
 
 
 def write_fastsr(path: str | os.PathLike[str], facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write weights.
+    """Write weights in fastsr's own layout.
 
     Args:
-        path: of the file, .safetensors.
-        facts: what JSON can hold; "architecture" is what tells networks apart.
-        tensors: by key.
+        path: a file name that ends in .safetensors.
+        facts: description of the network, of values that JSON can hold; "architecture" tells networks apart.
+        tensors: the weights, by key.
 
     Raises:
-        InputError: the suffix is another one.
+        InputError: the file name has another suffix.
         OutputError: the file cannot be written.
     """
     if Path(path).suffix.lower() != ".safetensors":
-        raise InputError(f"path={str(path)!r} does not end in .safetensors")
-    there = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        raise input_error("path", str(path), "does not end in .safetensors")
+    on_cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with atomic_write(Path(path)) as file:
-        file.write(to_bytes(there, {METADATA: json.dumps(facts)}))
+        file.write(to_bytes(on_cpu, {METADATA: json.dumps(facts)}))
 
 
 def read_metadata(contents: Contents) -> dict[str, Any] | None:
-    """Return what a file says of itself; None where it is not of this layout, nothing where it cannot be understood."""
+    """Return fastsr's description of the network in a file.
+
+    Returns:
+        The facts given to `write_fastsr`; None if the file is not in fastsr's layout, an empty dictionary if its
+        metadata is not valid JSON.
+    """
     if METADATA not in contents.metadata:
         return None
     try:
@@ -188,19 +203,19 @@ def read_metadata(contents: Contents) -> dict[str, Any] | None:
 
 
 def unknown_error(contents: Contents, error: Exception) -> InputError:
-    """Return the error for a file of ours that says what this version does not know."""
+    """Return the error for a file in fastsr's layout whose description this version does not understand."""
     return InputError(
         f"{contents.name} was written for another method or by another version of fastsr: {error!r} is unknown"
     )
 
 
 def with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values of JSON with tuples in place of lists, as configurations have them."""
+    """Return values read from JSON with tuples in place of lists, as configurations need them."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Return digits that are others for other tensors."""
+    """Return a hex digest of tensors and their keys, 16 digits."""
     digest = hashlib.sha256()
     for key, tensor in tensors.items():
         digest.update(key.encode())

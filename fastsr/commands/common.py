@@ -1,92 +1,77 @@
-"""What the commands share: errors as one line, pictures worked through, and options."""
+"""What the commands share: errors and warnings as one line, a loop over images, and common options."""
 
 from __future__ import annotations
 
-import re
+import shlex
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import DomainWarning, FastsrError, InputError, Interrupted
+from ..checks import Spelling, spelled_by
+from ..errors import Doubt, FastsrError, InputError, Interrupted
 
 if TYPE_CHECKING:
     import torch
 
     from ..images import Picture
 
-QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-PATH = rf"(?<!\w)(?:{QUOTED})(?!\w)"
-"""It may look like an argument."""
-PATTERN = re.compile(
-    PATH + r"|\bfastsr\.(?P<command>\w+)(?:\((?:img|IN), (?P<arguments>(?:[^()]|\([^()]*\))*)\))?(?!\w|\.\w|\()"
-    rf"|\b(?P<name>\w+)=(?P<value>{QUOTED}|\([^()]*\)|[\w+-]+(?:\.[\w+-]+)*)"
-)
-NAME = re.compile(rf"{PATH}|\b(?P<name>\w+)(?==)")
-NONE = re.compile(r",? or None(?=[;,.]|$)")
-"""What leaves an argument out, as an option is left out by itself."""
-PLAIN = re.compile(r"'([\w./:@%+-]+)'")
-"""What a shell takes without quotes."""
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
 
 
-def cli_message(message: str) -> str:
-    """Return a message about arguments as one about the options of the command that runs.
+class CommandSpelling(Spelling):
+    """Writes the arguments of functions as the options of `command`.
 
-    Functions become commands as well: of ``fastsr.resize(img, size=(8, 8))`` comes ``fastsr resize IN --size 8 8``.
+    Args:
+        command: the command that runs.
+        names: for the name of an argument that of the command's parameter, where they differ.
     """
-    context = click.get_current_context(silent=True)
-    if context is None:
-        return message
-    commands: dict[str, click.Command] = getattr(context.find_root().command, "commands", {})
-    return _spoken(NONE.sub("", message), context.command, commands)
+
+    def __init__(self, command: click.Command, names: Mapping[str, str] | None = None):
+        self._command, self._names = command, names or {}
+
+    def argument(self, name: str, value: Any) -> str:
+        """Write an option as one types it: "--seed 3", "--no-consistency", or "--mask" for None."""
+        name = self._names.get(name, name)
+        option = next((param for param in self._command.params if param.name == name), None)
+        if not isinstance(option, click.Option):
+            label = "IN" if name.endswith("]") else name.upper()  # images[0] is one of IN...
+            return label if value is None else f"{label} {str(value)!r}"
+        flag = max(option.opts, key=len)
+        if option.is_flag and isinstance(value, bool):
+            return flag if value else max(option.secondary_opts, key=len, default=f"no {flag}")
+        if value is None:
+            return flag
+        several = isinstance(value, (tuple, list))
+        if several and option.multiple:
+            return " ".join(f"{flag} {_typed(one)}" for one in value)
+        return f"{flag} {_typed(value)}" if not several else f"{flag} {' '.join(map(_typed, value))}"
+
+    def call(self, function: str, arguments: Mapping[str, Any]) -> str:
+        """Write a command in place of a function: `` `fastsr resize IN --size 8 8` ``."""
+        commands: Mapping[str, click.Command] = getattr(click.get_current_context().find_root().command, "commands", {})
+        if function not in commands:
+            return Spelling().call(function, arguments)
+        options = CommandSpelling(commands[function])
+        words = ["IN", *(options.argument(name, value) for name, value in arguments.items())] if arguments else []
+        return f"`{' '.join(['fastsr', function, *words])}`"
+
+
+def _typed(value: object) -> str:
+    """Return a value as one types it into a shell."""
+    return f"{value:.15g}" if isinstance(value, float) else shlex.quote(str(value))
 
 
 @contextmanager
 def renamed(**names: str) -> Iterator[None]:
-    """Let errors give arguments the names of the command's: of ``renamed(model="niqe_model")`` comes --niqe-model."""
-    try:
+    """Give arguments the names of the command's: by ``renamed(model="niqe_model")`` an error says --niqe-model."""
+    with spelled_by(CommandSpelling(click.get_current_context().command, names)):
         yield
-    except FastsrError as error:
-        message = NAME.sub(lambda match: names.get(match["name"], match[0]), str(error))
-        raise type(error)(message) from error
-
-
-def _spoken(message: str, command: click.Command, commands: dict[str, click.Command]) -> str:
-    options = {param.name: param for param in command.params if isinstance(param, click.Option)}
-
-    def replaced(match: re.Match[str]) -> str:
-        called, name = match["command"], match["name"]
-        if called in commands:
-            arguments = match["arguments"]
-            rest = "" if arguments is None else f" IN {_spoken(arguments, commands[called], {})}"
-            return f"`fastsr {called}{rest}`"
-        return _option(options[name], match["value"]) if name in options else match[0]
-
-    return PATTERN.sub(replaced, message)
-
-
-def _option(option: click.Option, value: str) -> str:
-    """Return an option as one types it: "--seed 3", "--no-consistency", or "no --seed" for None."""
-    name = max(option.opts, key=len)
-    if value == "None":
-        return f"no {name}"
-    if option.is_flag and value in ("True", "False"):
-        off = max(option.secondary_opts, key=len, default=f"no {name}")
-        return name if value == "True" else off
-    plain = PLAIN.fullmatch(value)
-    if plain:
-        value = plain[1]
-    elif value.startswith("("):
-        value = ("," if option.nargs == 1 else " ").join(re.findall(r"[^(), ]+", value))
-    return f"{name} {value}"
-
-
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 
 class Command(click.Command):
@@ -95,7 +80,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with warnings.catch_warnings():
+            with spelled_by(CommandSpelling(self)), warnings.catch_warnings():
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except FastsrError as error:
@@ -107,27 +92,26 @@ class Command(click.Command):
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    warn(str(message))
+
+
+def warn(message: str) -> None:
+    """Print a warning as one line, above the progress bars."""
     from ..runtime.progress import print_beside_bars
 
-    print_beside_bars(f"Warning: {cli_message(str(message))}", err=True)
+    print_beside_bars(f"Warning: {' '.join(message.splitlines())}", err=True)
 
 
-@contextmanager
-def warnings_about(source: Path) -> Iterator[None]:
-    """Let warnings name the picture `source` that they are about; each is shown, though it was shown of others."""
-    from ..runtime.progress import print_beside_bars
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DomainWarning)
-        warnings.showwarning = lambda message, *_, **__: print_beside_bars(
-            f"Warning: {str(source)!r}: {cli_message(str(message))}", err=True
-        )
-        yield
+def warn_of(doubts: Iterable[Doubt], source: Path) -> None:
+    """Print a warning for each reason why the result of the image `source`, or of a face in it, may be bad."""
+    for doubt in doubts:
+        name = repr(str(source)) if doubt.name == "IN" else f"{str(source)!r}: {doubt.name}"
+        warn(f"{name} is {doubt.reason}")
 
 
 def complain(error: FastsrError, source: Path | None = None) -> None:
-    """Print an error as one line, which names the picture `source` that it is about."""
-    message = cli_message(" ".join(str(error).splitlines()))
+    """Print an error as one line, which names the image `source` that it is about."""
+    message = " ".join(str(error).splitlines())
     named = source is None or repr(str(source)) in message
     click.echo(f"Error: {message}" if named else f"Error: {str(source)!r}: {message}", err=True)
 
@@ -135,20 +119,22 @@ def complain(error: FastsrError, source: Path | None = None) -> None:
 def work_through(
     plan: Sequence[tuple[Path, Path]],
     max_pixels: int | None,
-    check: Callable[[Picture, Path], None],
+    check: Callable[[Picture, Path], Iterable[Doubt]],
     work: Callable[[Iterator[Picture]], Iterator[Any]],
-    write: Callable[[Picture, Any, Path], Sequence[str] | None],
+    write: Callable[[Picture, Any, Path], Sequence[str | Doubt] | None],
 ) -> None:
-    """Read every picture of the plan, `work` on them and `write` the results; end the command as that went.
+    """Read every image of the plan, `work` on them and `write` the results; exit with status 2 if an image failed.
 
-    A picture that fails does not keep the others from being done. Ctrl-C does, once the picture reached is written.
+    An image that fails does not stop the others. Ctrl-C does, after the result so far is written.
 
     Args:
-        plan: input and output of every picture.
-        max_pixels: of a picture.
-        check: raises what a picture cannot be worked on for, and warns of what it can be but badly, before the work.
-        work: gives an iterator of results for one of pictures, in their order; it may raise `Interrupted`.
-        write: writes the result of a picture; it may return the lines that say so, for the path of the output.
+        plan: input and output of every image.
+        max_pixels: maximum number of pixels of an image.
+        check: raises an error for an image that cannot be worked on, and returns why its result may be bad; called with
+            the image and the path of its output.
+        work: returns an iterator of results for an iterator of images, in their order; it may raise `Interrupted`.
+        write: writes the result of an image; returns the lines to print, with doubts to warn of among them, or None for
+            the path of the output.
     """
     from ..runtime.progress import print_beside_bars
 
@@ -162,7 +148,7 @@ def work_through(
             result, interrupted = stop.image, True
         except FastsrError as error:
             if not run.begun:
-                raise  # it is about no picture
+                raise  # it is about no image
             run.fail(error)
             results = work(run.pictures())
             continue
@@ -170,15 +156,17 @@ def work_through(
             break
         source, target, picture = run.begun.popleft()
         try:
-            with warnings_about(source):
-                lines = write(picture, result, target) or [str(target)]
+            lines = write(picture, result, target) or [str(target)]
         except FastsrError as error:
             run.complain(error, source)
         else:
             if interrupted:
-                lines = [f"Interrupted: {target} holds the picture reached so far."]
+                lines = [f"Interrupted: {target} holds the result so far."]
             for line in lines:
-                print_beside_bars(line, err=interrupted)
+                if isinstance(line, Doubt):
+                    warn_of([line], source)
+                else:
+                    print_beside_bars(line, err=interrupted)
         if interrupted:
             click.get_current_context().exit(EXIT_INTERRUPTED)
     if run.failed:
@@ -186,20 +174,22 @@ def work_through(
 
 
 class _Run:
-    """The pictures of a plan, read as they are asked for.
+    """The images of a plan, each read when it is requested.
 
     Attributes:
-        begun: input, output and picture of what was read and is not done.
-        failed: whether anything was.
+        begun: input, output and image of those that were read and are not done.
+        failed: whether an image failed.
     """
 
-    def __init__(self, plan: list[tuple[Path, Path]], max_pixels: int | None, check: Callable[[Picture, Path], None]):
+    def __init__(
+        self, plan: list[tuple[Path, Path]], max_pixels: int | None, check: Callable[[Picture, Path], Iterable[Doubt]]
+    ):
         self.begun: deque[tuple[Path, Path, Picture]] = deque()
         self.failed = False
         self._plan, self._max_pixels, self._check = deque(plan), max_pixels, check
 
     def pictures(self) -> Iterator[Picture]:
-        """Read what is left of the plan, and pass over what fails."""
+        """Yield the remaining images of the plan; print the error of one that fails, and go to the next."""
         from ..images import check_output, read
 
         while self._plan:
@@ -207,16 +197,16 @@ class _Run:
             try:
                 picture = read(source, "IN", max_pixels=self._max_pixels)
                 check_output(target, picture)
-                with warnings_about(source):
-                    self._check(picture, target)
+                doubts = self._check(picture, target)
             except FastsrError as error:
                 self.complain(error, source)
                 continue
+            warn_of(doubts, source)
             self.begun.append((source, target, picture))
             yield picture
 
     def fail(self, error: FastsrError) -> None:
-        """Give up the picture that is being worked on; those begun after it are read again."""
+        """Give up the image that is being worked on; those begun after it are read again."""
         source, _, _ = self.begun.popleft()
         self.complain(error, source)
         while self.begun:
@@ -224,14 +214,14 @@ class _Run:
             self._plan.appendleft((later, target))
 
     def complain(self, error: FastsrError, source: Path) -> None:
-        """Print what failed."""
+        """Print the error of an image."""
         complain(error, source)
         self.failed = True
 
 
 @contextmanager
 def kernel_choice() -> Iterator[None]:
-    """Turn what the kernels say of FASTSR_KERNELS, which only a user of the command line sets, into its error."""
+    """Turn the kernels' ValueError about FASTSR_KERNELS, which users of commands set, into an InputError."""
     try:
         yield
     except ValueError as error:
@@ -239,7 +229,7 @@ def kernel_choice() -> Iterator[None]:
 
 
 def check_kernels(device: str | torch.device) -> None:
-    """Refuse a FASTSR_KERNELS that names no implementation, or none for `device`."""
+    """Raise `InputError` if FASTSR_KERNELS names no implementation, or none for `device`."""
     import torch
 
     from fastsr_kernels import backend
@@ -248,12 +238,19 @@ def check_kernels(device: str | torch.device) -> None:
         backend.choose(torch.empty(0, device=device))
 
 
-images_argument = click.argument("images", nargs=-1, required=True, metavar="IN...")
-output_option = click.option(
-    "-o", "--output", metavar="OUT|DIR", help="A file (for one picture) or a folder.  [default: beside IN]"
-)
+def images_argument() -> click.Argument:
+    """Return the argument for the images of a command."""
+    return click.Argument(["images"], nargs=-1, required=True, metavar="IN...")
+
+
+def output_option() -> click.Option:
+    """Return the option for the results of a command."""
+    text = "Output file (for one image) or folder.  [default: beside IN]"
+    return click.Option(["-o", "--output"], metavar="OUT|DIR", help=text)
+
+
 max_pixels_option = click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
-    help="Open pictures of up to this many pixels.  [default: Pillow's limit against decompression bombs]",
+    help="Maximum number of pixels of an input image.  [default: Pillow's limit against decompression bombs]",
 )

@@ -11,7 +11,7 @@ from .common import Command, kernel_choice
 def doctor() -> None:
     """Report the environment and check the kernels.
 
-    Versions, devices, and which implementation each operation uses and why.
+    Prints versions, devices, and which implementation each operation uses and why.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What fastsr finds on this machine, and whether its operations compute what they should here."""
+"""A report of this machine, and checks that the operations of fastsr give the right numbers on it."""
 
 from __future__ import annotations
 

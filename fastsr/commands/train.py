@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ..checks import input_error
 from ..errors import OutputError
 from ..options import command_options
-from .common import EXIT_INTERRUPTED, Command, check_kernels, renamed
+from .common import EXIT_INTERRUPTED, Command, check_kernels
 
 if TYPE_CHECKING:
     from ..training.settings import Settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SUMMARIES = {
     "srgan": "SRGAN and SRResNet, in the two stages of the paper.",
     "sr3": "SR3, a diffusion model.",
-    "stylegan": "StyleGAN, whose pictures PULSE searches.",
+    "stylegan": "StyleGAN, the generator that PULSE searches.",
 }
 EXAMPLES = {
     "srgan": """
@@ -40,13 +41,13 @@ EXAMPLES = {
 """,
 }
 EXPLANATION = """
-The folder of the run holds settings, losses, checkpoints and sample pictures. The same command again goes on after the
-last checkpoint. Settings come from the command line, else from the file of --config, else they are the paper's.
+The folder of the run holds settings, losses, checkpoints and sample images. Run the same command again to resume from
+the last checkpoint. Settings on the command line override those in the file of --config; the defaults are the paper's.
 """
 
 
 class MethodGroup(click.Group):
-    """A group whose commands are the methods, each imported when it is asked for."""
+    """A group whose commands are the methods, imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the methods."""
@@ -66,7 +67,7 @@ class MethodGroup(click.Group):
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the summaries, for which no method is imported."""
+        """Write the summaries, without importing a method."""
         with formatter.section("Methods"):
             formatter.write_dl(list(SUMMARIES.items()))
 
@@ -84,9 +85,9 @@ def _common_options(name: str) -> list[click.Parameter]:
             default=Path("runs", name),
             show_default=True,
             metavar="DIR",
-            help="The folder of the run.",
+            help="Folder of the run.",
         ),
-        click.Option(["--config"], type=click.Path(path_type=Path), metavar="FILE", help="YAML file of settings."),
+        click.Option(["--config"], type=click.Path(path_type=Path), metavar="FILE", help="YAML file with settings."),
     ]
 
 
@@ -101,13 +102,13 @@ def _run(name: str, kind: type[Settings], output: Path, config: Path | None, **v
     defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     given = {key: value for key, value in values.items() if context.get_parameter_source(key) not in defaults}
     settings = read_settings(kind, config, given)
-    for used in (resolve_device(settings.device), "cpu"):  # pictures for validation are made on the CPU
+    for used in (resolve_device(settings.device), "cpu"):  # images for validation are made on the CPU
         check_kernels(used)
     outcome = importlib.import_module(f"fastsr.{name}.training").train(settings, output)
     if outcome.main and outcome.finished:
         click.echo(f"{output}: {outcome.step} steps done")
     elif outcome.main:
-        click.echo(f"Interrupted after step {outcome.step}; the same command goes on from there.", err=True)
+        click.echo(f"Interrupted after step {outcome.step}; run the same command again to resume.", err=True)
     if not outcome.finished:
         context.exit(EXIT_INTERRUPTED)
 
@@ -117,12 +118,11 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 @click.command(cls=Command)
 @click.argument("run")
-@click.option("-o", "--output", metavar="OUT", help="A .png, .svg or .pdf file.  [default: RUN/curves.png]")
+@click.option("-o", "--output", metavar="OUT", help="Output file, .png, .svg or .pdf.  [default: RUN/curves.png]")
 def plot(run: str, output: str | None) -> None:
-    """Draw the curves of a training.
+    """Plot the losses and validation scores of a training run.
 
-    They are the losses and validations of RUN, a folder of fastsr train, which may still go on. Needs matplotlib:
-    pip install matplotlib.
+    RUN is the folder of fastsr train; the training may still be running. Requires matplotlib: pip install matplotlib.
 
     \b
       fastsr plot runs/srgan
@@ -132,9 +132,10 @@ def plot(run: str, output: str | None) -> None:
 
     target = Path(output or Path(run) / "curves.png")
     if target.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"output {str(target)!r} has no suffix that can be written: {', '.join(SUFFIXES)}")
-    with renamed(run="RUN"):
-        figure = History.read(run).plot()
+        raise input_error(
+            "output", str(target), "has an unknown suffix", f"give one of {', '.join(SUFFIXES)}", kind=OutputError
+        )
+    figure = History.read(run).plot()
     prepare_folder(target.parent)
     with atomic_write(target) as file:
         figure.savefig(file, format=target.suffix[1:].lower())

@@ -1,1 +1,1 @@
-"""Folders of pictures: benchmarks, training sets, how they are prepared and where they come from."""
+"""Folders of images: benchmarks, training sets, how they are prepared and where they come from."""

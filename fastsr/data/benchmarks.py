@@ -1,4 +1,4 @@
-"""Benchmark folders: which pictures a folder holds, and which low-resolution files belong to them."""
+"""Benchmark folders: which images a folder holds, and which low-resolution files belong to them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..io.files import is_folder
 from ..io.image_paths import find_images
+from ..typing import Border
 
 PART = re.compile(r"(?P<kind>hr|lr)_(?P<side>[1-9]\d*)")
 
 
 def hr_part(side: int) -> str:
-    """Return what HR pictures are called."""
+    """Return what HR images are called."""
     return f"hr_{side}"
 
 
 def lr_part(side: int) -> str:
-    """Return what LR pictures are called."""
+    """Return what LR images are called."""
     return f"lr_{side}"
 
 
 def sr_part(low: int, high: int) -> str:
-    """Return what LR pictures are called that were enlarged again."""
+    """Return what LR images are called that were upscaled again."""
     return f"sr_{low}_{high}"
 
 
 def find_sides(names: Iterable[str], factor: int | None, owner: Path) -> tuple[int, int | None] | None:
-    """Return the sides of the HR and LR pictures that belong together at a factor, in pixels.
+    """Return the sides of the HR and LR images that belong together at a factor, in pixels.
 
     Args:
         names: those of parts, and others.
-        factor: HR side over LR side; None to leave LR pictures alone.
+        factor: HR side over LR side; None to leave LR images alone.
         owner: the folder that errors name.
 
     Returns:
@@ -56,11 +58,15 @@ def find_sides(names: Iterable[str], factor: int | None, owner: Path) -> tuple[i
         return pairs[0]
     there = ", ".join([*map(hr_part, large), *map(lr_part, small)])
     if pairs:
-        several = "several are of HR" if factor is None else f"several belong together at factor={factor}"
-        raise InputError(f"data={str(owner)!r} holds {there}, of which {several}; keep one pair in a folder of its own")
+        several = "several are of HR" if factor is None else f"several belong together at {spell('factor', factor)}"
+        raise input_error(
+            "data", str(owner), f"holds {there}, of which {several}", "keep one pair in a folder of its own"
+        )
     factors = sorted({high // low for high in large for low in small if high > low and high % low == 0})
-    right = f"; give factor={' or '.join(map(str, factors))}" if factors else ""
-    raise InputError(f"data={str(owner)!r} holds {there}, of which none belong together at factor={factor}{right}")
+    right = f"; give {spell('factor', ' or '.join(map(str, factors)))}" if factors else ""
+    raise input_error(
+        "data", str(owner), f"holds {there}, of which none belong together at {spell('factor', factor)}{right}"
+    )
 
 
 SELF_EX_SR = re.compile(r"image_SRF_(\d+)")
@@ -73,24 +79,24 @@ SHOWN_NAMES = 20
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a benchmark.
+    """One image of a benchmark.
 
     Attributes:
         name: what tables call it; unique in its benchmark.
         hr: the file of the reference.
         lr: the file of the input; None where it is to be made.
-        border: what lay outside the picture for the resize that made `lr`, see `fastsr.resize`.
+        border: what lay outside the image for the resize that made `lr`, see `fastsr.resize`.
     """
 
     name: str
     hr: Path
     lr: Path | None
-    border: str = "symmetric"
+    border: Border = "symmetric"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The pictures of a folder, sorted by name; `name` is the data set's."""
+    """The images of a folder, sorted by name; `name` is the data set's."""
 
     name: str
     folder: Path
@@ -98,7 +104,7 @@ class Benchmark:
 
 
 def find_benchmark(folder: str | Path, factor: int | None) -> Benchmark:
-    """Return the pictures of a folder and, where it holds them, their inputs at 1 / `factor` of the size.
+    """Return the images of a folder and, where it holds them, their inputs at 1 / `factor` of the size.
 
     None as factor leaves inputs alone. The folder is one of
 
@@ -111,21 +117,19 @@ def find_benchmark(folder: str | Path, factor: int | None) -> Benchmark:
 
     Raises:
         MissingFileError: there is no such folder.
-        InputError: it holds no pictures, squares of other sizes than belong together at `factor`, HR and LR files that
+        InputError: it holds no images, squares of other sizes than belong together at `factor`, HR and LR files that
             do not belong together, or it is not clear which do.
     """
     folder = Path(folder)
-    if not is_folder(folder, f"data={str(folder)!r}"):
-        raise InputError(f"data={str(folder)!r} is a file; give the folder of a benchmark")
+    if not is_folder(folder, f"{spell('data', str(folder))}"):
+        raise input_error("data", str(folder), "is a file", "give the folder of a benchmark")
     folder = folder.resolve()
     name, samples = _self_ex_sr(folder, factor) or _squares(folder, factor) or _pairs(folder, factor) or _plain(folder)
     by_name: dict[str, Sample] = {}
     for sample in samples:
         other = by_name.setdefault(sample.name, sample)
         if other is not sample:
-            raise InputError(
-                f"data={str(folder)!r} has two pictures {sample.name!r}: {other.hr.name}, {sample.hr.name}"
-            )
+            raise input_error("data", str(folder), f"has two images {sample.name!r}: {other.hr.name}, {sample.hr.name}")
     return Benchmark(name, folder, tuple(by_name[key] for key in sorted(by_name)))
 
 
@@ -147,7 +151,7 @@ def select(samples: Sequence[Sample], images: str | Iterable[str] | None) -> lis
         matches = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
         if not matches:
             more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-            raise InputError(f"images={pattern!r} names no picture; there are {', '.join(names[:SHOWN_NAMES])}{more}")
+            raise input_error("images", pattern, "names no image", f"there are {', '.join(names[:SHOWN_NAMES])}{more}")
         chosen.update(matches)
     return [sample for sample in samples if sample.name in chosen]
 
@@ -218,8 +222,8 @@ def _at_factor(folder: Path, factor: int) -> Path | None:
 def _only(folders: Sequence[Path], what: str, parent: Path) -> Path:
     if len(folders) > 1:
         names = ", ".join(entry.name for entry in folders)
-        raise InputError(
-            f"data={str(parent)!r} has several folders of {what} pictures: {names}; give one of HR pictures itself"
+        raise input_error(
+            "data", str(parent), f"has several folders of {what} images: {names}", "give one of HR images itself"
         )
     return folders[0]
 
@@ -239,10 +243,10 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def _add(found: dict[str, Path], name: str, path: Path) -> None:
     other = found.setdefault(name, path)
     if other is not path:
-        raise InputError(f"data: {str(path.parent)!r} has two pictures {name!r}: {other.name}, {path.name}")
+        raise InputError(f"data: {str(path.parent)!r} has two images {name!r}: {other.name}, {path.name}")
 
 
-def _paired(hr: dict[str, Path], lr: dict[str, Path], border: str = "symmetric") -> list[Sample]:
+def _paired(hr: dict[str, Path], lr: dict[str, Path], border: Border = "symmetric") -> list[Sample]:
     """Give every HR file its LR file; without any LR files, none."""
     if lr and (lonely := sorted(lr.keys() ^ hr.keys())):
         name = lonely[0]

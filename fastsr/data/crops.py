@@ -1,7 +1,7 @@
-"""Random crops of training pictures, batches of them, and their LR.
+"""Random crops of training images, batches of them, and their LR.
 
 Crops are numbered 0, 1, 2, ... without end, and all that is random about one depends on the seed and its number alone:
-a run that goes on at a number sees what it would have seen.
+a run that resumes at a number sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from fastsr_kernels.resample import axis_table, resample
 
+from ..checks import input_error, spell
 from ..errors import FastsrError, InputError
 from ..runtime.device import resolve_seed
 from .training_sets import DecodedImageCache, TrainingPicture, bytes_of, memory_for_pictures
@@ -28,21 +29,21 @@ from .training_sets import DecodedImageCache, TrainingPicture, bytes_of, memory_
 ORDER, PLACE = 0, 1
 """What random numbers are for."""
 UPRIGHT = (0, 4)
-"""The symmetries of `_cut` that leave the upper side of a picture where it is."""
+"""The symmetries of `_cut` that leave the upper side of an image where it is."""
 
 
 class Crops(Dataset[dict[str, Tensor]]):
     """Random crops by number.
 
-    ``crops[number]`` is {"hr": uint8 (3, crop, crop)}, and where pictures have LR files also "lr", uint8
+    ``crops[number]`` is {"hr": uint8 (3, crop, crop)}, and where images have LR files also "lr", uint8
     (3, crop / factor, crop / factor), of the same place. In every n crops in a row, from a multiple of n on, each of
-    the n pictures comes once, in an order that is new each time. All places in a picture are as likely, for pairs those
-    that lie on a pixel of the LR picture, and all 8 flips and rotations, or the 2 that leave pictures upright. Where
-    the pictures fit into a share of the memory they are decoded once and kept, else for each crop.
+    the n images comes once, in an order that is new each time. All places in an image are as likely, for pairs those
+    that lie on a pixel of the LR image, and all 8 flips and rotations, or the 2 that leave images upright. Where
+    the images fit into a share of the memory they are decoded once and kept, else for each crop.
 
     Attributes:
         paired: whether crops have "lr".
-        held: whether decoded pictures are kept.
+        held: whether decoded images are kept.
     """
 
     def __init__(
@@ -55,28 +56,28 @@ class Crops(Dataset[dict[str, Tensor]]):
         turned: bool = True,
         memory: int | None = None,
     ):
-        """Look at the header of every picture, and decode all where they are to be kept.
+        """Look at the header of every image, and decode all where they are to be kept.
 
         Args:
-            pictures: all with LR files or all without, as `find_training_pictures` gives them.
+            images: all with LR files or all without, as `find_training_pictures` gives them.
             crop: the side of an HR crop in pixels, a multiple of `factor`.
             factor: HR side over LR side.
             seed: of all that is random, an integer from 0 to 2**63 - 1.
-            turned: whether crops come in all 8 flips and rotations; False for pictures that have an upper side, such as
+            turned: whether crops come in all 8 flips and rotations; False for images that have an upper side, such as
                 faces: they are only mirrored, left to right.
-            memory: the most bytes that decoded pictures may take. None is a quarter of what is available, divided by
+            memory: the most bytes that decoded images may take. None is a quarter of what is available, divided by
                 the processes that torchrun started on this machine.
 
         Raises:
-            InputError: there are no pictures, `crop` or `factor` cannot be used, or a picture is smaller than the crop,
+            InputError: there are no images, `crop` or `factor` cannot be used, or an image is smaller than the crop,
                 cannot be read, or has an LR file of another size than its own over `factor`.
         """
         if not pictures:
             raise InputError("pictures is empty; give at least one")
         if factor < 1:
-            raise InputError(f"factor={factor} cannot be used; give at least 1")
+            raise input_error("factor", factor, "cannot be used", "give at least 1")
         if crop < 1 or crop % factor:
-            raise InputError(f"crop={crop} cannot be used; give a positive multiple of factor={factor}")
+            raise input_error("crop", crop, "cannot be used", f"give a positive multiple of {spell('factor', factor)}")
         self.paired = pictures[0].lr is not None
         self._pictures, self._crop, self._factor, self._seed = list(pictures), crop, factor, resolve_seed(seed)
         self._symmetries = range(8) if turned else UPRIGHT
@@ -89,7 +90,7 @@ class Crops(Dataset[dict[str, Tensor]]):
         """Return the crop of a number, 0 or more.
 
         Raises:
-            FastsrError: its picture cannot be read; the message names it.
+            FastsrError: its image cannot be read; the message names it.
         """
         epoch, position = divmod(number, len(self._pictures))
         index = int(_order(self._seed, epoch, len(self._pictures))[position])
@@ -104,14 +105,14 @@ class Crops(Dataset[dict[str, Tensor]]):
             crop["lr"] = _cut(lr[0], top, left, side, symmetry)
         return crop
 
-    def _checked_sides(self, picture: TrainingPicture) -> list[tuple[int, int]]:
-        if (picture.lr is not None) != self.paired:
-            raise InputError(f"{picture.hr.label}: some pictures have LR files and others have not; give all or none")
-        sides = picture.sides(self._factor)
+    def _checked_sides(self, image: TrainingPicture) -> list[tuple[int, int]]:
+        if (image.lr is not None) != self.paired:
+            raise InputError(f"{image.hr.label}: some images have LR files and others have not; give all or none")
+        sides = image.sides(self._factor)
         height, width = sides[0]
         if min(height, width) < self._crop:
             raise InputError(
-                f"{picture.hr.label} is {width}x{height} pixels, smaller than the crop of {self._crop}x{self._crop}; "
+                f"{image.hr.label} is {width}x{height} pixels, smaller than the crop of {self._crop}x{self._crop}; "
                 "leave it out, or take smaller crops"
             )
         return sides
@@ -136,13 +137,13 @@ def batches(
 
     Raises:
         InputError: a number cannot be used.
-        FastsrError: a picture cannot be read; the message names it.
+        FastsrError: an image cannot be read; the message names it.
     """
     for name, value, least in (("batch", batch, 1), ("first", first, 0), ("ranks", ranks, 1), ("workers", workers, 0)):
         if value < least:
             raise InputError(f"{name}={value} cannot be used; give at least {least}")
     if not 0 <= rank < ranks:
-        raise InputError(f"rank={rank} is not one of ranks={ranks}; give 0 to {ranks - 1}")
+        raise input_error("rank", rank, f"is not one of {spell('ranks', ranks)}", f"give 0 to {ranks - 1}")
     numbered: Dataset[Any] = _Batches(crops, batch, first, rank, ranks)
     # Forked processes share what is decoded; where a system does not fork well, torch's own shared memory does.
     context = "fork" if workers and sys.platform == "linux" else None
@@ -162,7 +163,7 @@ def batches(
 
 
 def make_lr(hr: Tensor, factor: int) -> Tensor:
-    """Return the LR of crops, each taken as a picture: MATLAB's bicubic imresize, rounded to 8 bits as in LR files.
+    """Return the LR of crops, each taken as an image: MATLAB's bicubic imresize, rounded to 8 bits as in LR files.
 
     Args:
         hr: uint8 (..., H, W), H and W multiples of `factor`.
@@ -215,11 +216,11 @@ def _leave_signals(worker: int) -> None:
 
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order of the pictures in an epoch."""
+    """The order of the images in an epoch."""
     return np.random.default_rng((seed, ORDER, epoch)).permutation(count)
 
 
-def _cut(picture: Tensor, top: int, left: int, side: int, symmetry: int) -> Tensor:
+def _cut(image: Tensor, top: int, left: int, side: int, symmetry: int) -> Tensor:
     """Cut a square, and turn it into one of its 8 flips and rotations."""
-    square = np.rot90(picture.numpy()[:, top : top + side, left : left + side], symmetry % 4, (1, 2))
+    square = np.rot90(image.numpy()[:, top : top + side, left : left + side], symmetry % 4, (1, 2))
     return torch.from_numpy(np.array(square[..., ::-1] if symmetry >= 4 else square, order="C"))  # a copy

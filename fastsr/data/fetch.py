@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ..checks import spell
 from ..errors import InputError, OutputError
 from ..io.downloads import digest_of, fetch, file_name
 from ..io.files import atomic_write, exists, prepare_folder
@@ -27,7 +28,7 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lz
 
 
 def unpack(archive: Path, folder: Path, picks: Sequence[Pick], *, what: str, progress: bool) -> None:
-    """Write the pictures that `picks` name into `folder`; of an archive nothing but plain files is read.
+    """Write the images that `picks` name into `folder`; of an archive nothing but plain files is read.
 
     Args:
         archive: a zip or tar file, compressed or not.
@@ -38,7 +39,7 @@ def unpack(archive: Path, folder: Path, picks: Sequence[Pick], *, what: str, pro
 
     Raises:
         InputError: the archive is broken, a path in it leads elsewhere, or it holds other numbers of pictures.
-        OutputError: the pictures cannot be written.
+        OutputError: the images cannot be written.
     """
     found = {pick: 0 for pick in picks}
     try:
@@ -63,7 +64,7 @@ def unpack(archive: Path, folder: Path, picks: Sequence[Pick], *, what: str, pro
         raise OutputError(f"{str(folder)!r} cannot be written: {error.strerror or error}") from error
     for pick, count in found.items():
         if count != pick.count:
-            raise InputError(f"{what} holds {count} pictures in {pick.inside!r} instead of {pick.count}")
+            raise InputError(f"{what} holds {count} images in {pick.inside!r} instead of {pick.count}")
 
 
 def _files(archive: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
@@ -127,29 +128,29 @@ def get_set(entry: DataSet, folder: Path, *, progress: bool, show: Callable[[str
 
 
 def _make(entry: DataSet, target: Path, staging: Path, progress: bool, show: Callable[[str], None]) -> None:
-    archives, pictures = staging / "archives", staging / "pictures"
+    archives, images = staging / "archives", staging / "pictures"
     packed = any(download.picks for download in entry.downloads)
     if packed:
-        shutil.rmtree(pictures, ignore_errors=True)  # an unpacking that was interrupted
+        shutil.rmtree(images, ignore_errors=True)  # an unpacking that was interrupted
     sources = []
     with progress_bar(entry.name, "file", shown=progress and not packed) as bar:
         bar.reset(len(entry.downloads))
         for download in entry.downloads:
             what = f"data set {entry.name}: {download.address!r}"
-            path = archives / file_name(download.address) if download.picks else pictures / download.path
+            path = archives / file_name(download.address) if download.picks else images / download.path
             fetch(download.address, path, checksum=download.checksum, what=what, progress=progress and packed)
             sources.append(_source(download, path, entry.name, show))
             if download.picks:
                 try:
-                    unpack(path, pictures, download.picks, what=what, progress=progress)
+                    unpack(path, images, download.picks, what=what, progress=progress)
                 except InputError:
                     path.unlink()
                     raise
             bar.update()
-    sizes = {path.relative_to(pictures).as_posix(): path.stat().st_size for path in pictures.rglob("*.*")}
-    with atomic_write(pictures / RECORD) as file:
+    sizes = {path.relative_to(images).as_posix(): path.stat().st_size for path in images.rglob("*.*")}
+    with atomic_write(images / RECORD) as file:
         file.write(json.dumps({"name": entry.name, "sources": sources, "files": sizes}, indent=1).encode())
-    os.rename(pictures, target)
+    os.rename(images, target)
 
 
 def _source(download: Download, path: Path, name: str, show: Callable[[str], None]) -> dict[str, str]:
@@ -170,7 +171,7 @@ def _is_there(target: Path) -> bool:
         InputError: it cannot be looked at.
         OutputError: something else is, or not all of it.
     """
-    if not exists(target, f"output={str(target.parent)!r}"):
+    if not exists(target, f"{spell('output', str(target.parent))}"):
         return False
     record: Any = None
     with suppress(OSError, ValueError):

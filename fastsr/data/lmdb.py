@@ -3,10 +3,10 @@
 A database is a folder, called name.lmdb, of
 
 - data.mdb, of LMDB itself: the bytes of a PNG file under its name without suffix, in UTF-8;
-- meta_info.txt: for each picture a line ``name.png (height,width,channels) 6``; the last number is PNG's level of
+- meta_info.txt: for each image a line ``name.png (height,width,channels) 6``; the last number is PNG's level of
   compression, on which nothing depends.
 
-LR pictures are in a database of their own, under the names of their HR pictures.
+LR images are in a database of their own, under the names of their HR pictures.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _turn = threading.Lock()
 
 @dataclass(frozen=True)
 class Record:
-    """A picture in the database `folder`; the sides are those of meta_info.txt."""
+    """An image in the database `folder`; the sides are those of meta_info.txt."""
 
     folder: Path
     name: str
@@ -60,13 +60,13 @@ class Record:
 
     def read(self) -> Tensor:
         """Return the colours, uint8 (3, H, W)."""
-        picture = read_picture(self.folder, self.name, self.label)
-        if picture is None:
+        image = read_picture(self.folder, self.name, self.label)
+        if image is None:
             raise InputError(f"{self.label} is in {META} and not in {DATA}; make the database anew")
-        if picture.shape[1:] != (self.height, self.width):
-            found = f"{picture.shape[2]}x{picture.shape[1]}"
+        if image.shape[1:] != (self.height, self.width):
+            found = f"{image.shape[2]}x{image.shape[1]}"
             raise InputError(f"{self.label} is {found} pixels, and {self.width}x{self.height} in {META}")
-        return picture
+        return image
 
 
 def package() -> ModuleType:
@@ -88,7 +88,7 @@ def is_database(folder: Path) -> bool:
 
 
 def find_records(folder: Path) -> dict[str, Record]:
-    """Return the pictures of a database by name, sorted.
+    """Return the images of a database by name, sorted.
 
     Raises:
         InputError: meta_info.txt is missing or is not as BasicSR writes it, or the package lmdb is not installed.
@@ -109,12 +109,12 @@ def find_records(folder: Path) -> dict[str, Record]:
             )
         records[match["name"]] = Record(folder, match["name"], int(match["height"]), int(match["width"]))
     if not records:
-        raise InputError(f"data: {str(folder)!r} holds no picture")
+        raise InputError(f"data: {str(folder)!r} holds no image")
     return dict(sorted(records.items()))
 
 
 def read_picture(folder: Path, name: str, label: str) -> Tensor | None:
-    """Return the picture that a database has under a name, uint8 (3, H, W); None where it has none.
+    """Return the image that a database has under a name, uint8 (3, H, W); None where it has none.
 
     Raises:
         InputError: it or the database cannot be read; the message calls it `label`.

@@ -1,4 +1,4 @@
-"""HR pictures to folders or databases of HR, LR and SR pictures, in parallel, so that it can be stopped at any time."""
+"""HR images to folders or databases of HR, LR and SR images, in parallel, so that it can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import torch
 
+from ..checks import input_error, spell
 from ..errors import FastsrError, InputError, NotEnoughMemoryError
 from ..io.files import prepare_folder, require_same, write_json
 from ..io.image_paths import find_images
@@ -72,7 +73,7 @@ def in_processes(
                 yield running.pop(future), future.result()
     except BrokenProcessPool as error:
         raise NotEnoughMemoryError(
-            f"one of workers={workers} ended in the midst of work, most likely for want of memory; take fewer"
+            f"one of {spell('workers', workers)} ended in the midst of work, most likely for want of memory; take fewer"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -114,7 +115,7 @@ AnyRecipe = Recipe | SquareRecipe
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` did: how many pictures it made, how many were there already, and which failed, and why."""
+    """What `prepare` did: how many images it made, how many were there already, and which failed, and why."""
 
     made: int
     there: int
@@ -134,12 +135,12 @@ def prepare(
     workers: int | None = None,
     progress: bool = True,
 ) -> Prepared:
-    """Make HR, LR and perhaps SR pictures of HR pictures, exactly as MATLAB's imresize does.
+    """Make HR, LR and perhaps SR images of HR images, exactly as MATLAB's imresize does.
 
-    Pictures are cropped at the right and the bottom to a multiple of all factors, and become 8 bits, RGB or grey,
-    without alpha. LR is MATLAB's bicubic of HR, SR is that of LR enlarged again. With `sizes` HR is MATLAB's bicubic of
-    the middle square of a picture, and all are RGB. A second call makes only what is missing. Whatever stops one, no
-    picture is half written. Of two at once in one folder, the second one waits.
+    Images are cropped at the right and the bottom to a multiple of all factors, and become 8 bits, RGB or grey,
+    without alpha. LR is MATLAB's bicubic of HR, SR is that of LR upscaled again. With `sizes` HR is MATLAB's bicubic of
+    the middle square of an image, and all are RGB. A second call makes only what is missing. Whatever stops one, no
+    image is half written. Of two at once in one folder, the second one waits.
 
     Args:
         inputs: files, folders and patterns, as `fastsr.io.image_paths.find_images` takes them.
@@ -149,12 +150,12 @@ def prepare(
         factors: HR side over LR side, each at least 2; None for 4.
         sr: whether to make SR pictures.
         lmdb: whether to write LMDB databases, in the layout of BasicSR, or with `sizes` one as `numbered` has it.
-        crop: the side of the squares to cut pictures into, name_s001, name_s002 and so on, in pixels of HR; a multiple
+        crop: the side of the squares to cut images into, name_s001, name_s002 and so on, in pixels of HR; a multiple
             of all factors. None for whole pictures. Squares of LR and SR are cut from the whole LR and SR.
-        step: the distance from one square to the next, a multiple of all factors; the last one ends where the picture
+        step: the distance from one square to the next, a multiple of all factors; the last one ends where the image
             does.
         sizes: the sides of LR and HR squares in pixels, such as (16, 128), instead of factors, sr, crop and step. The
-            second is a multiple of the first; pictures with a side below it are refused.
+            second is a multiple of the first; images with a side below it are refused.
         workers: processes to work in; None for one a CPU. A script that works in more than one calls this below
             ``if __name__ == "__main__":``, for they import it.
         progress: whether to show a bar on a terminal.
@@ -169,36 +170,34 @@ def prepare(
     recipe = _recipe(factors, sr, crop, step, sizes)
     recipe.check()
     if workers is not None and workers < 1:
-        raise InputError(f"workers={workers} cannot be used; give at least 1")
+        raise input_error("workers", workers, "cannot be used", "give at least 1")
     if lmdb:
         package()  # or nothing is written
     root = Path(output)
-    pictures = find_images(inputs)
-    _check_names(pictures)
-    _check_places(pictures, root, recipe, lmdb)
+    images = find_images(inputs)
+    _check_names(images)
+    _check_places(images, root, recipe, lmdb)
     prepare_folder(root)
     with sole_use(root / LOCK):
         _settle(root, recipe, lmdb)
-        return _fill(root, pictures, recipe, lmdb, workers or os.cpu_count() or 1, progress)
+        return _fill(root, images, recipe, lmdb, workers or os.cpu_count() or 1, progress)
 
 
-def _fill(
-    root: Path, pictures: Sequence[Path], recipe: AnyRecipe, lmdb: bool, workers: int, progress: bool
-) -> Prepared:
+def _fill(root: Path, images: Sequence[Path], recipe: AnyRecipe, lmdb: bool, workers: int, progress: bool) -> Prepared:
     """Make what is missing."""
     failures: dict[Path, FastsrError] = {}
     with closing(_store(root, recipe, lmdb)) as store:
-        missing = [picture for picture in pictures if not _is_there(picture, recipe, store)]
+        missing = [image for image in images if not _is_there(image, recipe, store)]
         bar = progress_bar("prepare", "picture", shown=progress)
         with bar, closing(in_processes(partial(_make, recipe), missing, workers)) as results:
             bar.reset(len(missing))
-            for picture, made in results:
+            for image, made in results:
                 if isinstance(made, FastsrError):
-                    failures[picture] = made
+                    failures[image] = made
                 else:
                     store.put(made)
                 bar.update()
-    return Prepared(len(missing) - len(failures), len(pictures) - len(missing), failures)
+    return Prepared(len(missing) - len(failures), len(images) - len(missing), failures)
 
 
 def _recipe(
@@ -207,9 +206,9 @@ def _recipe(
     if sizes is None:
         return Recipe(FACTORS if factors is None else tuple(sorted(set(factors))), sr, crop, step)
     others = {"factors": factors, "sr": sr or None, "crop": crop, "step": step}
-    given = [f"{name}={value!r}" for name, value in others.items() if value is not None]
+    given = [f"{spell(name, value)}" for name, value in others.items() if value is not None]
     if given:
-        raise InputError(f"sizes={tuple(sizes)!r} and {', '.join(given)}: give sizes alone, or leave it out")
+        raise input_error("sizes", tuple(sizes), f"and {', '.join(given)}: give sizes alone, or leave it out")
     return SquareRecipe(tuple(sizes))
 
 
@@ -228,19 +227,19 @@ def _store(root: Path, recipe: AnyRecipe, lmdb: bool) -> Store:
     return Databases(root, recipe.parts)
 
 
-def _check_names(pictures: Sequence[Path]) -> None:
+def _check_names(images: Sequence[Path]) -> None:
     owners: dict[str, Path] = {}
-    for picture in pictures:
-        other = owners.setdefault(picture.stem, picture)
-        if other is not picture:
-            raise InputError(f"{str(other)!r} and {str(picture)!r} have one name; rename one, or give them apart")
+    for image in images:
+        other = owners.setdefault(image.stem, image)
+        if other is not image:
+            raise InputError(f"{str(other)!r} and {str(image)!r} have one name; rename one, or give them apart")
 
 
-def _check_places(pictures: Sequence[Path], root: Path, recipe: AnyRecipe, lmdb: bool) -> None:
+def _check_places(images: Sequence[Path], root: Path, recipe: AnyRecipe, lmdb: bool) -> None:
     written = {folder.resolve() for folder in _places(root, recipe, lmdb)}
-    for picture in pictures:
-        if picture.resolve().parent in written:
-            raise InputError(f"{str(picture)!r} is in a folder that is written to; name another one with -o")
+    for image in images:
+        if image.resolve().parent in written:
+            raise InputError(f"{str(image)!r} is in a folder that is written to; name another one with -o")
 
 
 def _settle(root: Path, recipe: AnyRecipe, lmdb: bool) -> None:
@@ -252,24 +251,26 @@ def _settle(root: Path, recipe: AnyRecipe, lmdb: bool) -> None:
         return
     taken = [folder for folder in _places(root, recipe, lmdb) if folder.exists()]
     if taken:
-        raise InputError(
-            f"output={str(root)!r} has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by "
-            "fastsr prepare; name another folder with -o"
+        raise input_error(
+            "output",
+            str(root),
+            (f"has {str(taken[0].relative_to(root))!r} and no {SETTINGS}, so it was not made by fastsr prepare"),
+            "name another folder with -o",
         )
     write_json(path, wanted)
 
 
-def _is_there(picture: Path, recipe: AnyRecipe, store: Store) -> bool:
-    """Whether all that is made of a picture is there; of one that cannot be read it is not, and the work says why."""
+def _is_there(image: Path, recipe: AnyRecipe, store: Store) -> bool:
+    """Whether all that is made of an image is there; of one that cannot be read it is not, and the work says why."""
     try:
-        names = recipe.names(picture, *PictureFile(picture).sides())
+        names = recipe.names(image, *PictureFile(image).sides())
     except FastsrError:
         return False
     return all(store.has(part, name) for part in recipe.parts for name in names)
 
 
-def _make(recipe: AnyRecipe, picture: Path) -> list[Made] | FastsrError:
+def _make(recipe: AnyRecipe, image: Path) -> list[Made] | FastsrError:
     try:
-        return recipe.make(picture)
+        return recipe.make(image)
     except FastsrError as error:
         return error

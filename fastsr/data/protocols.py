@@ -2,13 +2,13 @@
 
 - "rgb8", what networks report: LR files, or MATLAB's bicubic; 8-bit RGB, luma in floating point, `factor` pixels
   shaved at each side.
-  A grey picture is its own luma, as in MATLAB.
-- "colour8", what code reports that reads every file as colour: the same, but the luma of a grey picture is that of its
-  RGB, whose range is smaller: 1.32 dB more for each such picture (Set14 has one, so that its mean is 0.09 dB higher).
+  A grey image is its own luma, as in MATLAB.
+- "colour8", what code reports that reads every file as colour: the same, but the luma of a grey image is that of its
+  RGB, whose range is smaller: 1.32 dB more for each such image (Set14 has one, so that its mean is 0.09 dB higher).
 - "matlab8", what MATLAB code reports: as rgb8, with luma rounded to 8 bits.
 - "dip", of the table of Deep Image Prior: RGB, cropped to multiples of 32 around the centre; the input is always
   Pillow's Lanczos of that crop; 4 pixels shaved for luma, none for RGB. The table's bicubic rows are not by it: they
-  are MATLAB's bicubic of the whole picture, up by bicubic, and cropped then.
+  are MATLAB's bicubic of the whole image, up by bicubic, and cropped then.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import metrics
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..images.resizing import resize
 from ..metrics.reference import Protocol as Rounding
@@ -96,7 +97,7 @@ def find_protocol(name: str) -> Protocol:
         InputError: there is no such protocol.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"protocol={name!r} is unknown; use one of {', '.join(PROTOCOLS)}")
+        raise input_error("protocol", name, "is unknown", f"use one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
@@ -105,8 +106,8 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
     hr = _modcrop(reference, factor, sample)
     height, width = hr.shape[-2] // factor, hr.shape[-1] // factor
 
-    def downscale(picture: Tensor, size: tuple[int, int]) -> Tensor:
-        return resize(picture, size=size, border=sample.border)
+    def downscale(image: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize(image, size=size, border=sample.border)
 
     if sample.lr is None:
         return Case(hr, downscale(hr, (height, width)), downscale)
@@ -115,8 +116,8 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
     hr, lr = hr.expand(channels, -1, -1), lr.expand(channels, -1, -1)
     if lr.shape[-2:] != (height, width):
         raise InputError(
-            f"{str(sample.lr)!r} is {_size(lr)} pixels, and {str(sample.hr)!r} of {_size(reference)} needs "
-            f"{width}x{height} at factor={factor}"
+            f"{str(sample.lr)!r} is {_size(lr)} pixels, and {str(sample.hr)!r} of {_size(reference)} "
+            f"needs {width}x{height} at {spell('factor', factor)}"
         )
     return Case(hr, lr, downscale)
 
@@ -133,25 +134,25 @@ def _prepare_dip(sample: Sample, factor: int) -> Case:
     return Case(hr, lr, _pillow_lanczos)
 
 
-def _colour(picture: Tensor) -> Tensor:
-    return picture.expand(3, -1, -1)
+def _colour(image: Tensor) -> Tensor:
+    return image.expand(3, -1, -1)
 
 
-def _modcrop(picture: Tensor, factor: int, sample: Sample) -> Tensor:
+def _modcrop(image: Tensor, factor: int, sample: Sample) -> Tensor:
     """Crop to multiples of the factor, as MATLAB code does: at the right and the bottom."""
-    height, width = (side // factor * factor for side in picture.shape[-2:])
+    height, width = (side // factor * factor for side in image.shape[-2:])
     if not height or not width:
-        raise InputError(f"{str(sample.hr)!r} is {_size(picture)} pixels, too small for factor={factor}")
-    return picture[:, :height, :width]
+        raise InputError(f"{str(sample.hr)!r} is {_size(image)} pixels, too small for {spell('factor', factor)}")
+    return image[:, :height, :width]
 
 
-def _pillow_lanczos(picture: Tensor, size: tuple[int, int]) -> Image.Image:
-    array = picture.permute(1, 2, 0).contiguous().numpy()
+def _pillow_lanczos(image: Tensor, size: tuple[int, int]) -> Image.Image:
+    array = image.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array).resize((size[1], size[0]), Image.Resampling.LANCZOS)
 
 
-def _size(picture: Tensor) -> str:
-    return f"{picture.shape[-1]}x{picture.shape[-2]}"
+def _size(image: Tensor) -> str:
+    return f"{image.shape[-1]}x{image.shape[-2]}"
 
 
 def _number(value: float | list[float]) -> float:

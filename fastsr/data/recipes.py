@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..images.resizing import resize
 from ..io.codecs import FORMATS, decode_file, encode
@@ -30,12 +31,12 @@ class Made:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How pictures are prepared.
+    """How images are prepared.
 
     Attributes:
         factors: HR side over LR side, distinct, each at least 2, ascending.
-        sr: whether LR pictures are also enlarged again.
-        crop: the side of the squares into which pictures are cut, in pixels of HR; None for whole pictures.
+        sr: whether LR images are also upscaled again.
+        crop: the side of the squares into which images are cut, in pixels of HR; None for whole pictures.
         step: the distance of squares, from left to left and from top to top.
     """
 
@@ -47,16 +48,16 @@ class Recipe:
     def check(self) -> None:
         """Raise `InputError` for values that cannot be used."""
         if not self.factors or min(self.factors) < 2:
-            raise InputError(f"factors={self.factors!r} cannot be used; give at least one, each at least 2")
+            raise input_error("factors", self.factors, "cannot be used", "give at least one, each at least 2")
         if (self.crop is None) != (self.step is None):
-            raise InputError(f"crop={self.crop!r} and step={self.step!r}: give both or none")
+            raise input_error("crop", self.crop, f"and {spell('step', self.step)}: give both or none")
         for name, value in (("crop", self.crop), ("step", self.step)):
             if value is not None and (value < 1 or value % self.multiple):
                 raise InputError(f"{name}={value} cannot be used; give a positive multiple of {self.multiple}")
 
     @property
     def multiple(self) -> int:
-        """What the sides of HR pictures are multiples of."""
+        """What the sides of HR images are multiples of."""
         return math.lcm(*self.factors)
 
     @property
@@ -65,8 +66,8 @@ class Recipe:
         small = [part for factor in self.factors for part in (_lr(factor), *([_sr(factor)] if self.sr else []))]
         return [HR, *small]
 
-    def names(self, picture: Path, height: int, width: int) -> list[str]:
-        """Return the names under which a picture of this size, before it is cropped, is in each part.
+    def names(self, image: Path, height: int, width: int) -> list[str]:
+        """Return the names under which an image of this size, before it is cropped, is in each part.
 
         Raises:
             InputError: it is too small.
@@ -74,24 +75,24 @@ class Recipe:
         multiple = self.multiple
         if self.crop is None:
             if min(height, width) < multiple:
-                raise InputError(f"{str(picture)!r} is {width}x{height} pixels; it needs {multiple} on each side")
-            return [picture.stem]
+                raise InputError(f"{str(image)!r} is {width}x{height} pixels; it needs {multiple} on each side")
+            return [image.stem]
         if min(height, width) < self.crop:
-            raise InputError(f"{str(picture)!r} is {width}x{height} pixels, smaller than crop={self.crop}")
+            raise InputError(f"{str(image)!r} is {width}x{height} pixels, smaller than {spell('crop', self.crop)}")
         count = math.prod(len(self._starts(side // multiple * multiple)) for side in (height, width))
-        return [f"{picture.stem}_s{number:03d}" for number in range(1, count + 1)]
+        return [f"{image.stem}_s{number:03d}" for number in range(1, count + 1)]
 
-    def make(self, picture: Path) -> list[Made]:
-        """Read a picture and return all that is made of it; squares of LR and SR are cut from the whole.
+    def make(self, image: Path) -> list[Made]:
+        """Read an image and return all that is made of it; squares of LR and SR are cut from the whole.
 
         8 bits, RGB or grey, without alpha. Each part is what `fastsr.resize` makes of the one before.
 
         Raises:
             FastsrError: it cannot be read, or is too small.
         """
-        whole = colours(decode_file(picture, "IN").values)
+        whole = colours(decode_file(image, "IN").values)
         height, width = (side // self.multiple * self.multiple for side in whole.shape[1:])
-        names = self.names(picture, *whole.shape[1:])
+        names = self.names(image, *whole.shape[1:])
         hr = whole[:, :height, :width]
         made = list(self._cut(HR, hr, 1, names))
         for factor in self.factors:
@@ -101,16 +102,16 @@ class Recipe:
                 made += self._cut(_sr(factor), resize(lr, size=(height, width)), 1, names)
         return made
 
-    def _cut(self, part: str, picture: Tensor, factor: int, names: list[str]) -> Iterator[Made]:
-        """Cut a picture that is smaller than HR by a factor."""
+    def _cut(self, part: str, image: Tensor, factor: int, names: list[str]) -> Iterator[Made]:
+        """Cut an image that is smaller than HR by a factor."""
         if self.crop is None:
-            yield Made(part, names[0], png_bytes(picture))
+            yield Made(part, names[0], png_bytes(image))
             return
-        rows, columns = (self._starts(side * factor) for side in picture.shape[1:])
+        rows, columns = (self._starts(side * factor) for side in image.shape[1:])
         places = [(top // factor, left // factor) for top in rows for left in columns]
         side = self.crop // factor
         for name, (top, left) in zip(names, places, strict=True):
-            yield Made(part, name, png_bytes(picture[:, top : top + side, left : left + side]))
+            yield Made(part, name, png_bytes(image[:, top : top + side, left : left + side]))
 
     def _starts(self, side: int) -> list[int]:
         """Where squares begin along a side: at every step, and the last one at the end."""
@@ -127,10 +128,10 @@ def _sr(factor: int) -> str:
     return f"SR_bicubic/X{factor}"
 
 
-def png_bytes(picture: Tensor) -> bytes:
-    """Return a picture, uint8 (1 or 3, H, W), as a PNG file."""
+def png_bytes(image: Tensor) -> bytes:
+    """Return an image, uint8 (1 or 3, H, W), as a PNG file."""
     file = io.BytesIO()
-    encode(file, picture.permute(1, 2, 0).contiguous().numpy(), FORMATS[".png"], None, None)
+    encode(file, image.permute(1, 2, 0).contiguous().numpy(), FORMATS[".png"], None, None)
     return file.getvalue()
 
 
@@ -147,11 +148,13 @@ class SquareRecipe:
     def check(self) -> None:
         """Raise `InputError` for sizes that cannot be used."""
         if len(self.sizes) != 2 or self.sizes[0] < 1:
-            raise InputError(f"sizes={self.sizes!r} cannot be used; give the sides of LR and HR, such as 16 and 128")
+            raise input_error("sizes", self.sizes, "cannot be used", "give the sides of LR and HR, such as 16 and 128")
         if self.high <= self.low or self.high % self.low:
-            raise InputError(
-                f"sizes={self.sizes!r} cannot be used; the second one, of HR, is a multiple of the first, of LR, "
-                "such as 16 and 128"
+            raise input_error(
+                "sizes",
+                self.sizes,
+                "cannot be used",
+                "the second one, of HR, is a multiple of the first, of LR, such as 16 and 128",
             )
 
     @property
@@ -169,29 +172,29 @@ class SquareRecipe:
         """What is made: hr_128, lr_16 and sr_16_128."""
         return [hr_part(self.high), lr_part(self.low), sr_part(self.low, self.high)]
 
-    def names(self, picture: Path, height: int, width: int) -> list[str]:
-        """Return the names under which a picture of this size is in each part.
+    def names(self, image: Path, height: int, width: int) -> list[str]:
+        """Return the names under which an image of this size is in each part.
 
         Raises:
             InputError: it is too small.
         """
         if min(height, width) < self.high:
             raise InputError(
-                f"{str(picture)!r} is {width}x{height} pixels; squares of {self.high}x{self.high} need {self.high} on "
+                f"{str(image)!r} is {width}x{height} pixels; squares of {self.high}x{self.high} need {self.high} on "
                 "each side"
             )
-        return [picture.stem]
+        return [image.stem]
 
-    def make(self, picture: Path) -> list[Made]:
-        """Read a picture and return all that is made of its middle square.
+    def make(self, image: Path) -> list[Made]:
+        """Read an image and return all that is made of its middle square.
 
         8 bits, RGB, without alpha. Each part is what `fastsr.resize` makes of the one before.
 
         Raises:
             FastsrError: it cannot be read, or is too small.
         """
-        whole = three_channels(decode_file(picture, "IN").values)
-        (name,) = self.names(picture, *whole.shape[1:])
+        whole = three_channels(decode_file(image, "IN").values)
+        (name,) = self.names(image, *whole.shape[1:])
         made, pixels = [], middle(whole)
         for part, wanted in zip(self.parts, (self.high, self.low, self.high), strict=True):
             pixels = resize(pixels, size=(wanted, wanted))

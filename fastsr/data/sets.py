@@ -14,12 +14,12 @@ FILES = "self_ex_sr.sha256"
 
 @dataclass(frozen=True)
 class Pick:
-    """A folder of pictures in an archive.
+    """A folder of images in an archive.
 
     Attributes:
         inside: the end of its path, such as "images/val".
-        into: the folder where the pictures go, "" for the topmost.
-        count: how many pictures there are.
+        into: the folder where the images go, "" for the topmost.
+        count: how many images there are.
     """
 
     inside: str
@@ -43,8 +43,8 @@ class Download:
         address: https://...
         checksum: what it is known by.
         size: in bytes, to be told before the download.
-        path: for a picture, where it goes in the data set.
-        picks: for an archive, which pictures are taken from it.
+        path: for an image, where it goes in the data set.
+        picks: for an archive, which images are taken from it.
     """
 
     address: str
@@ -60,7 +60,7 @@ class DataSet:
 
     Attributes:
         name: also that of its folder.
-        pictures: how many references it has.
+        images: how many references it has.
         downloads: what it is made of.
         terms: under which it may be used, as far as its authors say.
         paper: where it was published.
@@ -124,7 +124,7 @@ def _bsds500(*picks: Pick) -> Download:
 
 
 BSDS500_TERMS = "non-commercial research and education"
-DIV2K_TERMS = "academic research only; the pictures belong to their owners"
+DIV2K_TERMS = "academic research only; the images belong to their owners"
 DIV2K_PAPER = "Agustsson, Timofte: NTIRE 2017 challenge on single image super-resolution, CVPRW 2017"
 
 SETS = (

@@ -21,11 +21,11 @@ def to_uint8(img: Any) -> Tensor:
 
 
 PATH = "picture"
-"""What errors call the argument that a picture's file is."""
+"""What errors call the argument that an image's file is."""
 
 
 class StoredPicture(Protocol):
-    """A picture that can be read again and again, in any process."""
+    """An image that can be read again and again, in any process."""
 
     @property
     def label(self) -> str:
@@ -48,7 +48,7 @@ class StoredPicture(Protocol):
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture in an image file of any kind that `fastsr.images.read` takes."""
+    """An image in an image file of any kind that `fastsr.images.read` takes."""
 
     path: Path
 

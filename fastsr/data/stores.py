@@ -21,7 +21,7 @@ class Store(Protocol):
     """Pictures by part and name, each there whole or not at all."""
 
     def has(self, part: str, name: str) -> bool:
-        """Whether a picture is there."""
+        """Whether an image is there."""
 
     def put(self, made: Sequence[Made]) -> None:
         """Keep pictures.
@@ -31,7 +31,7 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Finish what all pictures have in common."""
+        """Finish what all images have in common."""
 
 
 class Folders:
@@ -96,7 +96,7 @@ class Databases:
             writer.put({one.name: one.png for one in made if one.part == part})
 
     def close(self) -> None:
-        """Write what tells of the pictures, and close the databases."""
+        """Write what tells of the images, and close the databases."""
         for writer in self._writers.values():
             writer.close()
 
@@ -111,7 +111,7 @@ LENGTH, NAME = "length", "name"
 
 @dataclass(frozen=True)
 class LMDBSquare:
-    """A picture in the database `folder`, of the side that its key tells."""
+    """An image in the database `folder`, of the side that its key tells."""
 
     folder: Path
     key: str
@@ -128,13 +128,13 @@ class LMDBSquare:
 
     def read(self) -> Tensor:
         """Return the colours, uint8 (3, H, W)."""
-        picture = read_picture(self.folder, self.key, self.label)
-        if picture is None:
+        image = read_picture(self.folder, self.key, self.label)
+        if image is None:
             raise InputError(f"{self.label} is not there any more; make the database anew")
-        if picture.shape[1:] != self.sides():
-            found = f"{picture.shape[2]}x{picture.shape[1]}"
+        if image.shape[1:] != self.sides():
+            found = f"{image.shape[2]}x{image.shape[1]}"
             raise InputError(f"{self.label} is {found} pixels, and not {self.side}x{self.side}; make the database anew")
-        return picture
+        return image
 
 
 class Numbered:
@@ -159,15 +159,15 @@ class Numbered:
         self._names = {self._name(number) for number in range(int(length))}
 
     def has(self, part: str, name: str) -> bool:
-        """Whether the database has the picture; it has all parts or none."""
+        """Whether the database has the image; it has all parts or none."""
         return name in self._names
 
     def put(self, made: Sequence[Made]) -> None:
-        """Write all parts of one picture under the next number."""
+        """Write all parts of one image under the next number."""
         number, name = len(self._names), made[0].name
-        pictures = {_key(one.part, number): one.png for one in made}
+        images = {_key(one.part, number): one.png for one in made}
         length = str(number + 1).encode()
-        self._database.put({**pictures, _key(NAME, number): os.fsencode(name), LENGTH: length})
+        self._database.put({**images, _key(NAME, number): os.fsencode(name), LENGTH: length})
         self._names.add(name)
 
     def close(self) -> None:
@@ -203,13 +203,13 @@ def is_numbered(folder: Path) -> bool:
 
 
 def find_squares(folder: Path, factor: int | None) -> list[tuple[LMDBSquare, LMDBSquare | None]]:
-    """Return HR and LR of the pictures of a database, sorted by name, or by number where they have no names.
+    """Return HR and LR of the images of a database, sorted by name, or by number where they have no names.
 
-    So the order is that of folders of the same pictures, whatever their numbers are. LR is None where there is none,
+    So the order is that of folders of the same images, whatever their numbers are. LR is None where there is none,
     and without a factor.
 
     Raises:
-        InputError: it has no pictures, or none at this factor, one is missing, or the package lmdb is not installed.
+        InputError: it has no images, or none at this factor, one is missing, or the package lmdb is not installed.
     """
     with read_only(folder) as transaction:
         length = int(transaction.get(LENGTH.encode()))
@@ -217,7 +217,7 @@ def find_squares(folder: Path, factor: int | None) -> list[tuple[LMDBSquare, LMD
         names = [transaction.get(_key(NAME, n).encode(), f"{n:012}".encode()) for n in range(min(length, len(keys)))]
     sides = find_sides({key.rpartition("_")[0] for key in keys}, factor, folder)
     if not length or sides is None:
-        raise InputError(f"data: {str(folder)!r} holds no picture; give a database with keys such as 'hr_128_00000'")
+        raise InputError(f"data: {str(folder)!r} holds no image; give a database with keys such as 'hr_128_00000'")
     high, low = sides
     for part in [hr_part(high)] if low is None else [hr_part(high), lr_part(low)]:
         missing = next((key for n in range(length) if (key := _key(part, n)) not in keys), None)

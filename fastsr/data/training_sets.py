@@ -1,4 +1,4 @@
-"""Which pictures a network is trained on."""
+"""Which images a network is trained on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..io.files import is_folder
 from ..runtime.memory import available_memory
@@ -27,13 +28,13 @@ PART = "_sub"
 
 @dataclass(frozen=True)
 class TrainingPicture:
-    """A picture to train on; `lr` is None where it is to be made of crops of `hr`."""
+    """An image to train on; `lr` is None where it is to be made of crops of `hr`."""
 
     hr: StoredPicture
     lr: StoredPicture | None
 
     def sides(self, factor: int) -> list[tuple[int, int]]:
-        """Return the sides of the HR and, where there is one, of the LR picture, as `StoredPicture.sides` does.
+        """Return the sides of the HR and, where there is one, of the LR image, as `StoredPicture.sides` does.
 
         Raises:
             InputError: one cannot be read, or they do not belong together, as far as it is known without decoding.
@@ -44,14 +45,14 @@ class TrainingPicture:
         return sides
 
     def read(self, factor: int) -> list[Tensor]:
-        """Return the HR and, where there is one, the LR picture, uint8 (3, H, W) and (3, H / factor, W / factor).
+        """Return the HR and, where there is one, the LR image, uint8 (3, H, W) and (3, H / factor, W / factor).
 
         Raises:
             InputError: one cannot be read, or their sizes do not belong together.
         """
-        pictures = [stored.read() for stored in self._stored]
-        self._check([(picture.shape[1], picture.shape[2]) for picture in pictures], factor)
-        return pictures
+        images = [stored.read() for stored in self._stored]
+        self._check([(image.shape[1], image.shape[2]) for image in images], factor)
+        return images
 
     @property
     def _stored(self) -> list[StoredPicture]:
@@ -63,19 +64,19 @@ class TrainingPicture:
         (height, width), small = sides
         if not _belong((height, width), small, factor):
             raise InputError(
-                f"{self.lr.label} is {small[1]}x{small[0]} pixels, and {self.hr.label} of {width}x{height} needs "
-                f"{width // factor}x{height // factor} at factor={factor}"
+                f"{self.lr.label} is {small[1]}x{small[0]} pixels, and {self.hr.label} of {width}x{height}"
+                f" needs {width // factor}x{height // factor} at {spell('factor', factor)}"
             )
 
 
 def find_training_pictures(folders: Sequence[str | Path], factor: int | None) -> list[TrainingPicture]:
-    """Return the pictures of some folders, in the order of the folders and of their names.
+    """Return the images of some folders, in the order of the folders and of their names.
 
     Each folder is one of
 
-    - what `find_benchmark` takes: pictures, or HR beside LR, such as DIV2K_train_HR and DIV2K_train_LR_bicubic/X4, or
+    - what `find_benchmark` takes: images, or HR beside LR, such as DIV2K_train_HR and DIV2K_train_LR_bicubic/X4, or
       hr_128 and lr_16;
-    - an LMDB database of HR pictures, as `fastsr prepare` and BasicSR write them;
+    - an LMDB database of HR images, as `fastsr prepare` and BasicSR write them;
     - a folder of databases: HR.lmdb, and LR_bicubic_X4.lmdb or another that ends in the factor. Their names are as
       those of folders; _sub may follow;
     - an LMDB database of squares, as `fastsr prepare` writes it for two sizes, or a folder that holds just this one.
@@ -85,30 +86,32 @@ def find_training_pictures(folders: Sequence[str | Path], factor: int | None) ->
 
     Raises:
         MissingFileError: there is no such folder.
-        InputError: no folder was given; a folder holds no picture, or HR and LR that do not belong together; or some
+        InputError: no folder was given; a folder holds no image, or HR and LR that do not belong together; or some
             folders have LR files and others have not.
     """
     if not folders:
-        raise InputError("data: no folder; give at least one of training pictures")
+        raise InputError("data: no folder; give at least one of training images")
     found = {str(folder): _find(Path(folder), factor) for folder in folders}
-    with_lr = [folder for folder, pictures in found.items() if pictures[0].lr is not None]
+    with_lr = [folder for folder, images in found.items() if images[0].lr is not None]
     without = [folder for folder in found if folder not in with_lr]
     if with_lr and without:
-        raise InputError(
-            f"data={with_lr[0]!r} has LR files of factor={factor} and data={without[0]!r} has none; give folders that "
-            "all have them, or the folder of HR pictures itself for LR made on the fly"
+        raise input_error(
+            "data",
+            with_lr[0],
+            f"has LR files of {spell('factor', factor)} and {spell('data', without[0])} has none",
+            ("give folders that all have them, or the folder of HR images itself for LR made on the fly"),
         )
-    return [picture for pictures in found.values() for picture in pictures]
+    return [image for images in found.values() for image in images]
 
 
 def _belong(hr: tuple[int, int], lr: tuple[int, int], factor: int) -> bool:
-    """Whether an LR picture has the sides of its HR picture over `factor`, rounded down."""
+    """Whether an LR image has the sides of its HR image over `factor`, rounded down."""
     return lr == (hr[0] // factor, hr[1] // factor)
 
 
 def _find(folder: Path, factor: int | None) -> list[TrainingPicture]:
-    if not is_folder(folder, f"data={str(folder)!r}"):
-        raise InputError(f"data={str(folder)!r} is a file; give a folder of training pictures")
+    if not is_folder(folder, f"{spell('data', str(folder))}"):
+        raise input_error("data", str(folder), "is a file", "give a folder of training images")
     if is_database(folder) and is_numbered(folder):
         return _squares(folder, factor)
     if is_database(folder):
@@ -127,7 +130,7 @@ def _squares(folder: Path, factor: int | None) -> list[TrainingPicture]:
 
 
 def _pairs(folder: Path, databases: Sequence[Path], factor: int | None) -> list[TrainingPicture]:
-    """Pair the records of the database of HR pictures with those of the one of LR pictures, if there is one."""
+    """Pair the records of the database of HR images with those of the one of LR images, if there is one."""
     names = {path: path.name.removesuffix(SUFFIX).removesuffix(PART) for path in databases}
     references = [path for path, name in names.items() if HR_FOLDER.fullmatch(name)]
     inputs = [
@@ -137,15 +140,17 @@ def _pairs(folder: Path, databases: Sequence[Path], factor: int | None) -> list[
     ]
     if len(references) != 1 or len(inputs) > 1:
         there = ", ".join(path.name for path in databases)
-        raise InputError(
-            f"data={str(folder)!r} holds {there}; give a folder with one database of HR pictures and at most one of "
-            f"LR x{factor}, or the former itself"
+        raise input_error(
+            "data",
+            str(folder),
+            f"holds {there}",
+            (f"give a folder with one database of HR images and at most one of LR x{factor}, or the former itself"),
         )
     hr = find_records(references[0])
     lr: dict[str, Record] = find_records(inputs[0]) if inputs else {}
     if lr and (lonely := sorted(hr.keys() ^ lr.keys())):
         missing = inputs[0] if lonely[0] in hr else references[0]
-        raise InputError(f"data: {str(missing)!r} has no picture {lonely[0]!r}, which the other of HR and LR has")
+        raise InputError(f"data: {str(missing)!r} has no image {lonely[0]!r}, which the other of HR and LR has")
     return [TrainingPicture(record, lr.get(name)) for name, record in hr.items()]
 
 
@@ -159,13 +164,13 @@ Sides = Sequence[tuple[int, int]]
 
 
 def memory_for_pictures() -> int:
-    """Return the bytes that this process may fill with pictures; those that torchrun started share the machine."""
+    """Return the bytes that this process may fill with images; those that torchrun started share the machine."""
     available = available_memory(torch.device("cpu")) or ASSUMED
     return int(SHARE * available) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def bytes_of(sides: Sequence[Sides]) -> int:
-    """Return the bytes that pictures take, given the sides of each one's parts."""
+    """Return the bytes that images take, given the sides of each one's parts."""
     return sum(map(_bytes, sides))
 
 
@@ -176,10 +181,10 @@ class DecodedImageCache:
     """
 
     def __init__(self, pictures: Sequence[TrainingPicture], sides: Sequence[Sides], factor: int):
-        """Decode all pictures, each in the room that `sides`, of its parts, ask for.
+        """Decode all images, each in the room that `sides`, of its parts, ask for.
 
         Raises:
-            FastsrError: a picture cannot be read.
+            FastsrError: an image cannot be read.
         """
         self._starts = [0, *accumulate(map(_bytes, sides))]
         self._memory = torch.empty(self._starts[-1], dtype=torch.uint8)

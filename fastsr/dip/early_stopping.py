@@ -1,4 +1,4 @@
-"""When to end a fit to a noisy picture, which would come to fit its noise as well."""
+"""Early stopping: when to end a fit to a noisy image, before the network reproduces the noise as well."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from torch import Tensor
 
 
 class Stopping(Protocol):
-    """Watches a fit and keeps its best picture. All but `finished` works on tensors on the device.
+    """Watches a fit and keeps its best image. All methods but `finished` work on tensors on the device.
 
     Attributes:
-        image: the best picture so far, (1, C, H, W).
+        image: the best image so far, (1, C, H, W).
     """
 
     image: Tensor
 
     def begin(self, image: Tensor) -> None:
-        """Make what is kept, for pictures like `image`."""
+        """Allocate the state for images like `image`, (1, C, H, W)."""
 
     def watch(self, number: Tensor, output: Tensor, average: Tensor, loss: Tensor) -> None:
-        """Take note of step `number`, from 1: its output, the running average of outputs, and its loss."""
+        """Record step `number`, counted from 1: the network's output, the running average of outputs, and the loss."""
 
     def finished(self) -> bool:
         """Return whether the fit can end; waits for the device."""
 
 
 class RunningVariance:
-    """Ends a fit when the outputs have ceased to settle: needs neither a clean picture nor the noise's strength.
+    """Ends a fit when the outputs stop settling; needs neither a clean image nor the noise level.
 
-    The variance of the outputs over the last steps falls while the picture emerges and rises while the noise does
+    The variance of the outputs over the last steps falls while the image emerges and rises while the noise does
     (Wang et al., "Early Stopping for Deep Image Prior", arXiv 2112.06074, with exponential weights). The image is the
     average of outputs at the least variance.
     """
 
-    def __init__(self, patience: int, share: float = 0.05):
-        """Take after how many steps without a new least variance to end, and the weight of a step in it."""
-        self._patience, self._share = patience, share
+    def __init__(self, patience: int, weight: float = 0.05):
+        """End after `patience` steps without a new least variance; one step has this `weight` in mean and variance."""
+        self._patience, self._weight = patience, weight
 
     def begin(self, image: Tensor) -> None:
         """See `Stopping`."""
@@ -49,12 +49,12 @@ class RunningVariance:
 
     def watch(self, number: Tensor, output: Tensor, average: Tensor, loss: Tensor) -> None:
         """See `Stopping`."""
-        share = (1 / number.float()).clamp_min(self._share)
+        weight = (1 / number.float()).clamp_min(self._weight)
         deviation = output - self._mean
-        self._mean.add_(deviation * share)
-        self._variance.add_(share * deviation.square().mean()).mul_(1 - share)
+        self._mean.add_(deviation * weight)
+        self._variance.add_(weight * deviation.square().mean()).mul_(1 - weight)
         # Before the window is full its variance says nothing.
-        better = (self._variance < self._least) & (number * self._share > 1)
+        better = (self._variance < self._least) & (number * self._weight > 1)
         self._least.copy_(torch.where(better, self._variance, self._least))
         self._age.copy_(torch.where(better, 0, self._age + 1))
         self.image.copy_(torch.where(better | self._least.isinf(), average, self.image))
@@ -71,9 +71,9 @@ class NoiseLevel:
     when the error, itself averaged over some steps, comes down to sigma^2.
     """
 
-    def __init__(self, sigma: float, share: float = 0.1):
-        """Take the noise's standard deviation, of pictures in [0, 1], and the weight of a step in the error."""
-        self._error_of_noise, self._share = sigma**2, share
+    def __init__(self, sigma: float, weight: float = 0.1):
+        """Take the noise's standard deviation, for images in [0, 1], and the weight of one step in the mean error."""
+        self._noise_variance, self._weight = sigma**2, weight
 
     def begin(self, image: Tensor) -> None:
         """See `Stopping`."""
@@ -83,9 +83,9 @@ class NoiseLevel:
 
     def watch(self, number: Tensor, output: Tensor, average: Tensor, loss: Tensor) -> None:
         """See `Stopping`."""
-        self._error.lerp_(loss, (1 / number.float()).clamp_min(self._share))
+        self._error.lerp_(loss, (1 / number.float()).clamp_min(self._weight))
         self.image.copy_(torch.where(self._reached, self.image, average))
-        self._reached.logical_or_(self._error <= self._error_of_noise)
+        self._reached.logical_or_(self._error <= self._noise_variance)
 
     def finished(self) -> bool:
         """See `Stopping`."""

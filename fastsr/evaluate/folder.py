@@ -1,4 +1,4 @@
-"""The folder of an evaluation: settings, and for every picture done the pictures and then the row."""
+"""The folder of an evaluation: its settings, and for each finished image the image files and the row."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ..io.files import prepare_folder, read_json, require_same, write_json
 from .table import Row
 
 BICUBIC, REFERENCE = "bicubic", "hr"
-"""What there is of a picture beside the result."""
+"""The other image files of a sample, beside the result."""
 KINDS = ("", BICUBIC, REFERENCE)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the rows of a folder have in common.
+    """The settings that all rows of a folder have in common.
 
     Attributes:
-        method: its name.
-        options: the method's own.
-        factor: how much larger results are.
-        protocol: its name.
-        dataset: the name of the benchmark.
-        data: its folder.
-        details: what `Method.details` says of method and options.
+        method: name of the method.
+        options: options of the method.
+        factor: upscaling factor.
+        protocol: name of the protocol.
+        dataset: name of the benchmark.
+        data: folder of the benchmark.
+        details: the text of `Method.details`.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a row was made: the version of fastsr, the device's name, the threads of the CPU."""
+    """The machine of a row: the version of fastsr, the name of the device, the number of CPU threads."""
 
     fastsr: str
     device: str
@@ -54,15 +54,15 @@ class Machine:
 
     @classmethod
     def here(cls, device: torch.device) -> Machine:
-        """Return what this process computes on."""
+        """Return the machine of this process."""
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
         return cls(__version__, name, torch.get_num_threads())
 
 
 class Folder:
-    """Settings, rows and pictures on disk.
+    """Settings, rows and image files on disk.
 
-    A row is written after its pictures, each file whole or not at all: a picture that has a row is done.
+    A row is written after its image files, each file atomically: an image that has a row is done.
     """
 
     def __init__(self, path: Path):
@@ -72,11 +72,11 @@ class Folder:
         self._pictures = path / "pictures"
 
     def open(self, settings: Settings, machine: Machine) -> None:
-        """Begin in this folder, or go on in it with the same settings.
+        """Start an evaluation in this folder, or resume one with the same settings.
 
         Raises:
-            InputError: it has rows that were made with other settings.
-            OutputError: nothing can be written in it.
+            InputError: it has rows of other settings.
+            OutputError: it cannot be written to.
         """
         if any(self._rows.glob("*.json")):
             require_same(self._settings, asdict(settings), self.path, "holds an evaluation")
@@ -86,19 +86,19 @@ class Folder:
             write_json(self._settings, {**asdict(settings), **asdict(machine)})
 
     def picture(self, name: str, kind: str = "") -> Path:
-        """Return the file of the result on the picture `name`, or of `BICUBIC` or `REFERENCE` of it."""
+        """Return the file of the result for the image `name`, or that of its `BICUBIC` or `REFERENCE`."""
         return self._pictures / (f"{name}_{kind}.png" if kind else f"{name}.png")
 
     def write_row(self, row: Row, machine: Machine) -> None:
-        """Say that a picture is done; infinity is written as "inf", for JSON has no number for it."""
+        """Write the row of a finished image; infinity is written as "inf", for JSON has no number for it."""
         values = {name: "inf" if value == float("inf") else value for name, value in asdict(row).items()}
         write_json(self._row(row.image), {**values, **asdict(machine)})
 
     def row(self, name: str) -> Row | None:
-        """Return the row of a picture, or None where it is not done: its row or a picture is missing or damaged.
+        """Return the row of an image, or None if it is not done: the row or an image file is missing or damaged.
 
         Raises:
-            OutputError: a file that is to have its name cannot have it.
+            OutputError: the file system does not allow one of the file names.
         """
         paths = [self._row(name), *map(partial(self.picture, name), KINDS)]
         try:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError, InputTypeError
 from ..images import Picture, flatten, read
 from ..metrics import psnr
@@ -24,15 +24,15 @@ from ..runtime.memory import require_memory
 from .sheets import in_rows, opaque, side_by_side
 
 LARGEST_SIDE = 512
-"""Of pictures that are shown as a whole where no crop is asked for."""
+"""Of images that are shown as a whole where no crop is asked for."""
 SIDE = 256
-"""Of the part that is shown of larger ones; what is smaller is enlarged, up to this."""
+"""Of the part that is shown of larger ones; what is smaller is upscaled, up to this."""
 CELL = 32
 """The grid on which that part is looked for, in pixels; it divides the side."""
 PER_ROW = 6
 """Pictures beside one another, at the most."""
 COPIES = 4
-"""Of every picture drawn: itself, as it is pasted, and the sheets of a row and of all; one is in float32 at a time."""
+"""Of every image drawn: itself, as it is pasted, and the sheets of a row and of all; one is in float32 at a time."""
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
@@ -45,28 +45,28 @@ def compare(
     zoom: int | None = None,
     original: Any = None,
 ) -> Image.Image:
-    """Draw pictures, or one part of all of them, side by side under titles.
+    """Draw images, or one part of all of them, side by side under titles.
 
-    All are shown at the size of the largest: a smaller one, such as the input of a method, is enlarged by nearest
-    neighbour, so that its pixels are seen. More than six pictures take several rows.
+    All are shown at the size of the largest: a smaller one, such as the input of a method, is upscaled by nearest
+    neighbour, so that its pixels are seen. More than six images take several rows.
 
     Args:
-        pictures: of any kind that `fastsr.images.read` takes, of one shape and any size; also lists, batches, and the
+        images: of any kind that `fastsr.images.read` takes, of one shape and any size; also lists, batches, and the
             samples of `fastsr.sr3`.
-        titles: one for each argument; the pictures of a list or batch are numbered. By default the names of files,
+        titles: one for each argument; the images of a list or batch are numbered. By default the names of files,
             else a, b, c and so on.
-        crop: the part to show, (left, top, right, bottom) in pixels of the largest picture, as Pillow has it. By
+        crop: the part to show, (left, top, right, bottom) in pixels of the largest image, as Pillow has it. By
             default the whole, or where a side has more than 512 pixels the 256x256 with most detail.
-        zoom: how many pixels a pixel of the largest picture takes on each side; by default as many as there is room
+        zoom: how many pixels a pixel of the largest image takes on each side; by default as many as there is room
             for in 256.
-        original: what the pictures should be; it is shown last. Titles of pictures of its size get the PSNR of the
-            whole picture in dB, as `fastsr.metrics.psnr` gives it by default: on luma, with nothing shaved.
+        original: what the images should be; it is shown last. Titles of images of its size get the PSNR of the
+            whole image in dB, as `fastsr.metrics.psnr` gives it by default: on luma, with nothing shaved.
 
     Returns:
-        An RGB picture, which a notebook shows.
+        An RGB image, which a notebook shows.
 
     Raises:
-        InputError, InputTypeError: a picture that cannot be used, pictures of different shapes, a crop that is not
+        InputError, InputTypeError: an image that cannot be used, images of different shapes, a crop that is not
             inside the largest one, or another number of titles than of arguments.
         NotEnoughMemoryError: what is to be drawn does not fit into memory.
         MissingFileError: there is no such file.
@@ -89,7 +89,7 @@ def compare(
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """One picture, its title, and what errors call it."""
+    """One image, its title, and what errors call it."""
 
     title: str
     name: str
@@ -101,13 +101,13 @@ class _Shown:
 
 
 def _titled(arguments: Sequence[Any], titles: Sequence[str] | None) -> list[_Shown]:
-    """Return every picture of all arguments."""
+    """Return every image of all arguments."""
     if not arguments:
-        raise InputError("no pictures were given; give at least one")
+        raise InputError("no images were given; give at least one")
     if titles is not None:
         _check_titles(titles, len(arguments))
     groups = [
-        [(image, what, one) for image, what in flatten(argument, f"pictures[{index}]") for one in _each(image, what)]
+        [(image, what, one) for image, what in flatten(argument, f"images[{index}]") for one in _each(image, what)]
         for index, argument in enumerate(arguments)
     ]
     found = [one for group in groups for one in group]
@@ -124,13 +124,15 @@ def _titled(arguments: Sequence[Any], titles: Sequence[str] | None) -> list[_Sho
 
 def _check_titles(titles: Sequence[str], count: int) -> None:
     if not isinstance(titles, (list, tuple)) or not all(isinstance(title, str) for title in titles):
-        raise InputTypeError(f"titles={titles!r} are no titles; give a list of text, one for each picture")
+        raise input_error(
+            "titles", titles, "are no titles", "give a list of text, one for each image", kind=InputTypeError
+        )
     if len(titles) != count:
-        raise InputError(f"titles={tuple(titles)!r} is not one title for each of the {count} pictures")
+        raise input_error("titles", tuple(titles), f"is not one title for each of the {count} images")
 
 
 def _each(image: Any, name: str) -> Iterator[Picture]:
-    """Yield an image, or the pictures of a batch."""
+    """Yield an image, or the images of a batch."""
     batch = read(image, name)
     for index in range(len(batch.pixels)):
         one = slice(index, index + 1)
@@ -154,10 +156,10 @@ def _file_of(image: Any) -> str:
 
 
 def _scored(shown: Sequence[_Shown], original: Any) -> list[_Shown]:
-    """Return the pictures, with PSNR behind the titles of those of its size, and the original."""
+    """Return the images, with PSNR behind the titles of those of its size, and the original."""
     there = read(original, "original")
     if len(there.pixels) > 1:
-        raise InputError(f"original is a batch of {len(there.pixels)} pictures; give the one that all should be")
+        raise InputError(f"original is a batch of {len(there.pixels)} images; give the one that all should be")
     scored = []
     for one in shown:
         if one.picture.pixels.shape[-2:] == there.pixels.shape[-2:]:
@@ -167,35 +169,35 @@ def _scored(shown: Sequence[_Shown], original: Any) -> list[_Shown]:
 
 
 def _check_shape(one: _Shown, largest: _Shown) -> None:
-    """Refuse a picture that is no smaller version of the largest: its sides may be off by less than a pixel."""
+    """Refuse an image that is no smaller version of the largest: its sides may be off by less than a pixel."""
     (width, height), (whole_width, whole_height) = one.image.size, largest.image.size
     if abs(width * whole_height - height * whole_width) >= max(whole_width, whole_height):
         raise InputError(
-            f"{one.name} has {width}x{height} pixels and {largest.name} {whole_width}x{whole_height}; pictures to "
+            f"{one.name} has {width}x{height} pixels and {largest.name} {whole_width}x{whole_height}; images to "
             "compare have one shape"
         )
 
 
 def _checked_box(crop: Any, size: Size) -> Box:
-    right = "(left, top, right, bottom) in pixels of the largest picture, {}x{}".format(*size)
+    right = "(left, top, right, bottom) in pixels of the largest image, {}x{}".format(*size)
     crop = crop.tolist() if isinstance(crop, np.ndarray) else crop
     if not isinstance(crop, (tuple, list)) or len(crop) != 4:
-        raise InputTypeError(f"crop={crop!r} is no box; give {right}")
+        raise input_error("crop", crop, "is no box", f"give {right}", kind=InputTypeError)
     left, top, end, bottom = (whole_number("crop", value, right) for value in crop)
     if not (0 <= left < end <= size[0] and 0 <= top < bottom <= size[1]):
-        raise InputError(f"crop={crop!r} is not inside the largest picture, or is empty; give {right}")
+        raise input_error("crop", crop, "is not inside the largest image, or is empty", f"give {right}")
     return left, top, end, bottom
 
 
 def _checked_zoom(zoom: int) -> int:
     right = "a whole number of pixels, at least 1"
     if whole_number("zoom", zoom, right) < 1:
-        raise InputError(f"zoom={zoom} leaves nothing to see; give {right}")
+        raise input_error("zoom", zoom, "leaves nothing to see", f"give {right}")
     return zoom
 
 
 def _with_detail(image: Image.Image) -> Box:
-    """Return the part of a picture in which brightness changes most, or the whole of one that is not large."""
+    """Return the part of an image in which brightness changes most, or the whole of one that is not large."""
     width, height = image.size
     if max(width, height) <= LARGEST_SIDE:
         return 0, 0, width, height
@@ -211,7 +213,7 @@ def _with_detail(image: Image.Image) -> Box:
 
 
 def _part(image: Image.Image, box: Box, whole: Size, times: int) -> Image.Image:
-    """Return the part of a picture that `box` is of one of the size `whole`, each pixel of that as a square."""
+    """Return the part of an image that `box` is of one of the size `whole`, each pixel of that as a square."""
     across, down = (side / large for side, large in zip(image.size, whole, strict=True))
     left, top, right, bottom = box
     size = (right - left) * times, (bottom - top) * times

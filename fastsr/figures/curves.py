@@ -42,7 +42,7 @@ MARKED = 40
 TICKS = 5
 """Steps with a number, at the most."""
 NAMED = 6
-"""Stages or pictures with a name, at the most."""
+"""Stages or images with a name, at the most."""
 SCORED = 2
 """Those whose best value has room in a title."""
 
@@ -66,7 +66,7 @@ def draw_curves(rows: Rows, title: str) -> Curves:
     names.sort(key=lambda name: (not name.startswith(SCORES), name == "rate"))
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(row.get("stage") or f"picture {row['picture'] + 1}", []).append(row)
+        groups.setdefault(row.get("stage") or f"image {row['picture'] + 1}", []).append(row)
     width, height = min(len(names), PER_ROW), math.ceil(len(names) / PER_ROW)
     figure = Curves(figsize=(width * PANEL[0], height * PANEL[1]), dpi=DPI, layout="constrained")
     panels = list(figure.subplots(height, width, squeeze=False, sharex=True).flat)

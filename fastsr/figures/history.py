@@ -28,7 +28,7 @@ class History:
     A second call begins it anew. On a GPU every step waits for its numbers.
 
     Args:
-        original: what the result of `fastsr.dip`, `sr3` or `pulse` should be, a picture of any kind that
+        original: what the result of `fastsr.dip`, `sr3` or `pulse` should be, an image of any kind that
             `fastsr.images.read` takes. Of each step the PSNR against it is kept, as `fastsr.metrics.psnr` gives it, of
             what the callback gets: not yet made consistent with the input.
 
@@ -37,7 +37,7 @@ class History:
             the result.
 
     Attributes:
-        rows: a dict for each step and picture, in the order in which they came: "step"; "picture", its number in a
+        rows: a dict for each step and image, in the order in which they came: "step"; "picture", its number in a
             list or batch, of `fastsr.sr3` that of the sample; "psnr_fit" of `fastsr.dip`, the PSNR of the last output
             against the observation, in dB; "noise" of `sr3`, the standard deviation of the noise that the step began
             with; "l2" of `pulse`, the least squared error so far; "psnr_original". Of a training a dict for each line
@@ -68,7 +68,7 @@ class History:
     def __call__(self, step: int, image: Tensor, info: Any) -> None:
         """Keep the numbers of a step; the arguments are those of a callback of `fastsr.dip`, `sr3` or `pulse`."""
         first = info.picture if hasattr(info, "picture") else info.first
-        if step == 1:  # of a second call, or of a picture that is done again in float32
+        if step == 1:  # of a second call, or of an image that is done again in float32
             self.rows = [row for row in self.rows if row["picture"] < first]
         for index, pixels in enumerate(image):
             row: dict[str, Any] = {"step": step, "picture": first + index}
@@ -86,7 +86,7 @@ class History:
         """Return a matplotlib figure of the curves, a panel for each name.
 
         Scores have a star where they are best. A loss that spans more than a factor of five has a logarithmic axis.
-        Stages of a training, and pictures, have colours of their own.
+        Stages of a training, and images, have colours of their own.
 
         Raises:
             InputError: there is nothing to draw, or no matplotlib.

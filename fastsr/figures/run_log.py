@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..checks import input_error
 from ..errors import InputError, MissingFileError
 
 LOSSES = "losses.jsonl"
@@ -28,7 +29,9 @@ def read_log(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError) as error:
         problem = f"has no {LOSSES}" if path.parent.is_dir() else "is no folder"
-        raise MissingFileError(f"run={str(run)!r} {problem}; give a folder that fastsr train writes to") from error
+        raise input_error(
+            "run", str(run), f"{problem}", "give a folder that fastsr train writes to", kind=MissingFileError
+        ) from error
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     whole = [line for line in lines if line.endswith(b"\n")]

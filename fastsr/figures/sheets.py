@@ -1,4 +1,4 @@
-"""Sheets of pictures: side by side, and one below another, under titles."""
+"""Sheets of images: side by side, and one below another, under titles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT_HEIGHT = 16
 MARGIN = 6
 TOP = TEXT_HEIGHT + 2 * MARGIN
 LONGEST_TITLE = 320
-"""In pixels, over pictures that are narrower."""
+"""In pixels, over images that are narrower."""
 CUT = "…"
 MISSING = "\uffff"
 """What no font has."""
@@ -23,13 +23,13 @@ INK = (32, 32, 32)
 PAPER = (255, 255, 255)
 
 
-def side_by_side(pictures: Sequence[tuple[str, Any]]) -> Image.Image:
-    """Return one RGB picture with each of `pictures` (title, image of any kind) beside the one before, tops aligned."""
-    return in_columns([(title, [img]) for title, img in pictures])
+def side_by_side(images: Sequence[tuple[str, Any]]) -> Image.Image:
+    """Return one RGB image with each of `images` (title, image of any kind) beside the one before, tops aligned."""
+    return in_columns([(title, [img]) for title, img in images])
 
 
 def in_columns(columns: Sequence[tuple[str, Sequence[Any]]]) -> Image.Image:
-    """Return one RGB picture of columns (title, images of any kind), the images of each one below another."""
+    """Return one RGB image of columns (title, images of any kind), the images of each one below another."""
     shown = [(title, [opaque(img) for img in images]) for title, images in columns]
     sheet = Image.new("RGB", sheet_size([(title, _stack(pictures)) for title, pictures in shown]), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -38,15 +38,15 @@ def in_columns(columns: Sequence[tuple[str, Sequence[Any]]]) -> Image.Image:
         width = _stack(pictures)[0]
         draw.text((left, MARGIN), fit_title(title, width), fill=INK, font=_font())
         top = TOP
-        for picture in pictures:
-            sheet.paste(picture, (left, top))
-            top += picture.height + MARGIN
+        for image in pictures:
+            sheet.paste(image, (left, top))
+            top += image.height + MARGIN
         left += _column(title, width) + MARGIN
     return sheet
 
 
 def in_rows(sheets: Sequence[Image.Image]) -> Image.Image:
-    """Return one RGB picture of `sheets`, one below another."""
+    """Return one RGB image of `sheets`, one below another."""
     whole = Image.new("RGB", (max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets)), PAPER)
     top = 0
     for sheet in sheets:
@@ -56,14 +56,14 @@ def in_rows(sheets: Sequence[Image.Image]) -> Image.Image:
 
 
 def sheet_size(sizes: Sequence[tuple[str, tuple[int, int]]]) -> tuple[int, int]:
-    """Return the (width, height) of `side_by_side` for pictures of these titles and (width, height)."""
+    """Return the (width, height) of `side_by_side` for images of these titles and (width, height)."""
     width = sum(_column(title, size[0]) + MARGIN for title, size in sizes) + MARGIN
     return width, TOP + max(size[1] for _, size in sizes) + MARGIN
 
 
-def _stack(pictures: Sequence[Image.Image]) -> tuple[int, int]:
-    """Return the (width, height) of pictures one below another."""
-    return max(picture.width for picture in pictures), sum(picture.height + MARGIN for picture in pictures) - MARGIN
+def _stack(images: Sequence[Image.Image]) -> tuple[int, int]:
+    """Return the (width, height) of images one below another."""
+    return max(image.width for image in images), sum(image.height + MARGIN for image in images) - MARGIN
 
 
 def _column(title: str, width: int) -> int:
@@ -71,7 +71,7 @@ def _column(title: str, width: int) -> int:
 
 
 def fit_title(title: str, width: int) -> str:
-    """Return a title as it is drawn over a picture of that width: a long one without its middle."""
+    """Return a title as it is drawn over an image of that width: a long one without its middle."""
     whole = text = drawable(title)
     while _length(text) > max(width, LONGEST_TITLE):
         kept = len(text) - len(CUT) - 1
@@ -100,9 +100,9 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def opaque(img: Any) -> Image.Image:
-    """Return an image of any kind as an 8-bit RGB picture, transparency laid over white."""
-    picture = read(img)
-    pixels = picture.pixels.expand(-1, 3, -1, -1)
-    if picture.alpha is not None:
-        pixels = 1 - picture.alpha * (1 - pixels)
+    """Return an image of any kind as an 8-bit RGB image, transparency laid over white."""
+    image = read(img)
+    pixels = image.pixels.expand(-1, 3, -1, -1)
+    if image.alpha is not None:
+        pixels = 1 - image.alpha * (1 - pixels)
     return Image.fromarray((pixels[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy())

@@ -1,7 +1,7 @@
 """Any image in (path, PIL, NumPy, torch), one float tensor inside, the same kind out.
 
-`each` gives every picture to a function, and `Picture.map` puts colours back into the kind and dtype that came. What
-works on several pictures at once, or on one at a time, takes it apart: `single`, `read`, `premultiplied`,
+`each` gives every image to a function, and `Picture.map` puts colours back into the kind and dtype that came. What
+works on several images at once, or on one at a time, takes it apart: `single`, `read`, `premultiplied`,
 `remade`, `arranged`.
 """
 
@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError, InputTypeError, OutputError
 from ..imresize import imresize
 from ..io import codecs
@@ -90,7 +91,7 @@ class Picture:
         size = pixels.shape[-2:] if alpha is None else alpha.shape[-2:]
         expected = (*self.pixels.shape[:2], *size)
         if pixels.shape != expected or (alpha is None) != (self.alpha is None):
-            raise ValueError(f"colours of shape {tuple(pixels.shape)} do not fit a picture that needs {expected}")
+            raise ValueError(f"colours of shape {tuple(pixels.shape)} do not fit an image that needs {expected}")
         pixels = pixels.clamp(0, 1)
         alpha = None if alpha is None else alpha.clamp(0, 1).to(pixels.device)
         if self.origin.kind == "picture":
@@ -157,7 +158,7 @@ def read(img: Any, name: str = "img", *, max_pixels: int | None = None) -> Pictu
     if isinstance(img, Picture):
         return replace(img, origin=replace(img.origin, kind="picture"))
     if isinstance(img, (str, os.PathLike)):
-        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), f"{name}={str(img)!r}")
+        return _from_raster(codecs.decode_file(Path(img), name, max_pixels), f"{spell(name, str(img))}")
     if isinstance(img, Image.Image):
         return _from_raster(codecs.decode_pil(img, name), name)
     if isinstance(img, np.ndarray):
@@ -216,8 +217,8 @@ def load(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Tens
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputTypeError(f"path is a {type(path).__name__}; give a string or a pathlib.Path")
-    picture = read(path, "path", max_pixels=max_pixels)
-    return picture.pixels[0] if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], 1)[0]
+    image = read(path, "path", max_pixels=max_pixels)
+    return image.pixels[0] if image.alpha is None else torch.cat([image.pixels, image.alpha], 1)[0]
 
 
 def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> None:
@@ -240,20 +241,20 @@ def save(img: Any, path: str | os.PathLike[str], *, bits: int | None = None) -> 
         raise InputTypeError(f"path is a {type(path).__name__}; give a string or a pathlib.Path")
     if is_sequence(img):
         raise InputTypeError(f"img is a {type(img).__name__} of {len(img)} images; save them one by one")
-    picture = read(img)
-    kind = check_output(path, picture, bits=bits)
-    if len(picture.pixels) != 1:
-        raise InputError(f"img is a batch of {len(picture.pixels)} images; save them one by one")
-    deep = kind.bits == 16 and (bits == 16 or (bits is None and picture.levels == 65535))
-    channels = picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], 1)
+    image = read(img)
+    kind = check_output(path, image, bits=bits)
+    if len(image.pixels) != 1:
+        raise InputError(f"img is a batch of {len(image.pixels)} images; save them one by one")
+    deep = kind.bits == 16 and (bits == 16 or (bits is None and image.levels == 65535))
+    channels = image.pixels if image.alpha is None else torch.cat([image.pixels, image.alpha], 1)
     codecs.check_size(Path(path), *reversed(channels.shape[-2:]))
     values = _to_numpy(channels, Origin("numpy", 3, np.dtype(np.uint16 if deep else np.uint8)))
     with atomic_write(Path(path)) as file:
-        codecs.encode(file, values, kind, picture.icc, picture.dpi, picture.comment)
+        codecs.encode(file, values, kind, image.icc, image.dpi, image.comment)
 
 
-def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | None = None) -> codecs.Format:
-    """Return the format in which `save` would write `picture` to `path`; for a check before the work.
+def check_output(path: str | os.PathLike[str], image: Picture, *, bits: int | None = None) -> codecs.Format:
+    """Return the format in which `save` would write `image` to `path`; for a check before the work.
 
     Raises:
         OutputError: the suffix is unknown, or the format cannot hold transparency or 16 bits.
@@ -261,13 +262,15 @@ def check_output(path: str | os.PathLike[str], picture: Picture, *, bits: int | 
     suffix = Path(path).suffix.lower()
     kind = codecs.FORMATS.get(suffix)
     if kind is None:
-        raise OutputError(f"path={str(path)!r} has no suffix that can be written: {', '.join(codecs.FORMATS)}")
-    if picture.alpha is not None and not kind.alpha:
-        raise OutputError(f"path={str(path)!r}: {kind.name} cannot hold transparency; use .png, .tif or .webp")
+        raise input_error(
+            "path", str(path), f"has no suffix that can be written: {', '.join(codecs.FORMATS)}", kind=OutputError
+        )
+    if image.alpha is not None and not kind.alpha:
+        raise OutputError(f"{spell('path', str(path))}: {kind.name} cannot hold transparency; use .png, .tif or .webp")
     if bits not in (None, 8, 16):
-        raise InputError(f"bits={bits!r} is not supported; use 8 or 16")
+        raise input_error("bits", bits, "is not supported", "use 8 or 16")
     if bits == 16 and kind.bits < 16:
-        raise OutputError(f"path={str(path)!r}: {kind.name} cannot hold 16 bits; use .png or .tif")
+        raise OutputError(f"{spell('path', str(path))}: {kind.name} cannot hold 16 bits; use .png or .tif")
     return kind
 
 

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from ..imresize import imresize
-from ..typing import same_kind
+from ..typing import Border, ImageInput, Kernel, same_kind
 from . import Picture, map_images
 
 
 @same_kind
 def resize(
-    img: Any,
+    img: ImageInput | Sequence[Any],
     scale: float | Sequence[float] | None = None,
     *,
     size: Sequence[int] | None = None,
-    kernel: str = "bicubic",
+    kernel: Kernel = "bicubic",
     antialias: bool = True,
-    border: str = "symmetric",
+    border: Border = "symmetric",
 ) -> Any:
     """Resize an image as MATLAB's imresize does; the same kind of image comes back.
 
@@ -50,16 +50,16 @@ def resize(
     """
     run = partial(imresize, scale=scale, size=size, kernel=kernel, antialias=antialias, border=border)
 
-    def resize_picture(picture: Picture, _: str) -> Any:
-        levels = picture.levels
-        transparent = picture.alpha is not None and bool((picture.alpha < 1).any())
+    def resize_picture(image: Picture, _: str) -> Any:
+        levels = image.levels
+        transparent = image.alpha is not None and bool((image.alpha < 1).any())
         if levels is None or transparent:  # colours times alpha are no integers
-            return picture.map(run, run)
+            return image.map(run, run)
 
         def run_integer(values: Tensor) -> Tensor:
             integers = values.to(torch.float64, copy=True).mul_(levels).round_()
             return run(integers, levels=levels).to(values.dtype).div_(levels)
 
-        return picture.map(run_integer, run_integer)
+        return image.map(run_integer, run_integer)
 
     return map_images(img, resize_picture)

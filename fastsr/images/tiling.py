@@ -1,8 +1,8 @@
-"""A picture in overlapping tiles, with the result that the whole picture would give.
+"""An image in overlapping tiles, with the result that the whole image would give.
 
 What a network makes of a pixel depends on the pixels within its reach, so that a tile is read with as many more on
-each side, where there are any, and only its middle is kept. At the edge of the picture the tile ends there too, and the
-network pads it as it would pad the picture. It holds for convolutions alone: a network that looks at the whole picture,
+each side, where there are any, and only its middle is kept. At the edge of the image the tile ends there too, and the
+network pads it as it would pad the picture. It holds for convolutions alone: a network that looks at the whole image,
 by attention or by the statistics of a norm, cannot be tiled exactly.
 """
 
@@ -60,14 +60,14 @@ def spans(start: int, stop: int, limit: int, reach: int, length: int) -> list[Sp
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a picture: a span of its rows and one of its columns."""
+    """A rectangle of an image: a span of its rows and one of its columns."""
 
     rows: Span
     columns: Span
 
 
 def tiles(height: int, width: int, limit: int, reach: int) -> list[Tile]:
-    """Return the tiles of a picture, each of at most `limit` pixels a side beside the overlap of `reach`."""
+    """Return the tiles of an image, each of at most `limit` pixels a side beside the overlap of `reach`."""
     columns = spans(0, width, limit, reach, width)
     return [Tile(rows, column) for rows in spans(0, height, limit, reach, height) for column in columns]
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from ..checks import spell
 from ..errors import FastsrError, InputError, NotEnoughMemoryError, OutputError
 from ..runtime.memory import require_memory
 from .files import is_folder
@@ -116,14 +117,14 @@ def decode_file(path: Path, name: str = "path", max_pixels: int | None = None) -
         InputError: it is a folder, unreadable, not an image, truncated, empty, or larger than the limit.
         NotEnoughMemoryError: its pixels would not fit into memory.
     """
-    what = f"{name}={str(path)!r}"
+    what = f"{spell(name, str(path))}"
     if is_folder(path, what):
         raise InputError(f"{what} is a folder; give an image file")
     with _reading(what), nullcontext() if max_pixels is None else _PILLOW_LIMIT.lifted():
         with _opened(path, what) as image:
             width, height = image.size
             if max_pixels is not None and width * height > max_pixels:
-                raise InputError(f"{what} has {width}x{height} pixels, more than max_pixels={max_pixels}")
+                raise InputError(f"{what} has {width}x{height} pixels, more than {spell('max_pixels', max_pixels)}")
             if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photo and its previews
                 warnings.warn(f"{what} has several frames; only the first is used", stacklevel=4)
             needed = BYTES_PER_SAMPLE * len(image.getbands()) * width * height
@@ -185,8 +186,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     kind = FORMATS[path.suffix.lower()]
     if kind.largest_side is not None and max(width, height) > kind.largest_side:
         raise OutputError(
-            f"path={str(path)!r}: {kind.name} cannot hold {width}x{height} pixels, only {kind.largest_side} a side; "
-            "use .png or .tif"
+            f"{spell('path', str(path))}: {kind.name} cannot hold {width}x{height} pixels, only "
+            f"{kind.largest_side} a side; use .png or .tif"
         )
 
 

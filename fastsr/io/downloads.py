@@ -1,4 +1,4 @@
-"""Files from the web: whole and checked, or not there; what a broken connection has left is gone on from."""
+"""Downloads: complete and verified or not there at all, resumed after an interruption, kept in a cache folder."""
 
 from __future__ import annotations
 
@@ -19,72 +19,74 @@ from ..runtime.progress import progress_bar
 from .files import atomic_write, prepare_folder
 from .locks import sole_use
 
-HASH_CHUNK = 2**20
+CHUNK = 2**20
+"""Bytes that are read at a time, from a file or a connection."""
+TIMEOUT = 30
+"""Seconds without an answer from the server after which a download fails."""
+RETRY_STATUSES = (408, 429)
+"""HTTP errors of the 4xx range after which a later attempt may succeed."""
+NETWORK_ERRORS = (urllib.error.URLError, HTTPException, ValueError)
+"""What a failed connection raises; ValueError is raised for an invalid address."""
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 HASH = re.compile(r"sha256=([0-9a-fA-F]{64})")
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """What a file is known by: `algorithm` is one of hashlib's, `digits` are hexadecimal, in lower case."""
+    """The checksum of a file: `algorithm` is one of hashlib's, `digits` are hexadecimal, in lower case."""
 
     algorithm: str
     digits: str
 
 
 def split_hash(text: str, what: str) -> tuple[str, Checksum | None]:
-    """Split "text#sha256=..." into what is before the # and the checksum, which is None where there is no #.
+    """Split "text#sha256=..." into the part before the # and the checksum, which is None where there is no #.
 
     Raises:
-        InputError: something else is after the #; `what` names the argument.
+        InputError: the part after the # is not a checksum; `what` names the argument.
     """
     before, _, fragment = text.partition("#")
     if not fragment:
         return before, None
-    found = HASH.fullmatch(fragment)
-    if found is None:
-        raise InputError(f"{what} ends in no hash; write #sha256= and 64 hexadecimal digits")
-    return before, Checksum("sha256", found[1].lower())
+    match = HASH.fullmatch(fragment)
+    if match is None:
+        raise InputError(f"{what} does not end in a hash; write #sha256= and 64 hexadecimal digits")
+    return before, Checksum("sha256", match[1].lower())
 
 
 def digest_of(path: Path, algorithm: str) -> str:
     """Return the hexadecimal digest of a file; `algorithm` is one of hashlib's."""
     digest = hashlib.new(algorithm)
     with open(path, "rb") as file:
-        while chunk := file.read(HASH_CHUNK):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
 def difference(path: Path, checksum: Checksum) -> str | None:
-    """Return in words how the digest of a file differs from `checksum`; None where it does not."""
-    found = digest_of(path, checksum.algorithm)
-    return None if found == checksum.digits else f"{checksum.algorithm} {found} instead of {checksum.digits}"
-
-
-SECONDS_OF_SILENCE = 30
-CHUNK = 2**20
-CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-PASSING = (408, 429)  # what a server answers with 4xx that may be otherwise the next time
-NETWORK_ERRORS = (urllib.error.URLError, HTTPException, ValueError)  # the last one of an address that is none
+    """Return how the digest of a file differs from `checksum`, as a phrase for errors; None if it does not."""
+    digest = digest_of(path, checksum.algorithm)
+    return None if digest == checksum.digits else f"{checksum.algorithm} {digest} instead of {checksum.digits}"
 
 
 def fetch(address: str, path: Path, *, checksum: Checksum | None, what: str, progress: bool) -> None:
-    """Have the file at `address` as `path`; it is downloaded unless it is there, and checked each time.
+    """Download the file at `address` to `path` unless it is there, and verify it each time.
 
-    What an interrupted download has left, path.part, is gone on from where the server allows it and still has the same
-    file, and else begun anew. `path` itself is there only whole. Of several processes one downloads, the others wait.
+    An interrupted download leaves path.part and resumes from it if the server supports that and still has the same
+    version of the file; else it starts over. `path` itself exists only once it is complete. Of several processes one
+    downloads while the others wait.
 
     Args:
         address: http:// or https://.
-        path: its folder is made where it is missing.
-        checksum: None for no check.
-        what: names the file in errors.
-        progress: whether to show a bar.
+        path: where the file goes; its folder is created if it is missing.
+        checksum: of the file; None for no verification.
+        what: what errors call the file.
+        progress: whether to show a progress bar.
 
     Raises:
-        InputError: the file is not the one that `checksum` knows.
-        MissingFileError: it cannot be downloaded.
-        OutputError: it cannot be written.
+        InputError: the file does not match `checksum`.
+        MissingFileError: the file cannot be downloaded.
+        OutputError: the file cannot be written.
     """
     if not path.is_file():
         prepare_folder(path.parent)
@@ -95,28 +97,29 @@ def fetch(address: str, path: Path, *, checksum: Checksum | None, what: str, pro
     if checksum is not None:
         differs = difference(path, checksum)
         if differs:
-            raise InputError(f"{str(path)!r} has {differs}; delete it to download it anew")
+            raise InputError(f"{str(path)!r} has {differs}; delete it to download it again")
 
 
 def fetch_needed(address: str, path: Path, checksum: Checksum, what: str) -> None:
-    """`fetch` a file that a function cannot do without; where it cannot be downloaded, the error also says its place.
+    """Call `fetch` for a file that a function needs; if the download fails, the error also says where to copy the file.
 
     Raises:
-        InputError, MissingFileError, OutputError: as `fetch`.
+        InputError, MissingFileError, OutputError: as for `fetch`.
     """
     try:
         fetch(address, path, checksum=checksum, what=f"{what}, {address!r},", progress=True)
     except MissingFileError as error:
-        raise MissingFileError(f"{error}; or download it elsewhere, and copy it to {str(path)!r}") from error
+        raise MissingFileError(f"{error}; or download it on another machine and copy it to {str(path)!r}") from error
 
 
 def _download(address: str, path: Path, checksum: Checksum | None, what: str, progress: bool) -> None:
+    """Download to path.part, verify it, and move it to `path`."""
     partial, version = _beside(path, ".part"), _beside(path, ".part.version")
     total = None
     problem: BaseException | None = None
     try:
         start = _size(partial) if version.is_file() or checksum is not None else 0
-        response, begin, total = _ask(address, start, version)
+        response, begin, total = _request(address, start, version)
         bar = progress_bar(path.name, "B", shown=progress, scaled=True)
         with response, open(partial, "r+b" if begin else "wb") as file, bar:
             if not begin:
@@ -133,42 +136,42 @@ def _download(address: str, path: Path, checksum: Checksum | None, what: str, pr
             error.close()
     except OSError as error:
         raise OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
-    came = _size(partial)
-    if problem is not None or (total is not None and came < total):
-        reason = getattr(problem, "reason", problem) if problem else f"it ended after {came} of {total} bytes"
-        kept = came if version.is_file() or checksum is not None else 0
+    received = _size(partial)
+    if problem is not None or (total is not None and received < total):
+        reason = getattr(problem, "reason", problem) if problem else f"it ended after {received} of {total} bytes"
+        kept = received if version.is_file() or checksum is not None else 0
         if not kept:
             _discard(partial, version)
         raise MissingFileError(f"{what} cannot be downloaded: {reason}; {_advice(problem, kept)}") from problem
     differs = None if checksum is None else difference(partial, checksum)
     if differs:
         _discard(partial, version)
-        raise InputError(f"{what} has {differs}; it is not kept")
+        raise InputError(f"{what} has {differs}; the download was discarded")
     os.replace(partial, path)
     _discard(partial, version)
 
 
-def _ask(address: str, start: int, version: Path) -> tuple[HTTPResponse, int, int | None]:
-    """Open the file from the byte before `start` on, if it is the `version` of before; else all of it.
+def _request(address: str, start: int, version: Path) -> tuple[HTTPResponse, int, int | None]:
+    """Request the file from the byte before `start` on if it still is the noted `version`, else from its beginning.
 
     Returns:
-        The response, where in the file it begins, and how long the file is, where that is known.
+        The response, the offset in the file at which it begins, and the length of the file, None where it is unknown.
     """
     headers = {"User-Agent": "fastsr"}
     if start:
-        # A range that begins where the file ends is an error: the last byte is asked for once more.
+        # A range that begins at the end of the file would be an error, so the last byte is requested once more.
         headers["Range"] = f"bytes={start - 1}-"
         if version.is_file():
             headers["If-Range"] = version.read_text()
     request = urllib.request.Request(address, headers=headers)
     try:
         with _network():
-            response = urllib.request.urlopen(request, timeout=SECONDS_OF_SILENCE)
+            response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if not start or error.code != 416:
             raise
         error.close()  # the file has become shorter
-        return _ask(address, 0, version)
+        return _request(address, 0, version)
     if response.status != 206:
         length = response.headers.get("Content-Length", "")
         return response, 0, int(length) if length.isdecimal() else None
@@ -177,12 +180,12 @@ def _ask(address: str, start: int, version: Path) -> tuple[HTTPResponse, int, in
         return response, start - 1, None if part[2] == "*" else int(part[2])
     response.close()
     if not start:
-        raise ValueError("the server sends a part of it, which it was not asked for")
-    return _ask(address, 0, version)
+        raise ValueError("the server sent a part of it that was not requested")
+    return _request(address, 0, version)
 
 
 def _note_version(response: HTTPResponse, version: Path) -> None:
-    """Keep what the server calls this version of the file, by which a later call goes on with no other one."""
+    """Store the server's identifier of this version of the file, so that a later call resumes only the same one."""
     tag = response.headers.get("ETag", "")
     name = tag if tag.startswith('"') else response.headers.get("Last-Modified")
     version.unlink(missing_ok=True)
@@ -192,13 +195,14 @@ def _note_version(response: HTTPResponse, version: Path) -> None:
 
 
 def _advice(problem: BaseException | None, kept: int) -> str:
-    if isinstance(problem, urllib.error.HTTPError) and 400 <= problem.code < 500 and problem.code not in PASSING:
-        return f"the server answers {problem.code}: look whether the address is still right"
-    return f"try again: it goes on after the {kept} bytes that are here" if kept else "try again"
+    """Return what to do about a failed download of which `kept` bytes are on disk."""
+    if isinstance(problem, urllib.error.HTTPError) and 400 <= problem.code < 500 and problem.code not in RETRY_STATUSES:
+        return f"the server answers {problem.code}: check whether the address is still right"
+    return f"try again: it resumes after the {kept} bytes already downloaded" if kept else "try again"
 
 
 def _chunks(response: HTTPResponse, length: int | None) -> Iterator[bytes]:
-    """Yield what comes as it comes, at most `length` bytes: a connection may stay open after the last one."""
+    """Yield the data as it arrives, at most `length` bytes: a connection may stay open after the last one."""
     while length != 0:
         with _network():
             chunk = response.read1(CHUNK)
@@ -211,7 +215,7 @@ def _chunks(response: HTTPResponse, length: int | None) -> Iterator[bytes]:
 
 @contextmanager
 def _network() -> Iterator[None]:
-    """Tell what the system says of the network from what it says of files."""
+    """Turn network errors of the system into `URLError`, to tell them from errors of files."""
     try:
         yield
     except urllib.error.URLError:
@@ -234,13 +238,13 @@ def _discard(*paths: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloads: FASTSR_CACHE, or ~/.cache/fastsr."""
+    """Return the folder for downloads: FASTSR_CACHE, or ~/.cache/fastsr."""
     folder = os.environ.get("FASTSR_CACHE")
     return Path(folder) if folder else Path.home() / ".cache" / "fastsr"
 
 
 def file_name(address: str) -> str:
-    """Return a name for what is at `address`: its own, after a hash that keeps two files of one name apart."""
+    """Return a file name for `address`: its last part, after a hash that keeps two files of one name apart."""
     name = unquote(urlsplit(address).path).rpartition("/")[2]
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]
     return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{safe or 'file'}"

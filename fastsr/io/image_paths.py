@@ -1,4 +1,4 @@
-"""Which image files to read, where results go, and writing them whole or not at all."""
+"""Which image files a command reads, and where it writes the results."""
 
 from __future__ import annotations
 
@@ -12,43 +12,47 @@ from ..errors import FastsrError, InputError, OutputError
 from .codecs import FORMATS
 from .files import is_folder, prepare_folder
 
-# What a result is called: its input, the method or kernel, the task, the factor or size; then which face it is of, and
-# the number of a sample, or what of it is beside it.
 RESULT_STEM = re.compile(
     r"(?P<source>.+?)_[a-z0-9]+_((denoise|inpaint|restore)(_x[0-9.]+)?|x[0-9.]+|[0-9]+x[0-9]+)"
     r"(_(face[0-9]+|pasted))?(_([0-9]+|compare|mean|spread|process))?"
 )
+"""The name of a result without suffix: its input, the method or kernel, the task, the factor or size; then the face,
+and the number of a sample or the kind of an additional file."""
 READ_SUFFIXES = (*FORMATS, ".avif", ".gif", ".jp2", ".jpe", ".mpo", ".pbm", ".pgm", ".ppm", ".tga")
+"""The suffixes by which folders and globs are searched for images."""
 
 
 def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     """Expand files, folders and globs into the image files they name.
 
     A folder gives the images directly in it and a glob the images it matches, each sorted by name; images are
-    known by `READ_SUFFIXES`. A file named outright is taken whatever its suffix. A file named twice comes once.
+    recognised by `READ_SUFFIXES`. A file given by its path is taken whatever its suffix. A file given twice is
+    returned once.
 
     Raises:
-        InputError: nothing was given, a folder or glob holds no image, or a path cannot be looked at.
+        InputError: nothing was given, a folder or glob contains no image, or a path cannot be accessed.
         MissingFileError: a path does not exist.
     """
     return _distinct(path for path, _ in _find(inputs))
 
 
 def _find(inputs: Sequence[str | Path]) -> list[tuple[Path, bool]]:
-    """Return the files, each with whether it was named outright; some may come twice."""
+    """Return the files, each with whether it was given by its path; some may appear twice."""
     if not inputs:
         raise InputError("no input: give image files, folders or globs")
     return [(path, path == given) for given in map(Path, inputs) for path in _expand(given)]
 
 
 def _distinct(paths: Iterable[Path]) -> list[Path]:
-    found: dict[str, Path] = {}
+    """Return the paths without those of a file that an earlier one names."""
+    by_real_path: dict[str, Path] = {}
     for path in paths:
-        found.setdefault(os.path.realpath(path), path)
-    return list(found.values())
+        by_real_path.setdefault(os.path.realpath(path), path)
+    return list(by_real_path.values())
 
 
 def _expand(given: Path) -> list[Path]:
+    """Return the images that a file, folder or glob names."""
     what = f"input {str(given)!r}"
     pattern = False
     try:
@@ -76,31 +80,30 @@ def plan_outputs(
     compare: bool = False,
     beside: Callable[[Path], Iterable[Path]] | None = None,
 ) -> list[tuple[Path, Path]]:
-    """Expand `inputs` and say where the result of each goes; check that it can be written there.
+    """Expand `inputs` into image files, choose a path for the result of each, and check that it can be written.
 
     With the suffix "_dip_x4" the result of `photo.jpg` is `photo_dip_x4.jpg`, beside it or in the folder `output`;
-    a format that cannot be written becomes PNG. For a single input `output` may name the file itself: it does
-    where it ends like a file and is not a folder already.
+    a format that cannot be written becomes PNG. For a single input `output` may be the path of the result itself:
+    it is, if it has a suffix and is not an existing folder.
 
-    Of what folders and globs give, the results and comparisons of other files found are no inputs, whichever command
-    made them: photo_dip_x4.png beside photo.png. So a call can be made again, and writes the same files anew. A file
-    named outright is always an input.
+    Results and comparisons of earlier runs, of any command, that a folder or glob contains beside their inputs are not
+    used as inputs: photo_dip_x4.png beside photo.png. So a call can be repeated, and writes the same files again. A
+    file given by its path is always an input.
 
     Args:
         inputs: files, folders and globs, as `find_images` takes them.
         output: a folder, a file, or None for beside the input.
-        suffix: what the name of a result has after that of its input, such as "_dip_x4".
-        compare: whether a comparison goes beside each result, named as `comparison_of` says.
-        beside: what else is written beside a result, in its folder.
+        suffix: is appended to the name of the input, such as "_dip_x4".
+        compare: whether a comparison is written beside each result, named by `comparison_of`.
+        beside: returns the other files that are written beside a result, in its folder.
 
     Returns:
-        (input, output) pairs, as `find_images` orders them.
+        (input, output) pairs, in the order of `find_images`.
 
     Raises:
-        InputError, MissingFileError: as `find_images`.
-        OutputError: a result or what is beside it would overwrite an input, two would get one name, `output` names one
-            file for several inputs or an unknown format, a folder is where a file should go, or a file cannot be
-            written.
+        InputError, MissingFileError: as for `find_images`.
+        OutputError: a file would overwrite an input or another result, `output` is one file for several inputs or has
+            an unknown format, a folder is where a file should go, or a file cannot be written.
     """
     folder = None if output is None else Path(output)
     file = None if output is None or names_folder(output) else Path(output)
@@ -117,7 +120,7 @@ def plan_outputs(
     writes = plan + [(source, comparison_of(target)) for source, target in plan if compare]
     if beside is not None:
         writes += [(source, path) for source, target in plan for path in beside(target)]
-    _refuse_clashes(writes)
+    _check_clashes(writes)
     for parent in {target.parent for _, target in writes}:
         prepare_folder(parent)
     for _, target in writes:
@@ -126,25 +129,26 @@ def plan_outputs(
 
 
 def comparison_of(target: Path) -> Path:
-    """Return where the comparison goes that belongs to the result `target`: photo_compare.png beside photo.png."""
+    """Return the path of the comparison for the result `target`: photo_compare.png beside photo.png."""
     return target.with_name(f"{target.stem}_compare{target.suffix}")
 
 
 def names_folder(output: str | Path) -> bool:
-    """Whether `output` is a folder, or would be one if it were made: it ends in a slash or has no suffix."""
+    """Whether `output` is a folder, or names one to be created: it ends in a slash or has no suffix."""
     return os.path.isdir(output) or str(output).endswith(("/", os.sep)) or not Path(output).suffix
 
 
-def _without_results(found: Sequence[tuple[Path, bool]]) -> Iterator[Path]:
-    """Leave out what is by its name a result or comparison of another file found, unless it was named outright."""
-    stems = {path.stem for path, _ in found}
-    for path, named in found:
+def _without_results(files: Sequence[tuple[Path, bool]]) -> Iterator[Path]:
+    """Skip files whose name is that of a result or comparison of another file, unless they were given by their path."""
+    stems = {path.stem for path, _ in files}
+    for path, is_given in files:
         match = RESULT_STEM.fullmatch(path.stem)
-        if named or match is None or match["source"] not in stems:
+        if is_given or match is None or match["source"] not in stems:
             yield path
 
 
-def _refuse_clashes(writes: Sequence[tuple[Path, Path]]) -> None:
+def _check_clashes(writes: Sequence[tuple[Path, Path]]) -> None:
+    """Check that no file of `writes` (input, output) is a folder, an input or another output."""
     taken = {os.path.realpath(source) for source, _ in writes}
     owners: dict[str, Path] = {}
     for source, target in writes:
@@ -162,14 +166,15 @@ def _refuse_clashes(writes: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _result_name(source: Path, suffix: str, folder: Path) -> Path:
+    """Return the path of the result of `source` in `folder`."""
     extension = source.suffix if source.suffix.lower() in FORMATS else ".png"
     return folder / f"{source.stem}{suffix}{extension}"
 
 
 def _check_name(target: Path) -> None:
-    """Check that the file system takes the name, which may be too long for it.
+    """Check that the file system accepts the name, which may be too long for it.
 
-    Nothing is made and removed: another process may put its result there at any moment.
+    No file is created for it: another process may write its result there at any moment.
     """
     try:
         os.lstat(target)

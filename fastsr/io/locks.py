@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""File locks: one process at a time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if sys.platform != "win32":
 
 @contextmanager
 def sole_use(lock: Path) -> Iterator[None]:
-    """Wait until nobody else is in this block with the same `lock`, a file that is there meanwhile.
+    """Wait until no other process is in this block with the same `lock`, a file that exists only meanwhile.
 
-    A process that is killed holds nothing. On Windows there is no waiting.
+    A killed process releases its lock. On Windows there is no locking.
 
     Raises:
-        OutputError: the file cannot be made, or its file system has no locks.
+        OutputError: the file cannot be created, or its file system has no locks.
     """
     with _held(lock, _wait):
         yield
@@ -30,19 +30,19 @@ def sole_use(lock: Path) -> Iterator[None]:
 
 @contextmanager
 def sole_use_or_error(lock: Path, refusal: str) -> Iterator[None]:
-    """Refuse instead of waiting: raise `OutputError(refusal)` where another process is in this block with `lock`.
+    """Raise `OutputError(refusal)` instead of waiting, if another process is in this block with `lock`.
 
-    Processes forked in the block do not hold it, so that it is free as soon as the process that entered has ended. On
-    Windows, and on file systems without locks, nobody is refused.
+    Processes forked in the block do not hold the lock, which is free as soon as the process that entered has ended. On
+    Windows, and on file systems without locks, every process may enter.
 
     Raises:
-        OutputError: another process is in the block, or the file cannot be made.
+        OutputError: another process is in the block, or the file cannot be created.
     """
 
     def take(file: BinaryIO) -> None:
         if sys.platform != "win32":
             try:
-                # of the process, where flock would be of its forks too
+                # lockf locks for this process alone, flock would for its forks too
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
                 raise OutputError(refusal) from error
@@ -54,10 +54,10 @@ def sole_use_or_error(lock: Path, refusal: str) -> Iterator[None]:
 
 
 def new_and_held(path: Path) -> BinaryIO:
-    """Make a file that `remove_unless_held` leaves alone until it is closed, and open it for writing.
+    """Create a file that `remove_unless_held` leaves alone until it is closed, and open it for writing.
 
     Raises:
-        OSError: there is one of that name, or it cannot be made.
+        OSError: a file of that name exists, or it cannot be created.
     """
     while True:
         file = open(path, "xb")  # noqa: SIM115 - the caller closes it
@@ -66,23 +66,24 @@ def new_and_held(path: Path) -> BinaryIO:
                 fcntl.flock(file, fcntl.LOCK_EX)
         if _names(path, file):
             return file
-        file.close()  # it was removed before it was held
+        file.close()  # it was removed before it was locked
 
 
 def remove_unless_held(path: Path) -> None:
-    """Remove a file, unless a process is writing it that opened it by `new_and_held`.
+    """Remove a file, unless a process that opened it by `new_and_held` is still writing it.
 
     On Windows, and on file systems without locks, nothing is removed.
     """
     if sys.platform != "win32":
         with suppress(OSError), open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _names(path, file):  # not a new one: between opening and locking another process may have removed it
+            if _names(path, file):  # else another process removed it between opening and locking
                 path.unlink()
 
 
 @contextmanager
 def _held(lock: Path, take: Callable[[BinaryIO], None]) -> Iterator[None]:
+    """Hold the file `lock` while the block runs; `take` locks the open file or raises an error."""
     held = False
     while not held:
         try:
@@ -101,6 +102,7 @@ def _held(lock: Path, take: Callable[[BinaryIO], None]) -> Iterator[None]:
 
 
 def _wait(file: BinaryIO) -> None:
+    """Wait for the lock of an open file."""
     if sys.platform != "win32":
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -111,7 +113,7 @@ def _wait(file: BinaryIO) -> None:
 
 
 def _names(path: Path, file: BinaryIO) -> bool:
-    """Whether `path` still is the open file: who had it locked before has deleted it."""
+    """Whether `path` still is the open file: the process that held the lock before has deleted it."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
     except FileNotFoundError:

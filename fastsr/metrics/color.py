@@ -1,4 +1,4 @@
-"""What metrics see of a picture: its colours, luma or grey from 0 to 255, in float64."""
+"""What metrics see of an image: its colours, luma or grey from 0 to 255, in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError
 from ..images import is_sequence, read
 
@@ -19,28 +19,28 @@ GREY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 
 
 def pictures(images: Any, name: str) -> tuple[list[Tensor], bool]:
-    """Return the colours (C, H, W) in [0, 1] of every picture, and whether there is just one and no sequence or batch.
+    """Return the colours (C, H, W) in [0, 1] of every image, and whether there is just one and no sequence or batch.
 
     Raises:
         InputError, InputTypeError, MissingFileError: what `images.read` raises, and for an empty sequence.
     """
     if is_sequence(images):
         if not images:
-            raise InputError(f"{name} is an empty list; give at least one picture")
+            raise InputError(f"{name} is an empty list; give at least one image")
         return [one for i, image in enumerate(images) for one in pictures(image, f"{name}[{i}]")[0]], False
     picture = read(images, name)
     return list(picture.pixels.detach()), picture.origin.ndim < 4
 
 
 def check_shave(shave: int) -> None:
-    """Refuse a `shave` that no picture can make right.
+    """Refuse a `shave` that no image can make right.
 
     Raises:
         InputTypeError: it is no whole number.
         InputError: it is negative.
     """
     if whole_number("shave", shave, "a whole number of pixels") < 0:
-        raise InputError(f"shave={shave} is negative; give the number of pixels to leave out at each border")
+        raise input_error("shave", shave, "is negative", "give the number of pixels to leave out at each border")
 
 
 def shaved(planes: Tensor, shave: int) -> Tensor:
@@ -51,7 +51,7 @@ def shaved(planes: Tensor, shave: int) -> Tensor:
     """
     height, width = planes.shape[-2:]
     if 2 * shave >= min(height, width):
-        raise InputError(f"shave={shave} leaves nothing of {size_of(planes)} pixels")
+        raise input_error("shave", shave, f"leaves nothing of {size_of(planes)} pixels")
     return planes[:, shave : height - shave, shave : width - shave]
 
 

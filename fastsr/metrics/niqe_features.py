@@ -1,4 +1,4 @@
-"""The 36 features of each block of 96x96 pixels: NIQE's 18, of the picture and of the picture at half its size."""
+"""The 36 features of each block of 96x96 pixels: NIQE's 18, of the image and of the image at half its size."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Blocks:
 
 
 def count_blocks(height: int, width: int) -> int:
-    """Return how many whole blocks a picture has."""
+    """Return how many whole blocks an image has."""
     return (height // BLOCK) * (width // BLOCK)
 
 
@@ -100,7 +100,7 @@ def measure(plane: Tensor) -> Blocks:
     height, width = (side // BLOCK * BLOCK for side in plane.shape)
     plane = plane[:height, :width]
     coefficients, deviation = mscn(plane)
-    # In float32 the resize would leave noise in flat areas, whose sign the fit would take for the picture's.
+    # In float32 the resize would leave noise in flat areas, whose sign the fit would take for the image's.
     half, _ = mscn(imresize(plane.double(), 0.5).to(plane.dtype))
     scales = [_features(_tiles(coefficients, BLOCK)), _features(_tiles(half, BLOCK // 2))]
     return Blocks(torch.cat(scales, 1), _tiles(deviation, BLOCK).mean((1, 2)))

@@ -1,4 +1,4 @@
-"""The model of good photographs that pictures are measured against: mean and covariance of the features."""
+"""The model of good photographs that images are measured against: mean and covariance of the features."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..checkpoints.layouts import read_metadata, unknown_error, write_fastsr
 from ..checkpoints.reading import Contents
+from ..checks import spell
 from ..errors import InputError, InputTypeError, MissingFileError
 from ..images import read
 from ..io.downloads import Checksum, cache_folder, difference, fetch_needed
@@ -156,7 +157,7 @@ def save(model: PristineModel, path: str | os.PathLike[str]) -> None:
 
 
 def _read(path: Path) -> PristineModel:
-    what = f"model={str(path)!r}"
+    what = f"{spell('model', str(path))}"
     if path.suffix.lower() not in READERS:
         raise InputError(f"{what} does not end in {' or '.join(READERS)}")
     if not (exists(path, what) and path.is_file()):
@@ -207,7 +208,7 @@ READERS = {".mat": _matlab, ".safetensors": _own}
 
 
 SHARP = 0.75
-"""The share of the sharpness of a picture's sharpest block that the blocks to use exceed."""
+"""The share of the sharpness of an image's sharpest block that the blocks to use exceed."""
 
 
 def fit(
@@ -218,13 +219,13 @@ def fit(
     Args:
         paths: image files of good photographs.
         name: what results by this model are called by, such as the name of its file.
-        source: where the pictures are from, which the model will say.
+        source: where the images are from, which the model will say.
         max_pixels: of a picture.
         progress: whether to show a bar.
 
     Raises:
-        MissingFileError: a picture is not there.
-        InputError: a picture cannot be read or has no block, or all of them have too few sharp blocks for a covariance
+        MissingFileError: an image is not there.
+        InputError: an image cannot be read or has no block, or all of them have too few sharp blocks for a covariance
             of full rank.
     """
     chosen = []
@@ -234,7 +235,7 @@ def fit(
             plane = grey8(levels8(read(path, "DIR", max_pixels=max_pixels).pixels[0]))[0]
             if not count_blocks(*plane.shape):
                 raise InputError(
-                    f"{str(path)!r} is {size_of(plane)} pixels; a picture to fit NIQE on has at least {BLOCK}x{BLOCK}"
+                    f"{str(path)!r} is {size_of(plane)} pixels; an image to fit NIQE on has at least {BLOCK}x{BLOCK}"
                 )
             blocks = measure(plane)
             chosen.append(blocks.features[blocks.sharpness > SHARP * blocks.sharpness.max()])
@@ -243,7 +244,7 @@ def fit(
     mean, covariance, complete = gaussian(features)
     if complete <= FEATURES:
         raise InputError(
-            f"{len(paths)} pictures of {source!r} have {complete} sharp blocks that are not flat; a covariance of "
-            f"{FEATURES} features takes at least {FEATURES + 1}: give more or larger pictures"
+            f"{len(paths)} images of {source!r} have {complete} sharp blocks that are not flat; a covariance of "
+            f"{FEATURES} features takes at least {FEATURES + 1}: give more or larger images"
         )
-    return PristineModel(mean, covariance, name, f"{complete} blocks of {len(paths)} pictures of {source!r}")
+    return PristineModel(mean, covariance, name, f"{complete} blocks of {len(paths)} images of {source!r}")

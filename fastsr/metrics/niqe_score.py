@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..checks import choice
+from ..checks import choice, input_error
 from ..errors import InputError
 from ..runtime.device import resolve_device
 from .color import check_shave, grey8, levels8, luma8, pictures, shaved, size_of
@@ -30,27 +30,27 @@ def niqe(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype = "float64",
 ) -> float | list[float]:
-    """Return NIQE (Mittal et al., 2013), how far a picture's statistics are from those of good photographs.
+    """Return NIQE (Mittal et al., 2013), how far an image's statistics are from those of good photographs.
 
     Lower is better. It needs no reference. With channel="grey" it is what the authors' MATLAB code gives, see
-    docs/niqe.md. Pictures are rounded to 8 bits before, as files of them would be, and so is their grey or luma;
+    docs/niqe.md. Images are rounded to 8 bits before, as files of them would be, and so is their grey or luma;
     alpha is ignored. They are cut to whole blocks of 96x96 pixels.
 
     Args:
-        img: a picture of any kind that `images.read` takes, or a list or batch of them.
+        img: an image of any kind that `images.read` takes, or a list or batch of them.
         channel: "grey" for MATLAB's rgb2gray, "y" for BT.601 luma from 16 to 235, which much code for
-            super-resolution has; the two differ. A grey picture is itself in both.
+            super-resolution has; the two differ. A grey image is itself in both.
         shave: pixels to leave out at each border.
         model: what is compared with: a file of `fastsr niqe-fit` or a .mat, or what `niqe.model.load` returns of it;
             None for LIVE's. Results with different models cannot be compared.
-        device: where to compute; None for where the picture is.
+        device: where to compute; None for where the image is.
         dtype: "float64", or "float32" for the features, which gives the same to 0.01.
 
     Returns:
         A float; for lists and batches a list with one float a picture.
 
     Raises:
-        InputError: a picture has fewer than two blocks that are not flat, or an option is unknown; and what
+        InputError: an image has fewer than two blocks that are not flat, or an option is unknown; and what
             `niqe.model.load` raises.
         DeviceError: there is no such device.
     """
@@ -86,5 +86,5 @@ def _options(channel: Any, dtype: Any) -> tuple[Any, torch.dtype]:
     plane = PLANES[choice("channel", channel, PLANES)]
     resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if resolved not in tuple(DTYPES.values()):
-        raise InputError(f"dtype={dtype!r} is not supported; use {' or '.join(map(repr, DTYPES))}")
+        raise input_error("dtype", dtype, "is not supported", f"use {' or '.join(map(repr, DTYPES))}")
     return plane, resolved

@@ -13,6 +13,7 @@ from ..checks import choice
 from ..errors import InputError
 from ..images import read
 from ..images.resizing import resize
+from ..typing import score
 from .color import PEAK, check_shave, levels, levels8, luma, luma8, pictures, shaved, size_of
 
 Channel = Literal["y", "rgb"]
@@ -24,12 +25,13 @@ WINDOW = 11
 SIGMA = 1.5
 
 
+@score
 def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
     """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE) in dB; infinity for equal pictures.
 
     Args:
-        a: a picture of any kind that `images.read` takes, or a sequence or batch of them.
-        b: the picture or pictures to compare with, of the same sizes.
+        a: an image of any kind that `images.read` takes, or a sequence or batch of them.
+        b: the image or images to compare with, of the same sizes.
         channel: "y" for luma, "rgb" for the mean over all three channels.
         shave: pixels to leave out at each border.
         protocol: "rgb8", "matlab8" or "float", as this module says.
@@ -38,15 +40,16 @@ def psnr(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Pr
         A float; for lists and batches a list with one float a picture.
 
     Raises:
-        InputError: sizes or numbers of pictures differ, `shave` leaves nothing, or an option is unknown.
+        InputError: sizes or numbers of images differ, `shave` leaves nothing, or an option is unknown.
     """
     return _compare(a, b, _psnr, channel, shave, protocol)
 
 
+@score
 def ssim(a: Any, b: Any, *, channel: Channel = "y", shave: int = 0, protocol: Protocol = "rgb8") -> float | list[float]:
     """Return the structural similarity (Wang et al., 2004), 1 for equal pictures.
 
-    Gaussian window of 11x11 and sigma 1.5, only where it lies inside the picture, K = (0.01, 0.03), L = 255. With
+    Gaussian window of 11x11 and sigma 1.5, only where it lies inside the image, K = (0.01, 0.03), L = 255. With
     channel="rgb" it is the mean over the three channels. Arguments, result and errors are those of `psnr`; after
     `shave` each side has at least 11 pixels.
     """
@@ -61,23 +64,23 @@ def lr_consistency(
     The result is rounded to 8 bits before, as a file of it would be. Infinity for a result that explains every pixel.
 
     Args:
-        result: a picture of any kind that `images.read` takes, or a sequence or batch of them.
-        lr: the picture or pictures that `result` was made from.
-        downscale: how pictures are made smaller: called with a uint8 tensor (C, H, W) and (height, width), it returns
-            a picture of any kind. The default is MATLAB's bicubic imresize.
+        result: an image of any kind that `images.read` takes, or a sequence or batch of them.
+        lr: the image or images that `result` was made from.
+        downscale: how images are downscaled: called with a uint8 tensor (C, H, W) and (height, width), it returns
+            an image of any kind. The default is MATLAB's bicubic imresize.
 
     Returns:
         A float; for lists and batches a list with one float a picture.
 
     Raises:
-        InputError: numbers of pictures differ.
+        InputError: numbers of images differ.
     """
     (large, single), (small, _) = pictures(result, "result"), pictures(lr, "lr")
     if len(large) != len(small):
-        raise InputError(f"result has {len(large)} pictures and lr has {len(small)}; they are compared in pairs")
+        raise InputError(f"result has {len(large)} images and lr has {len(small)}; they are compared in pairs")
     values = []
-    for picture, target in zip(large, small, strict=True):
-        rounded = (picture * PEAK + 0.5).floor().to(torch.uint8)
+    for image, target in zip(large, small, strict=True):
+        rounded = (image * PEAK + 0.5).floor().to(torch.uint8)
         size = (target.shape[-2], target.shape[-1])
         downscaled = resize(rounded, size=size) if downscale is None else downscale(rounded, size)
         again = read(downscaled, "what downscale returned").pixels[0].to(target.device)
@@ -91,11 +94,11 @@ def _compare(
     _check_options(channel, shave, protocol)
     (first, single), (second, _) = pictures(a, "a"), pictures(b, "b")
     if len(first) != len(second):
-        raise InputError(f"a has {len(first)} pictures and b has {len(second)}; they are compared in pairs")
+        raise InputError(f"a has {len(first)} images and b has {len(second)}; they are compared in pairs")
     values = []
     for x, y in zip(first, second, strict=True):
         if x.shape[1:] != y.shape[1:]:
-            raise InputError(f"a is {size_of(x)} pixels and b is {size_of(y)}; pictures to compare have one size")
+            raise InputError(f"a is {size_of(x)} pixels and b is {size_of(y)}; images to compare have one size")
         channels = max(len(x), len(y))
         x, y = x.expand(channels, -1, -1), y.to(x.device).expand(channels, -1, -1)
         planes = [shaved(_planes(colours, channel, protocol), shave) for colours in (x, y)]

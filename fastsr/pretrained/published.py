@@ -1,4 +1,7 @@
-"""Weights that others have published, by name."""
+"""Weights published by other projects, by name; a new one is a row of `NAMED`.
+
+They are downloaded on first use and verified by their checksum.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ class NamedWeights:
     """Weights on the web.
 
     Attributes:
-        address: of the file.
-        sha256: of the file.
-        what: the network and what it was trained for.
-        licence: of the weights, as their authors state it.
+        address: URL of the file.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+        what: the network and the kind of images that it was trained for, as `fastsr weights` shows it.
+        licence: licence of the weights, as stated by their authors.
     """
 
     address: str
@@ -26,7 +29,7 @@ class NamedWeights:
 
     @property
     def url(self) -> str:
-        """The address with the hash, as `fastsr.checkpoints.sources.locate` takes it."""
+        """The URL with the checksum, as `fastsr.checkpoints.sources.locate` takes it."""
         return f"{self.address}#sha256={self.sha256}"
 
 
@@ -34,7 +37,7 @@ NAMED = {
     "leftthomas-srgan-x4": NamedWeights(
         f"{_LEFTTHOMAS}/netG_epoch_4_100.pth",
         "f4c381640826a48d2440583e4920c6bb4041804f4e285c3c6d585f03961fe87c",
-        "SRGAN of 5 blocks, for bicubic pictures",
+        "SRGAN of 5 blocks, for bicubic images",
         "MIT",
     ),
     "realesrgan-x4plus": NamedWeights(

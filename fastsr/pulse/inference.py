@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from ..checks import spell
 from ..errors import NotEnoughMemoryError, NotFiniteError
 from ..runtime.device import resolve_device
 from ..runtime.memory import available_memory, require_memory, saved_for_backward
@@ -26,7 +27,7 @@ from .search import Best, State, search
 from .targets import LatentInit, Target, draw_latents
 
 _fits: WeakKeyDictionary[Checkpoint, GaussianFit] = WeakKeyDictionary()
-"""Those computed: it takes a while, and a checkpoint may be used for one picture after the other."""
+"""Those computed: it takes a while, and a checkpoint may be used for one image after the other."""
 
 
 @torch.inference_mode(False)
@@ -76,16 +77,16 @@ SHARE = 0.5
 MOST_ON_CPU = 4
 """Starts at once; more are no faster there."""
 PICTURES = 12
-"""Float32 pictures that a start holds in a step: the generator's, clipped, the best, and their gradients."""
+"""Float32 images that a start holds in a step: the generator's, clipped, the best, and their gradients."""
 MARGIN = 0.95
-"""Of eps, in bfloat16: made again in float32, the picture is to be at eps as well."""
+"""Of eps, in bfloat16: made again in float32, the image is to be at eps as well."""
 
 Report = Callable[[float, State], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """What was found for a picture; tensors are float32, on the CPU.
+    """What was found for an image; tensors are float32, on the CPU.
 
     Attributes:
         image: (C, resolution, resolution) in [0, 1], C that of the picture.
@@ -122,12 +123,12 @@ class LatentSearcher:
 
     @property
     def most(self) -> int:
-        """How many pictures to search for at once."""
+        """How many images to search for at once."""
         fits = max(self._most_starts // self._options.restarts, 1)
         return fits if self._options.batch is None else min(self._options.batch, fits)
 
     def __call__(self, goal: Target, report: Report | None = None) -> list[Face]:
-        """Return a face for each picture of `goal`; none depends on the others.
+        """Return a face for each image of `goal`; none depends on the others.
 
         Args:
             goal: at most `most` pictures.
@@ -160,8 +161,8 @@ class LatentSearcher:
             warnings.warn(f"{error}; the search is done again in float32", RuntimeWarning, stacklevel=3)
         except torch.OutOfMemoryError as error:
             raise NotEnoughMemoryError(
-                f"the GPU ran out of memory with {len(goal.pixels) * len(seeds)} starts at once; give a smaller batch, "
-                "or device='cpu'"
+                f"the GPU ran out of memory with {len(goal.pixels) * len(seeds)} starts at once; give a "
+                f"smaller batch, or {spell('device', 'cpu')}"
             ) from error
         return self._found(goal, seeds, _nothing, torch.float32)
 
@@ -185,7 +186,7 @@ class LatentSearcher:
 
     @torch.no_grad()
     def _face(self, goal: Target, index: int, start: LatentInit, seeds: Sequence[int], best: Best) -> Face:
-        """Return the best of the picture `index`, made in float32."""
+        """Return the best of the image `index`, made in float32."""
         one = goal.one(index)
         number = int(best.start[index])
         noises = [noise[number : number + 1] for noise in start.noises]

@@ -1,6 +1,6 @@
-"""What the search makes small: the distance to the picture given, and the angles between latent rows.
+"""What the search makes small: the distance to the image given, and the angles between latent rows.
 
-Loss strings are sums such as "100*L2+0.05*GEOCROSS" (Menon et al., arXiv 2003.03808). The loss of a picture does not
+Loss strings are sums such as "100*L2+0.05*GEOCROSS" (Menon et al., arXiv 2003.03808). The loss of an image does not
 depend on those beside it in a batch.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import number
+from ..checks import input_error, number, spell
 from ..errors import InputError, InputTypeError
 
 L1_GAIN = 10.0
@@ -45,7 +45,7 @@ class LossWeights:
         if not all(0 <= weight < math.inf for weight in weights):
             raise InputError(f"loss={self} has a weight that is negative or not finite; give {FORM}")
         if self.l2 == self.l1 == 0:
-            raise InputError(f"loss={self} does not look at the picture; give L2 or L1 a weight above 0")
+            raise InputError(f"loss={self} does not look at the image; give L2 or L1 a weight above 0")
 
     def __str__(self) -> str:
         named = {"L2": self.l2, "L1": self.l1, "GEOCROSS": self.geocross}
@@ -62,29 +62,29 @@ def parse(loss: Any) -> LossWeights:
     if isinstance(loss, LossWeights):
         return loss
     if not isinstance(loss, str):
-        raise InputTypeError(f"loss={loss!r} is a {type(loss).__name__}; give {FORM}")
+        raise input_error("loss", loss, f"is a {type(loss).__name__}", f"give {FORM}", kind=InputTypeError)
     weights: dict[str, float] = {}
     for part in loss.split("+"):
         weight, _, name = (text.strip() for text in part.rpartition("*"))
         try:
             counts = float(weight) if "*" in part else 1.0
         except ValueError:
-            raise InputError(f"loss={loss!r}: {weight!r} is no number; give {FORM}") from None
+            raise InputError(f"{spell('loss', loss)}: {weight!r} is no number; give {FORM}") from None
         if name.upper() not in ("L2", "L1", "GEOCROSS"):
-            raise InputError(f"loss={loss!r}: {name!r} is no term; give {FORM}")
+            raise InputError(f"{spell('loss', loss)}: {name!r} is no term; give {FORM}")
         if name.lower() in weights:
-            raise InputError(f"loss={loss!r} has {name} twice; give {FORM}")
+            raise input_error("loss", loss, f"has {name} twice", f"give {FORM}")
         weights[name.lower()] = counts
     return LossWeights(**weights)
 
 
 def total(weights: LossWeights, distance: Tensor, difference: Tensor, latents: Tensor, eps: float) -> Tensor:
-    """Return the loss of each picture, (N,).
+    """Return the loss of each image, (N,).
 
     Args:
         weights: of the terms.
         distance: `l2` of `difference`, (N,).
-        difference: the downscaled pictures less those given, (N, C, h, w).
+        difference: the downscaled images less those given, (N, C, h, w).
         latents: what the generator is given, (N, rows, latent); a single row stands for equal ones.
         eps: the least that `distance` counts.
     """
@@ -97,17 +97,17 @@ def total(weights: LossWeights, distance: Tensor, difference: Tensor, latents: T
 
 
 def l2(difference: Tensor) -> Tensor:
-    """Return the mean square of each picture, (N, C, h, w) -> (N,)."""
+    """Return the mean square of each image, (N, C, h, w) -> (N,)."""
     return difference.square().mean((1, 2, 3))
 
 
 def l1(difference: Tensor) -> Tensor:
-    """Return 10 times the mean absolute value of each picture, (N, C, h, w) -> (N,)."""
+    """Return 10 times the mean absolute value of each image, (N, C, h, w) -> (N,)."""
     return L1_GAIN * difference.abs().mean((1, 2, 3))
 
 
 def geocross(latents: Tensor) -> Tensor:
-    """Return 64 times the mean square of the angles between the rows of each picture, (N, rows, latent) -> (N,).
+    """Return 64 times the mean square of the angles between the rows of each image, (N, rows, latent) -> (N,).
 
     The mean is over all rows x and all rows y, x itself among them. Their angle is 2 atan2(|x - y|, |x + y|), that
     of rows of one length, which is acos(2 x.y / (x.x + y.y)): the table of their products is all that is needed.

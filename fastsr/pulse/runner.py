@@ -1,4 +1,4 @@
-"""One call of `fastsr.pulse`: its pictures, searched for in batches of one size, and the bar."""
+"""One call of `fastsr.pulse`: its images, searched for in batches of one size, and the bar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Found:
 
     Attributes:
         result: an image of the kind that came.
-        faces: what was found for it, or for each picture of the batch.
+        faces: what was found for it, or for each image of the batch.
     """
 
     result: Any
@@ -55,7 +55,7 @@ def search_pictures(
         images: each with what errors call it.
         options: of the search.
         callback: see `fastsr.pulse`.
-        total: how many pictures there are, for the bar; None where that is not known.
+        total: how many images there are, for the bar; None where that is not known.
         progress: show a bar.
     """
     searcher = LatentSearcher(options, progress)
@@ -70,9 +70,9 @@ def search_pictures(
             faces += searcher(goal, report)
             bar.end()
             while unfinished and len(faces) >= len(unfinished[0].pixels):
-                picture = unfinished.popleft()
-                own, faces = faces[: len(picture.pixels)], faces[len(picture.pixels) :]
-                yield Found(_result(picture, own, options), own)
+                image = unfinished.popleft()
+                own, faces = faces[: len(image.pixels)], faces[len(image.pixels) :]
+                yield Found(_result(image, own, options), own)
         bar.finish()
 
 
@@ -103,13 +103,13 @@ class _Bar:
         self.shown.update(round(self._passed) - before)
 
     def end(self) -> None:
-        """End with those pictures; steps that were not needed are taken off."""
+        """End with those images; steps that were not needed are taken off."""
         self.done += self._count
         self.shown.total -= self._count * self._steps - round(self._passed)
         self.shown.refresh()
 
     def finish(self) -> None:
-        """End for good: pictures that could not be read are not waited for."""
+        """End for good: images that could not be read are not waited for."""
         self.shown.total = self.shown.n
         self.shown.refresh()
 
@@ -125,7 +125,7 @@ def _reporter(bar: _Bar, callback: Callable[[int, Tensor, State], None] | None) 
 
 
 def _goals(images: Iterable[tuple[Any, str]], options: Options, unfinished: deque[Picture]) -> Iterator[Target]:
-    """Yield what each picture of each image asks for; the images are put to those that are not finished."""
+    """Yield what each image of each image asks for; the images are put to those that are not finished."""
     side = options.checkpoint.network.resolution
     for image, name in images:
         picture = read(image, name)
@@ -158,11 +158,11 @@ def _batches(goals: Iterator[Target], most: int) -> Iterator[Target]:
 
 
 @torch.no_grad()
-def _result(picture: Picture, faces: list[Face], options: Options) -> Any:
+def _result(image: Picture, faces: list[Face], options: Options) -> Any:
     """Return the faces as an image of the kind that came."""
-    colours = torch.stack([face.image for face in faces]).to(picture.pixels.device)
-    picture = replace(picture, comment=NOTE)
-    if picture.alpha is not None:
-        alpha = imresize(picture.alpha, size=tuple(colours.shape[-2:])).clamp(0, 1)
+    colours = torch.stack([face.image for face in faces]).to(image.pixels.device)
+    image = replace(image, comment=NOTE)
+    if image.alpha is not None:
+        alpha = imresize(image.alpha, size=tuple(colours.shape[-2:])).clamp(0, 1)
         colours = colours * alpha.to(colours.device)
-    return remade_to_agree(picture, colours) if options.consistency else picture.remade(colours)
+    return remade_to_agree(image, colours) if options.consistency else image.remade(colours)

@@ -1,4 +1,4 @@
-"""The search of PULSE (Menon et al., arXiv 2003.03808): latents whose picture, downscaled, is the picture given."""
+"""The search of PULSE (Menon et al., arXiv 2003.03808): latents whose image, downscaled, is the image given."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TINY = 1e-12
 class SphericalOptimizer:
     """An optimiser of `OPTIMIZERS` over tensors (N, rows, ...), each row of which keeps its length.
 
-    Every number is updated by its own gradient, so that no picture of a batch depends on another. A step can be
+    Every number is updated by its own gradient, so that no image of a batch depends on another. A step can be
     captured in a CUDA graph.
     """
 
@@ -98,7 +98,7 @@ class Settings:
 
     Attributes:
         steps: at most.
-        eps: the mean squared error at which a picture is found.
+        eps: the mean squared error at which an image is found.
         optimizer: a name of `fastsr.pulse.search.OPTIMIZERS`.
         learning_rate: its largest.
         schedule: a name of `fastsr.pulse.search.SCHEDULES`.
@@ -115,7 +115,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The best that searches for P pictures have come to; all on the device, and updated in place.
+    """The best that searches for P images have come to; all on the device, and updated in place.
 
     The first iterate at or below eps is the best for good, of several in one step that with the least loss. Before,
     it is that with the least mean squared error.
@@ -126,7 +126,7 @@ class Best:
         loss: (P,).
         reached: whether `l2` is at most eps, (P,).
         step: at which it was, from 1, int64 (P,).
-        start: from which of the picture's starts it came, int64 (P,).
+        start: from which of the image's starts it came, int64 (P,).
         z: (P, rows, latent).
         noises: the trainable maps, (P, 1, side, side) each.
     """
@@ -163,13 +163,13 @@ class Best:
 
 @dataclass
 class State:
-    """Where the search for some pictures stands. Reading the tensors waits for a GPU.
+    """Where the search for some images stands. Reading the tensors waits for a GPU.
 
     Attributes:
         step: steps done.
         steps: at most.
         best: see `Best`.
-        first: number of the first of these pictures among all of a list or batch, from 0.
+        first: number of the first of these images among all of a list or batch, from 0.
     """
 
     step: int
@@ -191,15 +191,15 @@ class State:
 def search(
     generator: Generator, fit: GaussianFit, goal: Target, start: LatentInit, settings: Settings
 ) -> Iterator[State]:
-    """Search for each picture from several starts; yield the state after every step.
+    """Search for each image from several starts; yield the state after every step.
 
-    Ends early where a start of each picture has reached eps. On a GPU a step is one CUDA graph.
+    Ends early where a start of each image has reached eps. On a GPU a step is one CUDA graph.
 
     Args:
         generator: on the device, without parameters that require gradients.
         fit: on the device.
-        goal: P pictures, on the device.
-        start: R of them, on the device; each picture is searched for from all.
+        goal: P images, on the device.
+        start: R of them, on the device; each image is searched for from all.
         settings: see `Settings`.
 
     Raises:
@@ -230,13 +230,13 @@ class Step:
     @torch.inference_mode(False)
     def __init__(self, generator: Generator, fit: GaussianFit, goal: Target, start: LatentInit, settings: Settings):
         """Arguments are those of `search`."""
-        device, pictures, starts = goal.pixels.device, len(goal.pixels), len(start.z)
+        device, images, starts = goal.pixels.device, len(goal.pixels), len(start.z)
         self._generator, self._settings = generator, settings
         self._goal = goal.repeated(starts, device)
         # New tensors, for the caller's may be those of inference mode.
         self._fit = GaussianFit(fit.mean.clone(), fit.std.clone())
-        self._z = start.z.repeat(pictures, 1, 1)
-        self._noises = [noise.repeat(pictures, 1, 1, 1) for noise in start.noises]
+        self._z = start.z.repeat(images, 1, 1)
+        self._noises = [noise.repeat(images, 1, 1, 1) for noise in start.noises]
         self._parameters = [self._z, *self._noises[: start.trainable]]
         self._rates = (settings.learning_rate * factors(settings.schedule, settings.steps)).to(device)
         self._rate = self._rates[0].clone()
@@ -245,9 +245,9 @@ class Step:
             parameter.requires_grad_(True)
         self._number = torch.zeros(1, dtype=torch.int64, device=device)
         self._broken = torch.zeros(1, dtype=torch.int64, device=device)
-        self._first_rows = starts * torch.arange(pictures, device=device)
-        self._shape = pictures, starts
-        self.best = Best.empty(pictures, goal, start)
+        self._first_rows = starts * torch.arange(images, device=device)
+        self._shape = images, starts
+        self.best = Best.empty(images, goal, start)
 
     def __call__(self) -> None:
         """Do the step."""
@@ -272,7 +272,7 @@ class Step:
 
     @torch.no_grad()
     def _keep(self, colours: Tensor, distance: Tensor, loss: Tensor) -> None:
-        """Take note of the pictures, one for each start of each picture."""
+        """Take note of the images, one for each start of each picture."""
         best = self.best
         finite = (distance.isfinite() & loss.isfinite()).view(self._shape)
         distances, losses = (x.view(self._shape).masked_fill(~finite, math.inf) for x in (distance, loss))

@@ -1,4 +1,4 @@
-"""What a search is to agree with: pictures, and how a generator's pictures are compared with them."""
+"""What a search is to agree with: images, and how a generator's images are compared with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Target:
 
     Attributes:
         pixels: (N, C, h, w) in [0, 1], float32, C 1 or 3, multiplied by alpha.
-        alpha: of the enlarged pictures, (N, 1, resolution, resolution); None where all is opaque.
+        alpha: of the upscaled images, (N, 1, resolution, resolution); None where all is opaque.
         resolution: the side of the generator's pictures.
     """
 
@@ -49,7 +49,7 @@ class Target:
         return Target(self.pixels[at], None if self.alpha is None else self.alpha[at], self.resolution)
 
     def repeated(self, times: int, device: torch.device) -> Target:
-        """Return it on a device, with each picture so many times, one after the other."""
+        """Return it on a device, with each image so many times, one after the other."""
         alpha = None if self.alpha is None else self.alpha.to(device).repeat_interleave(times, 0)
         return Target(self.pixels.to(device).repeat_interleave(times, 0), alpha, self.resolution)
 
@@ -64,7 +64,7 @@ class Target:
         return colours if self.pixels.shape[1] == colours.shape[1] else (colours * self._grey).sum(1, keepdim=True)
 
     def difference(self, colours: Tensor) -> Tensor:
-        """Return the downscale of colours, (N, C, H, W), less the pictures: (N, C, h, w)."""
+        """Return the downscale of colours, (N, C, H, W), less the images: (N, C, h, w)."""
         return self._downscale(colours if self.alpha is None else colours * self.alpha) - self.pixels
 
     @cached_property

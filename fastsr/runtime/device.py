@@ -1,4 +1,4 @@
-"""Where work runs, in which precision, and whether it fits."""
+"""Devices, dtypes, random seeds and determinism."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from contextlib import contextmanager
 
 import torch
 
-from ..checks import whole_number
-from ..errors import DeviceError, InputError
+from ..checks import input_error, spell, whole_number
+from ..errors import DeviceError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""The dtypes of activations, by name."""
+DEVICES = "use 'cpu', 'cuda' or 'cuda:N'"
+"""The advice for a device that cannot be used."""
 
 
 def resolve_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device asked for; None means CUDA when present, else the CPU.
+    """Return `device` as a torch.device; None means CUDA when present, else the CPU.
 
     Raises:
         DeviceError: the device is unknown, or not on this machine.
@@ -24,19 +27,20 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise DeviceError(f"device={device!r} is not a device; use 'cpu', 'cuda' or 'cuda:N'") from error
+        raise input_error("device", device, "is not a device", DEVICES, kind=DeviceError) from error
     if resolved.type not in ("cpu", "cuda"):
-        raise DeviceError(f"device={device!r} is not supported; use 'cpu', 'cuda' or 'cuda:N'")
+        raise input_error("device", device, "is not supported", DEVICES, kind=DeviceError)
     if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (resolved.index or 0) >= count:
             found = f"{count} CUDA device{'s' if count > 1 else ''}" if count else "no CUDA device"
-            raise DeviceError(f"device={device!r} was asked for, but PyTorch finds {found} here; use device='cpu'")
+            problem, advice = f"cannot be used: PyTorch finds {found}", f"use {spell('device', 'cpu')}"
+            raise input_error("device", device, problem, advice, kind=DeviceError)
     return resolved
 
 
 def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """Return the precision of activations; None means bfloat16 where `device` computes in it, else float32.
+    """Return the dtype of activations; None means bfloat16 where `device` has it in hardware, else float32.
 
     Raises:
         InputError: `dtype` is neither float32 nor bfloat16.
@@ -45,7 +49,7 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torc
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if resolved is None or resolved not in DTYPES.values():
-        raise InputError(f"dtype={dtype!r} is not supported; use {' or '.join(map(repr, DTYPES))}")
+        raise input_error("dtype", dtype, "is not supported", f"use {' or '.join(map(repr, DTYPES))}")
     return resolved
 
 
@@ -58,7 +62,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def deterministic_convolutions() -> Iterator[None]:
-    """Let cuDNN choose only among algorithms that give the same bits every time."""
+    """Restrict cuDNN to algorithms that give the same bits at every call, while the block runs."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     try:
@@ -69,7 +73,7 @@ def deterministic_convolutions() -> Iterator[None]:
 
 @contextmanager
 def default_float32() -> Iterator[None]:
-    """Make what is made without a dtype in float32, whatever the caller's default is."""
+    """Set the default dtype to float32, whatever the caller's is, while the block runs."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -79,7 +83,7 @@ def default_float32() -> Iterator[None]:
 
 
 def resolve_seed(seed: int) -> int:
-    """Return `seed` when it can seed a generator.
+    """Return `seed` if it can seed a generator.
 
     Raises:
         InputTypeError: it is not an integer.
@@ -87,5 +91,5 @@ def resolve_seed(seed: int) -> int:
     """
     value = whole_number("seed", seed, "an integer")
     if not 0 <= value < 2**63:
-        raise InputError(f"seed={seed} is out of range; give an integer from 0 to 2**63 - 1")
+        raise input_error("seed", seed, "is out of range", "give an integer from 0 to 2**63 - 1")
     return value

@@ -39,12 +39,12 @@ class Checkpoint:
         network: in inference mode, on the CPU.
         curve: the noise curve of its training, see `schedules`, float64 (T + 1,).
         prediction: what it says, see `predictions`.
-        factor: how many times larger it was trained to make pictures; None where the file does not say.
-        size: the side of the pictures that it was trained on, after enlarging; None likewise.
+        factor: how many times larger it was trained to make images; None where the file does not say.
+        size: the side of the images that it was trained on, after upscaling; None likewise.
         layout: the project whose layout of keys the file has.
         name: what errors call it.
-        domain: what the pictures look like that it was trained on; None where the file does not say.
-        pictures: what they are called, such as "aligned faces"; None where nobody says so.
+        domain: what the images look like that it was trained on; None where the file does not say.
+        images: what they are called, such as "aligned faces"; None where nobody says so.
     """
 
     network: UNet
@@ -177,7 +177,7 @@ def _is_iterative_refinement(contents: Contents) -> bool:
 
 
 def _iterative_refinement(contents: Contents) -> Checkpoint:
-    """A network for colour pictures, whose shape follows from the shapes of its weights, but for groups and dropout.
+    """A network for colour images, whose shape follows from the shapes of its weights, but for groups and dropout.
 
     The published networks are known by their shapes. Others have groups of 32, as that project has unless it is told
     otherwise.

@@ -1,4 +1,4 @@
-"""Samples of a picture: its condition, tiles and batches, in the precision of the device."""
+"""Samples of an image: its condition, tiles and batches, in the precision of the device."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of a picture of (height, width)."""
+    """The tiles of an image of (height, width)."""
 
     rows: Axis
     columns: Axis
 
     @classmethod
     def cut(cls, size: tuple[int, int], tile: int) -> Tiles:
-        """Cut a picture into tiles of `tile` a side at the most."""
+        """Cut an image into tiles of `tile` a side at the most."""
         height, width = size
         return cls(Axis.cut(height, tile), Axis.cut(width, tile))
 
@@ -91,7 +91,7 @@ class Tiles:
 def in_tiles(
     network: Network, tiles: Tiles, most: int, device: torch.device, done: Callable[[int, int], None] | None = None
 ) -> Network:
-    """Return the network that works on the tiles of pictures, on at most `most` tiles at once.
+    """Return the network that works on the tiles of images, on at most `most` tiles at once.
 
     `done` is called after each group of tiles with how many have been worked on since the call, and how many there are.
     """
@@ -154,8 +154,8 @@ class DiffusionSampler:
         Args:
             pixels: (N, C, h, w) in [0, 1], C 1 or 3.
             size: (H, W) of the results.
-            report: called after each step with the part of the pictures' step that it was, what is seen, (rows, C, H,
-                W) in [0, 1], and a `State`; rows are samples of one picture after the other.
+            report: called after each step with the part of the images' step that it was, what is seen, (rows, C, H,
+                W) in [0, 1], and a `State`; rows are samples of one image after the other.
             tile_done: called within a step that has several tiles; see `in_tiles`.
 
         Returns:
@@ -201,7 +201,7 @@ class DiffusionSampler:
         except NotFiniteError as error:
             if self._options.dtype == torch.float32:
                 raise
-            warnings.warn(f"{error}; the picture is done again in float32", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{error}; the image is done again in float32", RuntimeWarning, stacklevel=2)
         yield from states(torch.float32)
 
     def _most(self, tiles: Tiles) -> int:
@@ -220,7 +220,7 @@ class DiffusionSampler:
 
 
 def condition_of(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return pictures (N, C, h, w) in [0, 1] as the network is told of them: at `size`, (N, 3, H, W) in [-1, 1]."""
+    """Return images (N, C, h, w) in [0, 1] as the network is told of them: at `size`, (N, 3, H, W) in [-1, 1]."""
     # Not imresize: it asks how much memory is free, which a GPU should not be asked in every step of a training.
     rows, columns = (
         axis_table(low, high, kernel="cubic", border="symmetric")
@@ -235,7 +235,7 @@ def _colours(seen: Tensor, size: tuple[int, int], channels: int) -> Tensor:
     return colours if channels == COLOURS else colours.mean(1, keepdim=True)
 
 
-NOTE = "Detail in this picture was invented by fastsr sr3 (SR3, a diffusion model). It identifies nobody."
+NOTE = "Detail in this image was invented by fastsr sr3 (SR3, a diffusion model). It identifies nobody."
 """What a file with a result says of itself."""
 
 
@@ -275,7 +275,7 @@ def draw(
 
 
 @torch.no_grad()
-def _made(picture: Picture, colours: Tensor, options: Options) -> Picture:
-    """Return a sample, (N, C, H, W), as a picture with the alpha of the one that it is of."""
-    there = replace(picture, origin=replace(picture.origin, kind="picture"))
+def _made(image: Picture, colours: Tensor, options: Options) -> Picture:
+    """Return a sample, (N, C, H, W), as an image with the alpha of the one that it is of."""
+    there = replace(image, origin=replace(image.origin, kind="picture"))
     return remade_to_agree(there, colours) if options.consistency else there.remade(colours)

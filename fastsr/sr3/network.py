@@ -1,4 +1,4 @@
-"""The U-Net of SR3 (Saharia et al., arXiv 2104.07636): what a noisy picture and a blurred one say of the noise."""
+"""The U-Net of SR3 (Saharia et al., arXiv 2104.07636): what a noisy image and a blurred one say of the noise."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class UNetConfig:
 
     @property
     def multiple(self) -> int:
-        """What the sides of pictures are multiples of."""
+        """What the sides of images are multiples of."""
         return 2 ** (len(self.multipliers) - 1)
 
     @property
     def floats(self) -> int:
-        """Numbers that the network holds at once for each pixel of a picture, about: features kept for the way up."""
+        """Numbers that the network holds at once for each pixel of an image, about: features kept for the way up."""
         kept = sum(channels * (self.blocks + 1) / 4**size for size, channels in enumerate(self.channels))
         return math.ceil(kept + 6 * self.width * self.multipliers[0])
 
@@ -73,7 +73,7 @@ PUBLISHED = {
     128: UNetConfig(),
     512: UNetConfig(multipliers=(1, 2, 4, 8, 16), blocks=1, attention=(), groups=16, dropout=0.0),
 }
-"""The two networks with published weights, by the side of their pictures: 16 to 128, and 64 to 512."""
+"""The two networks with published weights, by the side of their images: 16 to 128, and 64 to 512."""
 
 
 class NoiseLevelEmbedding(nn.Module):
@@ -213,7 +213,7 @@ class UNet(nn.Module):
         """Return what the network says of noisy pictures.
 
         Args:
-            condition: the pictures known, enlarged to their new size, (N, 3, H, W) in [-1, 1]; H and W are multiples
+            condition: the images known, upscaled to their new size, (N, 3, H, W) in [-1, 1]; H and W are multiples
                 of ``config.multiple``.
             noisy: sqrt(gamma) x0 + sqrt(1 - gamma) n, (N, 3, H, W).
             level: sqrt(gamma), (N,), float32.
@@ -249,7 +249,7 @@ class UNet(nn.Module):
 
 
 def levels_of(sides: Sequence[int], side: int, count: int) -> tuple[int, ...]:
-    """Return the sizes, as `UNetConfig.attention` has them, at which features of pictures of `side` have `sides`.
+    """Return the sizes, as `UNetConfig.attention` has them, at which features of images of `side` have `sides`.
 
     Raises:
         ValueError: at none of the `count` sizes they have one of them.
@@ -262,4 +262,4 @@ def levels_of(sides: Sequence[int], side: int, count: int) -> tuple[int, ...]:
 
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Maps condition, noisy picture, both (N, 3, H, W), and level (N,) to (N, 3, H, W); see `UNet.forward`."""
+"""Maps condition, noisy image, both (N, 3, H, W), and level (N,) to (N, 3, H, W); see `UNet.forward`."""

@@ -1,4 +1,4 @@
-"""How a sample came about: the noisy picture and what the network saw in it, step by step."""
+"""How a sample came about: the noisy image and what the network saw in it, step by step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from ..checks import input_error
 from ..errors import InputError, OutputError
 from ..figures.sheets import PAPER, in_columns, opaque, side_by_side
 from ..imresize import imresize
@@ -18,7 +19,7 @@ from ..io.files import atomic_write
 from .sampling import State
 
 LARGEST_SIDE = 512
-"""Of the pictures kept."""
+"""Of the images kept."""
 KEPT = 40
 """Steps at the most; they are spread evenly over all."""
 SHOWN = 8
@@ -56,7 +57,7 @@ class Process:
         fastsr.save(process.strip(), "strip.png")
         process.animation("process.gif")
 
-    What it keeps takes little memory: up to 40 steps, in pictures of at most 512 pixels a side.
+    What it keeps takes little memory: up to 40 steps, in images of at most 512 pixels a side.
 
     Attributes:
         frames: the steps kept, the first and the last one among them.
@@ -77,7 +78,7 @@ class Process:
             self.frames.append(Frame(step, state.steps, noise, _reduced(noisy), _reduced(image[:1])))
 
     def strip(self) -> Image.Image:
-        """Return about 8 of the steps beside one another: the noisy picture, and below what the network saw in it.
+        """Return about 8 of the steps beside one another: the noisy image, and below what the network saw in it.
 
         Raises:
             InputError: there are no steps.
@@ -94,7 +95,7 @@ class Process:
             OutputError: the path does not end in .gif, or the file cannot be written.
         """
         if Path(path).suffix.lower() != ".gif":
-            raise OutputError(f"path={str(path)!r} is not the name of an animation; use .gif")
+            raise input_error("path", str(path), "is not the name of an animation", "use .gif", kind=OutputError)
         sheets = _of_one_size([_sheet(frame) for frame in self._seen()])
         pages = [_in_256_colours(sheet) for sheet in sheets]
         durations = [DURATION] * (len(pages) - 1) + [HELD]
@@ -127,18 +128,18 @@ def _reduced(pixels: Tensor) -> Image.Image:
     share = min(LARGEST_SIDE / max(height, width), 1)
     if share < 1:
         pixels = imresize(pixels, size=(max(round(height * share), 1), max(round(width * share), 1)))
-    # On a GPU values that are not finite are noticed after the last step only, and the picture is done again.
+    # On a GPU values that are not finite are noticed after the last step only, and the image is done again.
     return opaque(pixels.nan_to_num(0).clamp(0, 1))
 
 
 def _sheet(frame: Frame) -> Image.Image:
     # Where digits change the width of a title, nothing is to its right that would jump.
-    titles = "noisy picture", f"seen in step {frame.step} of {frame.steps}, noise {frame.noise:.2f}"
+    titles = "noisy image", f"seen in step {frame.step} of {frame.steps}, noise {frame.noise:.2f}"
     return side_by_side(list(zip(titles, (frame.noisy, frame.seen), strict=True)))
 
 
 def _of_one_size(sheets: list[Image.Image]) -> list[Image.Image]:
-    """Return the sheets at the size of the largest; that of those with small pictures is the title's."""
+    """Return the sheets at the size of the largest; that of those with small images is the title's."""
     size = max(sheet.width for sheet in sheets), max(sheet.height for sheet in sheets)
     made = [Image.new("RGB", size, PAPER) for _ in sheets]
     for whole, sheet in zip(made, sheets, strict=True):

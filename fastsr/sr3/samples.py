@@ -1,4 +1,4 @@
-"""Several samples of one picture, what they have in common, and where they differ."""
+"""Several samples of one image, what they have in common, and where they differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 10
 
 
 class Samples(Sequence[Any]):
-    """Samples of one picture, or of a batch: images of the kind that came in.
+    """Samples of one image, or of a batch: images of the kind that came in.
 
     Attributes:
         images: the samples.
@@ -64,7 +64,7 @@ class Samples(Sequence[Any]):
         return spread if origin.kind == "torch" else spread.squeeze(-3).cpu().numpy()
 
     def _repr_png_(self) -> bytes:
-        """Return what a notebook shows, of a batch for its first picture: samples, their mean, and their spread."""
+        """Return what a notebook shows, of a batch for its first image: samples, their mean, and their spread."""
         colours = self._colours[:, 0]
         shown: dict[str, Any] = {"sample": list(colours[:SHOWN])}
         if len(self) > 1:

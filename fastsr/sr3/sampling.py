@@ -1,4 +1,4 @@
-"""Sampling: pictures out of noise, step by step, as the plan of a sampler has it."""
+"""Sampling: images out of noise, step by step, as the plan of a sampler has it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ddpm(gammas: Tensor) -> Tensor:
 
 
 def ddim(gammas: Tensor) -> Tensor:
-    """The noise seen stays and the picture seen is brought forward: no noise is drawn.
+    """The noise seen stays and the image seen is brought forward: no noise is drawn.
 
     Song et al., "Denoising diffusion implicit models" (arXiv 2010.02502), equation 12 with sigma 0.
     """
@@ -42,9 +42,9 @@ def ddim(gammas: Tensor) -> Tensor:
 
 
 def dpm_solver(gammas: Tensor) -> Tensor:
-    """DPM-Solver++(2M): as `ddim`, of a picture that is extrapolated from the last two seen.
+    """DPM-Solver++(2M): as `ddim`, of an image that is extrapolated from the last two seen.
 
-    Lu et al., "DPM-Solver++" (arXiv 2211.01095), algorithm 2. The first step has seen one picture, and the last one,
+    Lu et al., "DPM-Solver++" (arXiv 2211.01095), algorithm 2. The first step has seen one image, and the last one,
     to gamma 1, takes what is seen.
     """
     table = ddim(gammas)
@@ -173,9 +173,9 @@ class State:
     Attributes:
         step: steps done.
         steps: of the sampler.
-        level: sqrt(gamma), the part of the picture in `noisy`.
+        level: sqrt(gamma), the part of the image in `noisy`.
         noisy: what the step began with, (N, 3, H, W) float32: level x0 + sqrt(1 - level^2) n, x0 in [-1, 1].
-        first: number of the first of these pictures among all samples of all pictures of a list or batch, from 0.
+        first: number of the first of these images among all samples of all images of a list or batch, from 0.
     """
 
     step: int
@@ -187,7 +187,7 @@ class State:
 
 @torch.no_grad()
 def sample(network: Network, plan: SamplerPlan, condition: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, State]]:
-    """Yield after each step the pictures that the network sees; those of the last step are the samples.
+    """Yield after each step the images that the network sees; those of the last step are the samples.
 
     On a GPU a step is one CUDA graph.
 

@@ -1,6 +1,6 @@
-"""Schedules of noise: how much of a picture is left after each step of the diffusion it is trained on.
+"""Schedules of noise: how much of an image is left after each step of the diffusion it is trained on.
 
-A noise curve is gamma_0 = 1, gamma_1, ... gamma_T, float64: after step t a picture is
+A noise curve is gamma_0 = 1, gamma_1, ... gamma_T, float64: after step t an image is
 sqrt(gamma_t) x0 + sqrt(1 - gamma_t) n, and gamma_t is the product of the first t factors 1 - beta.
 """
 
@@ -50,13 +50,13 @@ class Schedule:
         """Return the noise curve, float64 (steps + 1,).
 
         Raises:
-            ValueError: it leaves more of a picture than noise can be taken for.
+            ValueError: it leaves more of an image than noise can be taken for.
         """
         gammas = curve_of(SCHEDULES[self.name](self))
         if gammas[-1] > PURE:
             raise ValueError(
                 f"a schedule {self.name!r} of {self.steps} steps up to beta {self.end} ends at gamma "
-                f"{gammas[-1].item():.3f}, where a picture can still be seen; give more steps, or a larger end"
+                f"{gammas[-1].item():.3f}, where an image can still be seen; give more steps, or a larger end"
             )
         return gammas
 
@@ -67,7 +67,7 @@ def curve_of(betas: Tensor) -> Tensor:
 
 
 def is_curve(curve: Tensor) -> bool:
-    """Whether numbers of any shape can be a noise curve: from 1 down, and never 0, out of which no picture comes."""
+    """Whether numbers of any shape can be a noise curve: from 1 down, and never 0, out of which no image comes."""
     return curve.ndim == 1 and len(curve) > 2 and bool(curve[0] == 1 and (curve.diff() < 0).all() and curve[-1] > 0)
 
 
@@ -124,7 +124,7 @@ def target(prediction: str, gammas: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def seen(prediction: str, gammas: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how much of the noisy picture and how much of what the network says is in x0."""
+    """Return how much of the noisy image and how much of what the network says is in x0."""
     if prediction == "epsilon":
         return gammas.rsqrt(), -(1 / gammas - 1).sqrt()
     if prediction == "v":

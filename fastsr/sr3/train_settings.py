@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..training.settings import CropSettings, at_least, one_of, setting
 from .network import UNetConfig, levels_of
@@ -26,7 +27,7 @@ class TrainSettings(CropSettings):
     batch: int = setting(256, "Pictures a step, over all processes.")
     ema: float = setting(0.9999, "How much of an average of the weights a step keeps; 0 for no average.")
     factor: int = setting(8, "How many times larger each side becomes.")
-    crop: int = setting(128, "Side of the HR crops in pixels: that of the pictures, where they are prepared squares.")
+    crop: int = setting(128, "Side of the HR crops in pixels: that of the images, where they are prepared squares.")
     width: int = setting(64, "Channels at full size.")
     multipliers: tuple[int, ...] = setting(
         (1, 2, 4, 8, 8), "Of the width: given once for full size, once for half, and so on."
@@ -45,7 +46,7 @@ class TrainSettings(CropSettings):
     loss: str = setting("l1", f"Of what it says: {' or '.join(LOSSES)}.")
     steps: int = setting(1_000_000, "Steps.")
     warm_up: int = setting(10_000, "Steps in which the learning rate grows to its full height.")
-    val_steps: int = setting(20, "Steps in which pictures are drawn for validation and sheets.", free=True)
+    val_steps: int = setting(20, "Steps in which images are drawn for validation and sheets.", free=True)
 
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
@@ -59,23 +60,27 @@ class TrainSettings(CropSettings):
         at_least(self, "warm_up", 0)
         at_least(self, "val_steps", SAMPLERS[SAMPLER].least)
         if not 0 < self.schedule_start <= self.schedule_end < 1:
-            raise InputError(
-                f"schedule_start={self.schedule_start} and schedule_end={self.schedule_end} cannot be used; give betas "
-                "above 0 and below 1, the first not above the last, such as 1e-6 and 1e-2"
+            raise input_error(
+                "schedule_start",
+                self.schedule_start,
+                f"and {spell('schedule_end', self.schedule_end)} cannot be used",
+                "give betas above 0 and below 1, the first not above the last, such as 1e-6 and 1e-2",
             )
         try:
             multiple = self.network.multiple
         except ValueError as error:
             raise InputError(str(error)) from error
         if self.crop % multiple:
-            raise InputError(
-                f"crop={self.crop} cannot be used; a network with {len(self.multipliers)} multipliers needs a multiple "
-                f"of {multiple}"
+            raise input_error(
+                "crop",
+                self.crop,
+                "cannot be used",
+                f"a network with {len(self.multipliers)} multipliers needs a multiple of {multiple}",
             )
         try:
             _ = self.curve
         except ValueError as error:
-            raise InputError(f"schedule_steps={self.schedule_steps} cannot be used: {error}") from error
+            raise input_error("schedule_steps", self.schedule_steps, f"cannot be used: {error}") from error
 
     @property
     def network(self) -> UNetConfig:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from fastsr_kernels.noise import diffuse
 
-from ..errors import InputError
+from ..checks import input_error
 from ..training import loop as training
 from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
@@ -47,13 +47,13 @@ def first_network(settings: TrainSettings) -> UNet:
 
 
 class NoisyPairs:
-    """Noisy pictures, and what the network is to say of them.
+    """Noisy images, and what the network is to say of them.
 
     The noise of a sample depends on the seed and the number of the sample alone, however a step is shared out.
 
     Args:
         settings: of the training.
-        device: where pictures are.
+        device: where images are.
     """
 
     def __init__(self, settings: TrainSettings, device: torch.device):
@@ -72,18 +72,18 @@ class NoisyPairs:
         before = times.long().clamp(max=last - 1)
         return torch.lerp(self._levels[before], self._levels[before + 1], times - before)
 
-    def lesson(self, pictures: Tensor, levels: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Return noisy pictures, and what the network is to say of them.
+    def lesson(self, images: Tensor, levels: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return noisy images, and what the network is to say of them.
 
         Args:
-            pictures: (N, 3, H, W) in [-1, 1], float32.
+            images: (N, 3, H, W) in [-1, 1], float32.
             levels: sqrt(gamma) of each, float64 (N,).
             numbers: of the samples, int64 (N,).
         """
         gammas = levels.square()
         pairs = (levels, (1 - gammas).sqrt()), target(self._settings.prediction, gammas)
         noisy, said = (
-            diffuse(pictures, signal.float(), noise.float(), numbers, self._settings.seed) for signal, noise in pairs
+            diffuse(images, signal.float(), noise.float(), numbers, self._settings.seed) for signal, noise in pairs
         )
         return noisy, said
 
@@ -103,7 +103,7 @@ def _given(init: str, settings: TrainSettings) -> dict[str, Tensor]:
     if len(curves[0]) != len(curves[1]) or not torch.allclose(*curves, rtol=CURVES_AGREE, atol=0):
         other.append(f"noise curve of {_in_words(curves[0])} instead of {_in_words(curves[1])}")
     if other:
-        raise InputError(f"init={init!r} is {checkpoint}, and was trained with other settings: {'; '.join(other)}")
+        raise input_error("init", init, f"is {checkpoint}, and was trained with other settings: {'; '.join(other)}")
     return checkpoint.network.state_dict()
 
 
@@ -118,12 +118,12 @@ DISTANCES = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:
-    """Train SR3, or go on with it; see `fastsr.training.loop.train`."""
+    """Train SR3, or resume a run; see `fastsr.training.loop.train`."""
     return training.train(SR3Training, settings, output, progress=progress)
 
 
 class SR3Training(CropTraining):
-    """SR3 in training; see `Training`. Pictures are mirrored and not turned."""
+    """SR3 in training; see `Training`. Images are mirrored and not turned."""
 
     def __init__(self, settings: TrainSettings, accelerator: Accelerator):
         super().__init__(settings, accelerator, turned=False)
@@ -174,7 +174,7 @@ class SR3Training(CropTraining):
         return {settings.loss: total}
 
     def upscale(self) -> Callable[[Tensor], Tensor]:
-        """Return what draws pictures by the averaged weights, with seed 0, and leaves them as they are drawn."""
+        """Return what draws images by the averaged weights, with seed 0, and leaves them as they are drawn."""
         settings, checkpoint = self._settings, self._checkpoint()
         steps = plan(checkpoint.curve, checkpoint.prediction, SAMPLER, SAMPLERS[SAMPLER].spacing, settings.val_steps)
         dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32

@@ -1,4 +1,4 @@
-"""Networks that came after SRResNet, without batch norm: MSRResNet (of BasicSR) and RRDBNet (of ESRGAN)."""
+"""Upscaling networks without batch norm: MSRResNet (from BasicSR) and RRDBNet (from ESRGAN)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..imresize import imresize
 from .networks import Upscaler, receptive_field
 
 RESIDUAL_SCALE = 0.2
-"""The part of what a dense block found that is added to its input."""
+"""The scale of residual branches, beta in the paper of ESRGAN."""
 
 
 @dataclass(frozen=True)
 class MSRResNetConfig:
-    """Shape of an MSRResNet.
+    """Configuration of an MSRResNet.
 
     Attributes:
-        blocks: residual blocks.
+        blocks: number of residual blocks.
         width: channels of the features.
-        scale: 2, 3 or 4.
-        channels: 3 for colour, 1 for grey.
+        scale: scale factor: 2, 3 or 4.
+        channels: 3 for RGB, 1 for grey.
     """
 
     blocks: int = 16
@@ -38,7 +38,7 @@ class MSRResNetConfig:
 
 
 class ResidualBlockNoBN(nn.Module):
-    """Convolution, ReLU, convolution, and the input added."""
+    """x + conv(ReLU(conv(x)))."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -51,7 +51,7 @@ class ResidualBlockNoBN(nn.Module):
 
 
 class MSRResNet(Upscaler):
-    """SRResNet without norms, which adds to the input enlarged bilinearly."""
+    """SRResNet without batch norms, which predicts the difference to the bilinearly upscaled input."""
 
     architecture = "MSRResNet"
 
@@ -68,36 +68,36 @@ class MSRResNet(Upscaler):
         self.last = nn.Conv2d(width, config.channels, 3, padding=1)
 
         self.scale, self.channels, self.blocks, self.width = config.scale, config.channels, config.blocks, width
-        self.features_reach = 1 + 2 * config.blocks
-        # Two pixels at full size, and a tripling reaches less far than a doubling does.
-        self.picture_reach = receptive_field(2, [1] * steps)
-        self.features_floats = 4 * width
-        self.picture_floats = 3 * width * config.scale**2
+        self.features_receptive_field = 1 + 2 * config.blocks
+        # Two convolutions work at full size. For upsampling by 3 the receptive field is smaller than for doubling.
+        self.image_receptive_field = receptive_field(2, [1] * steps)
+        self.features_activations = 4 * width
+        self.image_activations = 3 * width * config.scale**2
 
     def features(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to (N, width, H, W)."""
         return self.trunk(_leaky(self.first(x), 0.1))
 
-    def picture(self, features: Tensor, x: Tensor) -> Tensor:
-        """Map features and the input to (N, channels, scale H, scale W)."""
+    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
+        """Map features (N, width, H, W) and the input (N, channels, H, W) to (N, channels, scale H, scale W)."""
         for convolution in self.upsampling:
             features = _leaky(F.pixel_shuffle(convolution(features), self.step), 0.1)
-        large = self.last(_leaky(self.large(features), 0.1))
-        # Weights of float64: those of `F.interpolate` lose digits far from the corner, so that tiles would differ.
-        return large + imresize(x, self.scale, kernel="linear", border="replicate")
+        difference = self.last(_leaky(self.large(features), 0.1))
+        # imresize has float64 weights; those of F.interpolate lose digits far from the corner, so tiles would differ.
+        return difference + imresize(x, self.scale, kernel="linear", border="replicate")
 
 
 @dataclass(frozen=True)
 class RRDBNetConfig:
-    """Shape of an RRDBNet.
+    """Configuration of an RRDBNet.
 
     Attributes:
-        blocks: residual blocks, each of three dense ones.
+        blocks: number of RRDBs, each of three dense blocks.
         width: channels of the features.
         growth: channels that each convolution of a dense block adds.
-        doublings: how often the size is doubled.
-        channels: 3 for colour, 1 for grey.
-        unshuffle: the side of the squares of pixels of which channels are made first; 1 for none.
+        doublings: number of upsampling steps by 2.
+        channels: 3 for RGB, 1 for grey.
+        unshuffle: factor of the pixel unshuffle of the input; 1 for none.
     """
 
     blocks: int = 23
@@ -109,16 +109,16 @@ class RRDBNetConfig:
 
     def __post_init__(self) -> None:
         if self.scale < 2:
-            raise ValueError(f"doublings={self.doublings} and unshuffle={self.unshuffle} do not enlarge a picture")
+            raise ValueError(f"doublings={self.doublings} and unshuffle={self.unshuffle} do not upscale an image")
 
     @property
     def scale(self) -> int:
-        """How many times larger the result is."""
+        """The scale factor, 2 ** doublings / unshuffle."""
         return 2**self.doublings // self.unshuffle
 
 
 class ResidualDenseBlock(nn.Module):
-    """Five convolutions, each of all that came before it."""
+    """Five convolutions, each of the concatenated input and outputs of those before it, and a scaled residual."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
@@ -128,14 +128,14 @@ class ResidualDenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, width, H, W) to the same shape."""
-        found = x
+        features = x
         for index in range(1, 5):
-            found = torch.cat([found, _leaky(self.get_submodule(f"conv{index}")(found), 0.2)], 1)
-        return x + RESIDUAL_SCALE * self.get_submodule("conv5")(found)
+            features = torch.cat([features, _leaky(self.get_submodule(f"conv{index}")(features), 0.2)], 1)
+        return x + RESIDUAL_SCALE * self.get_submodule("conv5")(features)
 
 
 class RRDB(nn.Module):
-    """Three dense blocks, and the input added: a "residual in residual dense block"."""
+    """A residual-in-residual dense block: three dense blocks and a scaled residual."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
@@ -144,14 +144,14 @@ class RRDB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, width, H, W) to the same shape."""
-        found = x
+        features = x
         for block in self.children():
-            found = block(found)
-        return x + RESIDUAL_SCALE * found
+            features = block(features)
+        return x + RESIDUAL_SCALE * features
 
 
 class RRDBNet(Upscaler):
-    """The generator of ESRGAN (Wang et al., arXiv 1809.00219) and of Real-ESRGAN (arXiv 2107.10833)."""
+    """The generator of ESRGAN (Wang et al., arXiv 1809.00219) and Real-ESRGAN (arXiv 2107.10833)."""
 
     architecture = "RRDBNet"
 
@@ -168,26 +168,29 @@ class RRDBNet(Upscaler):
 
         self.scale, self.channels, self.blocks, self.width = config.scale, config.channels, config.blocks, width
         self.unshuffle = config.unshuffle
-        self.features_reach = 2 + 15 * config.blocks
-        # Each convolution of the upsampling works at the size that it is enlarged to.
-        self.picture_reach = receptive_field(3, [1] * (config.doublings - 1) + [0])
-        self.features_floats = 4 * (width + 4 * config.growth)
-        self.picture_floats = 3 * width * 4**config.doublings
+        self.features_receptive_field = 2 + 15 * config.blocks
+        # Each upsampling convolution works after the doubling.
+        self.image_receptive_field = receptive_field(3, [1] * (config.doublings - 1) + [0])
+        self.features_activations = 4 * (width + 4 * config.growth)
+        self.image_activations = 3 * width * 4**config.doublings
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Make channels of squares of pixels; a side that is no multiple of theirs is extended by its edge."""
+        """Map (N, channels, H, W) to (N, channels * unshuffle ** 2, h, w) by a pixel unshuffle.
+
+        Sides that are not multiples of `unshuffle` are padded by replicating the edge.
+        """
         square = self.unshuffle
         if square == 1:
             return x
-        extended = F.pad(x, (0, -x.shape[-1] % square, 0, -x.shape[-2] % square), mode="replicate")
-        return F.pixel_unshuffle(extended, square)
+        padded = F.pad(x, (0, -x.shape[-1] % square, 0, -x.shape[-2] % square), mode="replicate")
+        return F.pixel_unshuffle(padded, square)
 
     def features(self, x: Tensor) -> Tensor:
         """Map (N, channels * unshuffle ** 2, h, w) to (N, width, h, w)."""
         first = self.first(x)
         return first + self.fuse(self.trunk(first))
 
-    def picture(self, features: Tensor, x: Tensor) -> Tensor:
+    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
         """Map (N, width, h, w) to (N, channels, 2 ** doublings h, 2 ** doublings w); `x` is not used."""
         for convolution in self.upsampling:
             features = _leaky(convolution(F.interpolate(features, scale_factor=2, mode="nearest")), 0.2)

@@ -19,12 +19,12 @@ SIGNED_SQUARE = 4.0
 
 
 def adversarial_loss(fake_logits: Tensor) -> Tensor:
-    """Return what the generator loses where its pictures do not look real: the mean of -log D(G(lr)).
+    """Return what the generator loses where its images do not look real: the mean of -log D(G(lr)).
 
     D is the sigmoid of a logit, thus -log D = softplus(-logit), whose gradient stays where D is near 0.
 
     Args:
-        fake_logits: of the discriminator for generated pictures, of any shape.
+        fake_logits: of the discriminator for generated images, of any shape.
     """
     return F.softplus(-fake_logits.float()).mean()
 
@@ -33,7 +33,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Return the cross-entropies of both kinds, added: the mean of -log D(hr) and that of -log(1 - D(G(lr))).
 
     Args:
-        real_logits: for pictures of the data, of any shape.
+        real_logits: for images of the data, of any shape.
         fake_logits: for generated ones; they should be detached from the generator.
     """
     return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()

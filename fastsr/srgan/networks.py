@@ -1,8 +1,7 @@
-"""Networks that enlarge: what all of them have, and the generator of SRGAN (Ledig et al., arXiv 1609.04802)."""
+"""The interface of all upscaling networks, and the generator and discriminator of SRGAN (arXiv 1609.04802)."""
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -10,39 +9,40 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..nn import ReflectConv2d
 
 SCALES = (2, 4, 8)
 PADDINGS = ("zeros", "reflect")
 FUSIONS = ("norm", "prelu")
-NORMS = ("batch", "none")
-UNNORMED_BRANCH = 0.1
-"""Scale of the first weights of a residual branch without batch norms, which keeps the sum of many branches small."""
 FINALS = ("linear", "tanh")
+NORMS = ("batch", "none")
+NO_NORM_GAIN = 0.1
+"""The gain of the initial weights of residual branches without batch norms: it keeps the sum of many branches small."""
 
 
 class Upscaler(nn.Module, ABC):
-    """A convolutional network in two parts: features at the size of its input, and a picture made of them.
+    """A convolutional network in two parts: features at the size of its input, and an image reconstructed from them.
 
-    The parts are worked on in tiles of their own, for features need little memory and see far, and the picture needs
-    much and sees little.
+    Inference works on the parts in tiles of different sizes: features need little memory per pixel but have a large
+    receptive field, while the reconstruction needs much memory and has a small receptive field. A receptive field is
+    given as a radius: the number of pixels on each side of a pixel that its result depends on.
 
     Attributes:
-        config: a dataclass from which a network of the same shape can be made.
-        architecture: what the network is called.
-        scale: how many times larger the result is than the picture that comes in.
-        channels: of the picture that comes in, and of the result.
-        blocks: residual blocks.
+        config: the dataclass that the network was built from.
+        architecture: name of the network.
+        scale: side of the output over side of the input.
+        channels: channels of input and output, 1 for grey and 3 for RGB.
+        blocks: number of residual blocks.
         width: channels of the features.
-        least_side: the fewest pixels a side of the picture may have.
-        unshuffle: the side of the squares of pixels of which `prepare` makes channels; 1 where it does not.
-        first: the convolution that the prepared input goes through first.
-        features_reach: pixels of the prepared input, in each direction, that a feature depends on.
-        picture_reach: pixels of the features, in each direction, that a pixel of the result depends on.
-        features_floats: numbers that `features` holds at once for each pixel of the prepared input, about.
-        picture_floats: likewise those of `picture`.
+        least_side: smallest side of an input in pixels.
+        unshuffle: the factor of the pixel unshuffle in `prepare`; 1 for none.
+        first: the first convolution of `features`.
+        features_receptive_field: receptive field of a feature, in pixels of the prepared input.
+        image_receptive_field: receptive field of a pixel of the output, in pixels of the features.
+        features_activations: approximate number of activations that `features` keeps in memory at once, per pixel of
+            the prepared input.
+        image_activations: the same for `reconstruct`.
     """
 
     config: Any
@@ -54,13 +54,18 @@ class Upscaler(nn.Module, ABC):
     least_side: int = 1
     unshuffle: int = 1
     first: nn.Module
-    features_reach: int
-    picture_reach: int
-    features_floats: int
-    picture_floats: int
+    features_receptive_field: int
+    image_receptive_field: int
+    features_activations: int
+    image_activations: int
+
+    @property
+    def receptive_field(self) -> int:
+        """The receptive field of the whole network, in pixels of the prepared input."""
+        return self.features_receptive_field + self.image_receptive_field
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Return what the network works on, (N, c, h, w), of a picture (N, channels, H, W)."""
+        """Map an image (N, channels, H, W) to the prepared input (N, c, h, w); the identity by default."""
         return x
 
     @abstractmethod
@@ -68,30 +73,35 @@ class Upscaler(nn.Module, ABC):
         """Map the prepared input (N, c, h, w) to (N, width, h, w)."""
 
     @abstractmethod
-    def picture(self, features: Tensor, x: Tensor) -> Tensor:
-        """Map features and the prepared input at the same place to (N, channels, m h, m w), m = scale * unshuffle."""
+    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
+        """Reconstruct the output, (N, channels, m h, m w) with m = scale * unshuffle.
+
+        Args:
+            features: (N, width, h, w).
+            x: the prepared input of the same pixels, (N, c, h, w).
+        """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a picture (N, channels, H, W) to (N, channels, scale H, scale W)."""
+        """Map an image (N, channels, H, W) to (N, channels, scale H, scale W)."""
         prepared = self.prepare(x)
-        large = self.picture(self.features(prepared), prepared)
-        return large[..., : x.shape[-2] * self.scale, : x.shape[-1] * self.scale]
+        image = self.reconstruct(self.features(prepared), prepared)
+        return image[..., : x.shape[-2] * self.scale, : x.shape[-1] * self.scale]
 
 
 @dataclass(frozen=True)
 class SRResNetConfig:
-    """Shape of the generator.
+    """Configuration of the generator of SRGAN.
 
     Attributes:
-        blocks: residual blocks.
+        blocks: number of residual blocks.
         width: channels between the first and the last convolution.
-        scale: 2, 4 or 8.
-        padding: "zeros" or "reflect".
-        kernels: sides of the kernels of the first convolution, of those between and of the last one, odd.
-        channels: 3 for colour, 1 for grey.
-        fusion: what follows the convolution after the blocks: "norm", as in the paper, or "prelu".
-        final: what follows the last convolution: "linear" for nothing, as in the paper, or "tanh".
-        norm: "batch", as in the paper, or "none": without batch norms a network trains faster and keeps colours.
+        scale: scale factor: 2, 4 or 8.
+        padding: padding of the convolutions: "zeros" or "reflect".
+        kernels: kernel sizes of the first convolution, of those between, and of the last one; odd.
+        channels: 3 for RGB, 1 for grey.
+        fusion: layer after the convolution that follows the blocks: "norm", as in the paper, or "prelu".
+        final: activation of the output: "linear", as in the paper, or "tanh".
+        norm: "batch", as in the paper, or "none"; without batch norms a network trains faster and keeps colours.
     """
 
     blocks: int = 16
@@ -121,18 +131,18 @@ class SRResNetConfig:
             raise ValueError(f"kernels={self.kernels!r} are not three odd numbers")
 
     def convolution(self, inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-        """Return a convolution that keeps the size of what it gets."""
+        """Return a convolution whose output has the height and width of its input."""
         if self.padding == "reflect":
             return ReflectConv2d(inputs, outputs, kernel)
         return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
     def normalization(self) -> nn.Module:
-        """Return what follows a convolution of the trunk."""
+        """Return the layer after a convolution of the trunk."""
         return nn.BatchNorm2d(self.width) if self.norm == "batch" else nn.Identity()
 
 
 class ResidualBlock(nn.Module):
-    """Convolution, batch norm, PReLU, convolution, batch norm, and the input added; see `SRResNetConfig.norm`."""
+    """x + BN(conv(PReLU(BN(conv(x))))), or the same without batch norms, see `SRResNetConfig.norm`."""
 
     def __init__(self, config: SRResNetConfig):
         super().__init__()
@@ -143,7 +153,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = config.convolution(width, width, kernel)
         if config.norm == "none":
             with torch.no_grad():
-                self.conv2.weight.mul_(UNNORMED_BRANCH)
+                self.conv2.weight.mul_(NO_NORM_GAIN)
         self.norm2 = config.normalization()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,7 +162,7 @@ class ResidualBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Convolution to four times the channels, which become 2x2 pixels, and PReLU."""
+    """A convolution to four times the channels, a pixel shuffle by 2, and PReLU."""
 
     def __init__(self, config: SRResNetConfig):
         super().__init__()
@@ -166,9 +176,9 @@ class Upsample(nn.Module):
 
 
 class SRResNet(Upscaler):
-    """The generator of SRGAN, which trained by the mean squared error alone is called SRResNet.
+    """The generator of SRGAN; trained with the mean squared error alone, it is called SRResNet.
 
-    Every PReLU has one slope for all channels: so the paper's counts of parameters come out.
+    Each PReLU has a single slope for all channels, which gives the parameter counts of the paper.
     """
 
     architecture = "SRResNet"
@@ -189,79 +199,62 @@ class SRResNet(Upscaler):
 
         self.scale, self.channels, self.blocks, self.width = config.scale, config.channels, config.blocks, width
         self.least_side = 1 if config.padding == "zeros" else max(config.kernels) // 2 + 1
-        self.features_reach = first // 2 + (2 * config.blocks + 1) * (middle // 2)
-        self.picture_reach = receptive_field(last // 2, [middle // 2] * doublings)
-        self.features_floats = 5 * width
-        self.picture_floats = 3 * width * config.scale**2
+        self.features_receptive_field = first // 2 + (2 * config.blocks + 1) * (middle // 2)
+        self.image_receptive_field = receptive_field(last // 2, [middle // 2] * doublings)
+        self.features_activations = 5 * width
+        self.image_activations = 3 * width * config.scale**2
 
     def features(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to (N, width, H, W)."""
         first = self.first_act(self.first(x))
         return first + self.fuse_norm(self.fuse(self.trunk(first)))
 
-    def picture(self, features: Tensor, x: Tensor) -> Tensor:
+    def reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
         """Map (N, width, H, W) to (N, channels, scale H, scale W); `x` is not used."""
         return self.final(self.last(self.upsampling(features)))
 
 
-def receptive_field(large: int, doublings: list[int]) -> int:
-    """Return how far, in pixels, a pixel of the result sees in the features.
+def receptive_field(full_size: int, doublings: list[int]) -> int:
+    """Return the receptive field of a pixel of the output in the features, in pixels on each side.
 
     Args:
-        large: reach of the convolutions at full size.
-        doublings: reach of the convolution before each doubling of the size, or after it and then added to what
-            follows.
+        full_size: receptive field of the convolutions at full size.
+        doublings: receptive field of the convolution before each doubling of the size, from the last doubling to the
+            first. That of a convolution after a doubling belongs to what follows.
     """
-    reach = large
+    field = full_size
     for convolution in doublings:
-        reach = -(-reach // 2) + convolution
-    return reach
-
-
-def fold_batch_norm(network: SRResNet) -> SRResNet:
-    """Return a copy of `network`, for inference alone, whose batch norms are part of the convolutions before them.
-
-    The norms use the statistics of training, as `eval()` has them; the function is the same but for rounding.
-    """
-    folded = copy.deepcopy(network).eval()
-    for block in folded.trunk:
-        assert isinstance(block, ResidualBlock)
-        block.conv1, block.norm1 = _fold(block.conv1, block.norm1)
-        block.conv2, block.norm2 = _fold(block.conv2, block.norm2)
-    folded.fuse, folded.fuse_norm = _fold(folded.fuse, folded.fuse_norm)
-    return folded
-
-
-def _fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
-    if not isinstance(norm, nn.BatchNorm2d):
-        return convolution, norm
-    return fuse_conv_bn_eval(convolution, norm), nn.Identity()
+        field = -(-field // 2) + convolution
+    return field
 
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 512, 512)
+"""The output channels of the discriminator's convolutions."""
 HIDDEN = 1024
+"""The width of the discriminator's hidden dense layer."""
 LEAKY_SLOPE = 0.2
 SHRINKS = 2 ** (len(WIDTHS) // 2)
+"""The factor by which the discriminator's convolutions downsample an image."""
 
 
 class Discriminator(nn.Module):
-    """Says by one number how real a picture looks: a logit, positive for real.
+    """Judges how real an image looks by a logit, which is positive for real.
 
-    Eight 3x3 convolutions, every second one halving the size, and two dense layers. The first dense layer fixes the
-    size of the pictures: there is no pooling.
+    Eight 3x3 convolutions, every second one with stride 2, and two dense layers. There is no pooling: the first dense
+    layer fixes the size of the images.
 
     Args:
-        crop: the side of the square pictures, a multiple of 16. The paper's 96 has 23,563,649 parameters.
-        channels: of the pictures.
+        crop: side of the square images in pixels, a multiple of 16. The paper's 96 has 23,563,649 parameters.
+        channels: channels of the images.
 
     Raises:
-        ValueError: `crop` is no multiple of 16.
+        ValueError: `crop` is not a multiple of 16.
     """
 
     def __init__(self, crop: int = 96, channels: int = 3):
         super().__init__()
         if crop < SHRINKS or crop % SHRINKS:
-            raise ValueError(f"crop={crop!r} is no multiple of {SHRINKS}")
+            raise ValueError(f"crop={crop!r} is not a multiple of {SHRINKS}")
         self.crop = crop
         layers: list[nn.Module] = []
         before = channels
@@ -279,11 +272,13 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (N, channels, crop, crop) to logits (N, 1).
+        """Map images (N, channels, crop, crop) to logits (N, 1).
 
         Raises:
-            ValueError: the pictures have another size.
+            ValueError: the images have another size.
         """
         if x.shape[-2:] != (self.crop, self.crop):
-            raise ValueError(f"x is {x.shape[-1]}x{x.shape[-2]} pixels; this discriminator judges {self.crop} a side")
+            raise ValueError(
+                f"x is {x.shape[-1]}x{x.shape[-2]} pixels; this discriminator takes {self.crop}x{self.crop}"
+            )
         return self.judgement(self.convolutions(x).flatten(1))

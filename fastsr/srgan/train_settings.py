@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..training.settings import CropSettings, at_least, one_of, setting
 from .networks import NORMS, PADDINGS, SCALES, SHRINKS, SRResNetConfig
@@ -61,21 +62,27 @@ class TrainSettings(CropSettings):
         for name in ("mse_steps", "gan_steps", "cooldown", "warm_up", "pixel", "adversarial"):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
-            raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
+            raise input_error("mse_steps", 0, f"and {spell('gan_steps', 0)} leave nothing to train", "give one of them")
         if self.cooldown > self.mse_steps:
-            raise InputError(f"cooldown={self.cooldown} cannot be used; mse_steps={self.mse_steps} is the most")
+            raise input_error(
+                "cooldown", self.cooldown, "cannot be used", f"{spell('mse_steps', self.mse_steps)} is the most"
+            )
         for name, usual in (("pixel", "0.1"), ("adversarial", "1e-3")):
             if getattr(self, name) == math.inf:
                 raise InputError(f"{name}=inf cannot be used; give a number of at least 0, such as {usual}")
         if self.pixel and self.content == PIXELS:
-            raise InputError(f"pixel={self.pixel} cannot be used with content={PIXELS!r}, which is that loss; give 0")
+            raise input_error(
+                "pixel", self.pixel, f"cannot be used with {spell('content', PIXELS)}, which is that loss", "give 0"
+            )
         if not 0 <= self.beta1 < 1:
-            raise InputError(f"beta1={self.beta1} cannot be used; give a number from 0 to less than 1, such as 0.9")
+            raise input_error("beta1", self.beta1, "cannot be used", "give a number from 0 to less than 1, such as 0.9")
         if self.gan_steps and self.crop % SHRINKS:
-            raise InputError(f"crop={self.crop} cannot be used; the discriminator needs a multiple of {SHRINKS}")
+            raise input_error("crop", self.crop, "cannot be used", f"the discriminator needs a multiple of {SHRINKS}")
         least = self.factor * (max(SRResNetConfig().kernels) // 2 + 1)
         if self.padding == "reflect" and self.crop < least:
-            raise InputError(f"crop={self.crop} cannot be used; padding='reflect' needs at least {least}")
+            raise input_error(
+                "crop", self.crop, "cannot be used", f"{spell('padding', 'reflect')} needs at least {least}"
+            )
 
     @property
     def generator(self) -> SRResNetConfig:
@@ -86,9 +93,11 @@ class TrainSettings(CropSettings):
         """Raise `InputError` where a process cannot work on so few crops at once: batch norms need several values."""
         smallest = self.crop // (SHRINKS if self.gan_steps else self.factor)
         if crops * smallest**2 == 1:
-            raise InputError(
-                f"crop={self.crop} cannot be used with batch={self.batch}, of which a process works on one crop at a "
-                f"time; give crop={2 * self.crop}, or a larger batch"
+            raise input_error(
+                "crop",
+                self.crop,
+                (f"cannot be used with {spell('batch', self.batch)}, of which a process works on one crop at a time"),
+                f"give {spell('crop', 2 * self.crop)}, or a larger batch",
             )
 
     def matters_from(self) -> Mapping[str, int]:

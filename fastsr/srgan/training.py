@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..errors import FastsrError, InputError
+from ..checks import input_error
+from ..errors import FastsrError
 from ..training import loop as training
 from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
@@ -42,9 +43,11 @@ def first_generator(settings: TrainSettings) -> SRResNet:
             or replace(other.config, scale=config.scale) != config
             or {checkpoint.input_range, checkpoint.output_range} != {"unit"}
         ):
-            raise InputError(
-                f"init={settings.init!r} is {checkpoint}, and the settings are for {config}; both must be the same "
-                "but for the scale, with colours in [0, 1]"
+            raise input_error(
+                "init",
+                settings.init,
+                f"is {checkpoint}, and the settings are for {config}",
+                "both must be the same but for the scale, with colours in [0, 1]",
             )
         network.load_state_dict(_at_scale(other.state_dict(), other, network))
     return network
@@ -85,7 +88,7 @@ def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, Gen
             0.0 if absolute else pixel, float(not pixels), settings.adversarial, pixel if absolute else 0.0
         )
         features = None if pixels else load_features(settings.content, settings.vgg_weights)
-        # As the pictures are laid out; else each convolution would copy what it gets.
+        # As the images are laid out; else each convolution would copy what it gets.
         loss = GeneratorLoss(weights, features).to(device)
         losses[SRGAN_STAGE] = loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return losses
@@ -107,7 +110,7 @@ class DiscriminatorStep:
         self.optimizer = self._learner.optimizer
 
     def step(self, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-        """Make one update from pictures and generated ones, each in parts of a step, and return the loss."""
+        """Make one update from images and generated ones, each in parts of a step, and return the loss."""
         judge, total = self._learner.parallel, torch.zeros((), device=self._accelerator.device)
         for index, (hr, sr) in enumerate(zip(real, fake, strict=True)):
             with sync_on_last_part(self._accelerator, judge, index, len(real)):
@@ -128,7 +131,7 @@ class DiscriminatorStep:
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:
-    """Train SRGAN, or go on with it; see `fastsr.training.loop.train`."""
+    """Train SRGAN, or resume a run; see `fastsr.training.loop.train`."""
     return training.train(SRGANTraining, settings, output, progress=progress)
 
 

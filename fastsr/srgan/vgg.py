@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..checkpoints.layouts import Layout, load_as, load_into, rename_keys
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
+from ..checks import input_error, spell
 from ..errors import InputError
 from ..nn import ReflectConv2d
 from .checkpoints import RANGES
@@ -125,7 +126,7 @@ def _normalised(modules: Modules, contents: Contents) -> VGGWeights:
         reflect=True,
         ceil=True,
         # The paper's factor, by which it makes the content loss comparable to the pixel loss. So it does here: the mean
-        # of vgg22 is 0.7 to 1.5 over the pictures of Set5, and of bicubic Set5 x4 the content loss is 1.3 to 1.7 times
+        # of vgg22 is 0.7 to 1.5 over the images of Set5, and of bicubic Set5 x4 the content loss is 1.3 to 1.7 times
         # the pixel loss. Without the factor it would be 217 to 271 times.
         scale=1 / 12.75,
     )
@@ -207,13 +208,13 @@ def load_features(layer: str, weights: str | os.PathLike[str] | None = None) -> 
             also where there is no such layer, in VGG19 or in the file, or the file is of another network.
     """
     if layer not in LAYERS:
-        raise InputError(f"layer={layer!r} is none of VGG19; give one of {', '.join(LAYERS)}")
+        raise input_error("layer", layer, "is none of VGG19", f"give one of {', '.join(LAYERS)}")
     contents = read(locate(PUBLIC_WEIGHTS if weights is None else weights))
     found = load_as(contents, VGG_LAYOUTS)
     if layer not in found.layers:
         raise InputError(
-            f"{contents.name} goes up to {found.layers[-1]}; for layer={layer!r} give a larger file, or None for "
-            "torchvision's"
+            f"{contents.name} goes up to {found.layers[-1]}; for {spell('layer', layer)} give a "
+            "larger file, or None for torchvision's"
         )
     features = VGGFeatures(layer, reflect=found.reflect, ceil=found.ceil, scale=found.scale)
     own = features.layers.state_dict()

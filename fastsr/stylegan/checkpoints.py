@@ -23,6 +23,7 @@ from ..checkpoints.layouts import (
 )
 from ..checkpoints.reading import Contents, read
 from ..checkpoints.sources import locate
+from ..checks import spell
 from ..domain import Domain
 from ..errors import InputError
 from ..pretrained import pictures_of
@@ -40,8 +41,8 @@ class Checkpoint:
         fit: what latents its mapping network gives; None where the file does not say.
         layout: the project whose layout of keys the file has; "custom" for a generator that came as an object.
         name: what errors call it.
-        domain: what the pictures look like that it was trained on; None where the file does not say.
-        pictures: what they are called, such as "aligned faces"; None where nobody says so.
+        domain: what the images look like that it was trained on; None where the file does not say.
+        images: what they are called, such as "aligned faces"; None where nobody says so.
 
     Raises:
         InputError: the fit is not of as many numbers as a latent row has.
@@ -85,9 +86,9 @@ CONST, DENSE = "blocks.4x4.const", "dense0.weight"
 """A key of each of the first two."""
 PREFIXES = ("g_synthesis.", "g_mapping.")
 MIRRORED = 128
-"""The least side whose enlarging layer has its kernels mirrored."""
+"""The least side whose upscaling layer has its kernels mirrored."""
 BLUR = torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0]))[None, None] / 16
-"""What is convolved with what an enlarging layer gives; the files have it for each of them."""
+"""What is convolved with what an upscaling layer gives; the files have it for each of them."""
 
 
 def read_pulse(folder: Path) -> Contents:
@@ -96,7 +97,7 @@ def read_pulse(folder: Path) -> Contents:
     Raises:
         InputError: a file of a network is missing, or cannot be read.
     """
-    name = f"weights={str(folder)!r}"
+    name = f"{spell('weights', str(folder))}"
     missing = [file for file in (SYNTHESIS, MAPPING) if not (folder / file).is_file()]
     if missing:
         raise InputError(
@@ -218,13 +219,13 @@ def load(weights: str | os.PathLike[str] | Checkpoint | Generator) -> Checkpoint
         return weights
     if not isinstance(weights, (str, os.PathLike)):
         return Checkpoint(check_generator(weights), None, "custom", "weights")
-    contents, pictures = _read(weights)
+    contents, images = _read(weights)
     if any(STYLEGAN2.match(key) for key in contents.tensors):
         raise InputError(
             f"{contents.name} is of a StyleGAN 2 or 3, with the keys {contents.listing()}; load it by its own code, "
             "and give it as a generator, see docs/pulse.md"
         )
-    return replace(load_as(contents, FORMATS), pictures=pictures)
+    return replace(load_as(contents, FORMATS), pictures=images)
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
@@ -246,7 +247,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
 
 
 def _read(weights: str | os.PathLike[str]) -> tuple[Contents, str | None]:
-    """Return what a file holds, and what the pictures are called that it was trained on."""
+    """Return what a file holds, and what the images are called that it was trained on."""
     if os.path.isdir(weights):  # of what cannot be looked at, `locate` tells
         return read_pulse(Path(weights)), None
     path = locate(weights, "pulse")

@@ -16,7 +16,7 @@ from .network import COLOURS, START, EqualisedConv2d, EqualisedLinear
 
 SLOPE = 0.2
 GROUP = 4
-"""The most pictures that `spread` compares."""
+"""The most images that `spread` compares."""
 EPS = 1e-8
 
 
@@ -59,10 +59,10 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Says by one number how real a picture looks: a logit, positive for real.
+    """Says by one number how real an image looks: a logit, positive for real.
 
     Args:
-        channels: at each side, from 4 on to that of the pictures, as those of the generator.
+        channels: at each side, from 4 on to that of the images, as those of the generator.
     """
 
     def __init__(self, channels: Sequence[int]):
@@ -75,16 +75,16 @@ class Discriminator(nn.Module):
         self.judgement = EqualisedLinear(widths[-1], 1, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (N, 3, side, side) in [-1, 1] to logits (N, 1)."""
+        """Map images (N, 3, side, side) in [-1, 1] to logits (N, 1)."""
         x = self.blocks(self.colours(x))
         x = self.last(torch.cat([x, minibatch_stddev(x)], 1))
         return self.judgement(F.leaky_relu(self.dense(x.flatten(1)), SLOPE))
 
 
 def minibatch_stddev(x: Tensor) -> Tensor:
-    """Return how much pictures differ (Karras et al., arXiv 1710.10196): fakes that are all alike are told by it.
+    """Return how much images differ (Karras et al., arXiv 1710.10196): fakes that are all alike are told by it.
 
-    The pictures are taken in groups of 4, or of as many as there can be groups of. For each group it is the mean over
+    The images are taken in groups of 4, or of as many as there can be groups of. For each group it is the mean over
     all features of their standard deviation.
 
     Args:
@@ -99,32 +99,32 @@ def minibatch_stddev(x: Tensor) -> Tensor:
 
 
 SHIFT = 1 / 8
-"""The farthest that pictures are moved, as a part of their side."""
+"""The farthest that images are moved, as a part of their side."""
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0
-"""Deviations: of what is added, for pictures in [-1, 1], and of binary logarithms of factors."""
+"""Deviations: of what is added, for images in [-1, 1], and of binary logarithms of factors."""
 ADAPT_EVERY = 4
 """Steps between changes of p."""
 
 
-def augment(pictures: Tensor, p: Tensor) -> Tensor:
-    """Return pictures changed at random, by torch's random numbers of their device.
+def augment(images: Tensor, p: Tensor) -> Tensor:
+    """Return images changed at random, by torch's random numbers of their device.
 
     The kinds are those of the paper that move whole pixels (mirroring, quarter turns, shifts, where beyond the edges
-    the picture is mirrored) and those of colour (brightness, contrast, inverted luma, hue, saturation).
+    the image is mirrored) and those of colour (brightness, contrast, inverted luma, hue, saturation).
 
     Args:
-        pictures: float32 (N, 3, S, S), nominally in [-1, 1]; gradients flow through.
+        images: float32 (N, 3, S, S), nominally in [-1, 1]; gradients flow through.
         p: the probability of each kind, a number on their device.
     """
-    n, channels, side, _ = pictures.shape
+    n, channels, side, _ = images.shape
     places = _places(n, side, p)[:, None].expand(-1, channels, -1)
     matrix, shift = _colours(n, p)
-    changed = torch.baddbmm(shift, matrix, pictures.flatten(2).gather(2, places)).unflatten(2, (side, side))
+    changed = torch.baddbmm(shift, matrix, images.flatten(2).gather(2, places)).unflatten(2, (side, side))
     return changed.contiguous(memory_format=torch.channels_last)
 
 
 class Adaptation(nn.Module):
-    """The probability of `augment`, which grows while the discriminator is sure of real pictures, and falls otherwise.
+    """The probability of `augment`, which grows while the discriminator is sure of real images, and falls otherwise.
 
     How sure it is, the paper's r_t, is the mean of the signs of its logits of real pictures.
 
@@ -134,7 +134,7 @@ class Adaptation(nn.Module):
 
     Args:
         target: of r_t.
-        pictures: in how many of them p would go from 0 to 1.
+        images: in how many of them p would go from 0 to 1.
     """
 
     p: Tensor
@@ -152,8 +152,8 @@ class Adaptation(nn.Module):
         """Count a step.
 
         Args:
-            signs: the mean of the signs of logits of its real pictures, in all processes.
-            batch: how many pictures those are.
+            signs: the mean of the signs of logits of its real images, in all processes.
+            batch: how many images those are.
             step: its number, from 0 on.
         """
         self._signs += signs / ADAPT_EVERY
@@ -165,12 +165,12 @@ class Adaptation(nn.Module):
 
 
 def _chosen(n: int, p: Tensor) -> Tensor:
-    """Return 1 for pictures to which a kind of change is made, and 0 for others, (N,)."""
+    """Return 1 for images to which a kind of change is made, and 0 for others, (N,)."""
     return (torch.rand(n, device=p.device) < p).float()
 
 
 def _places(n: int, side: int, p: Tensor) -> Tensor:
-    """Return for each pixel of a result which pixel of its picture it is, int64 (N, S * S)."""
+    """Return for each pixel of a result which pixel of its image it is, int64 (N, S * S)."""
     device, last = p.device, side - 1
     shifts = [(torch.rand(n, device=device) * 2 - 1) * (SHIFT * side) * chosen for chosen in [_chosen(n, p)] * 2]
     turns = (torch.randint(4, (n,), device=device) * _chosen(n, p)).long()[:, None, None]

@@ -1,4 +1,4 @@
-"""What PULSE searches in: any network that makes pictures of latents and noise maps."""
+"""What PULSE searches in: any network that makes images of latents and noise maps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..checks import whole_number
+from ..checks import input_error, whole_number
 from ..errors import InputError, InputTypeError
 
 
@@ -27,10 +27,10 @@ ATTRIBUTES = ("resolution", "layers", "latent", "noise_sides", "mapping")
 
 
 class Generator(Protocol):
-    """A network that makes square pictures layer by layer, each with a latent row and a noise map of its own.
+    """A network that makes square images layer by layer, each with a latent row and a noise map of its own.
 
     Any object with these attributes will do. One that is a `torch.nn.Module` is moved to the device of the search;
-    others must compute where their arguments are. The same arguments must give the same picture, which must have a
+    others must compute where their arguments are. The same arguments must give the same image, which must have a
     gradient with respect to latents and noises.
     """
 
@@ -66,7 +66,7 @@ class Generator(Protocol):
 
 
 def check_generator(network: Any, name: str = "weights") -> Generator:
-    """Return `network` when it is a generator, by its attributes and by one call for two pictures, with its gradient.
+    """Return `network` when it is a generator, by its attributes and by one call for two images, with its gradient.
 
     Args:
         network: what came.
@@ -97,7 +97,7 @@ def check_generator(network: Any, name: str = "weights") -> Generator:
 
 def _positive(name: str, value: Any) -> None:
     if whole_number(name, value, "a whole number of at least 1") < 1:
-        raise InputError(f"{name}={value!r} is less than 1")
+        raise input_error(name, value, "is less than 1")
 
 
 def _try(network: Generator, name: str) -> None:
@@ -111,11 +111,11 @@ def _try(network: Generator, name: str) -> None:
     _check(f"{name}.mapping(z)", rows, (2, network.latent))
     latents = rows[:, None].repeat(1, network.layers, 1).requires_grad_()
     with torch.enable_grad():
-        pictures = network(latents, noises)
-    _check(f"{name}(latents, noises)", pictures, (2, 3, network.resolution, network.resolution))
+        images = network(latents, noises)
+    _check(f"{name}(latents, noises)", images, (2, 3, network.resolution, network.resolution))
     gradient = None
-    if pictures.requires_grad:
-        (gradient,) = torch.autograd.grad(pictures.sum(), latents, allow_unused=True)
+    if images.requires_grad:
+        (gradient,) = torch.autograd.grad(images.sum(), latents, allow_unused=True)
     if gradient is None:
         raise InputError(f"{name}(latents, noises) has no gradient with respect to latents; use no no_grad or detach")
 

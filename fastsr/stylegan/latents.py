@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import whole_number
-from ..errors import InputError
+from ..checks import input_error, whole_number
 
 SLOPE = 0.2
 FIT_DRAWS = 1_000_000
@@ -83,7 +82,7 @@ def fit_gaussian(
     """
     right = "a whole number of at least 2"
     if whole_number("draws", draws, right) < 2:
-        raise InputError(f"draws={draws} is out of range; give {right}")
+        raise input_error("draws", draws, "is out of range", f"give {right}")
     device = device or torch.device("cpu")
     shift: Tensor | None = None
     total = torch.zeros(latent, dtype=torch.float64, device=device)
@@ -122,7 +121,7 @@ def mean_latent(
 
 
 def truncate(latents: Tensor, mean: Tensor, psi: float = 0.7, cutoff: int | None = None) -> Tensor:
-    """Move latents towards the mean one: pictures become more usual, and alike.
+    """Move latents towards the mean one: images become more usual, and alike.
 
     Args:
         latents: (N, layers, latent).

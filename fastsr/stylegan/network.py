@@ -107,7 +107,7 @@ class EqualisedUpConv2d(EqualisedConv2d):
 
 COLOURS = 3
 START = 4
-"""The side of the learned constant that every picture begins with."""
+"""The side of the learned constant that every image begins with."""
 
 
 class StyledLayer(nn.Module):
@@ -117,7 +117,7 @@ class StyledLayer(nn.Module):
         conv: the convolution.
         channels: that it gives.
         latent: numbers in a latent row.
-        blur: whether what it gives is blurred first, as after enlarging.
+        blur: whether what it gives is blurred first, as after upscaling.
     """
 
     def __init__(self, conv: nn.Module, channels: int, latent: int, *, blur: bool):
@@ -135,7 +135,7 @@ class StyledLayer(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Two layers at each side, 4, 8, 16 and so on; the first of them enlarges, or at 4 does nothing to the constant.
+    """Two layers at each side, 4, 8, 16 and so on; the first of them upscales, or at 4 does nothing to the constant.
 
     Args:
         channels: at each side.
@@ -155,7 +155,7 @@ class Synthesis(nn.Module):
         self.rgb_bias = nn.Parameter(torch.zeros(COLOURS))
 
     def forward(self, latents: Tensor, noises: Sequence[Tensor]) -> Tensor:
-        """Make pictures (N, 3, side, side) of latents (N, layers, latent) and one noise map for each layer."""
+        """Make images (N, 3, side, side) of latents (N, layers, latent) and one noise map for each layer."""
         x = self.const.expand(len(latents), -1, -1, -1)
         for layer, row, noise in zip(self.layers, latents.unbind(1), noises, strict=True):
             x = layer(x, row, noise)
@@ -208,7 +208,7 @@ class StyleGANConfig:
     """Shape of the network; the defaults are those of the published network for faces.
 
     Attributes:
-        resolution: side of the pictures: 8, 16, ... or 1024.
+        resolution: side of the images: 8, 16, ... or 1024.
         latent: numbers in a latent row.
         mapping_layers: of the mapping network.
         fmap_base: channels at a side are 2 * `fmap_base` / side ...
@@ -293,8 +293,8 @@ class StyleGAN(nn.Module):
     def folded(self, dtype: torch.dtype = torch.float32) -> StyleGAN:
         """Return a copy for inference, whose synthesis has ordinary layers, with their convolutions in `dtype`.
 
-        It gives the same pictures, as far as `dtype` can, in less time: scales are no longer applied, nor kernels
-        summed, each time. Latents, styles and pictures remain what they are. It cannot be trained or saved.
+        It gives the same images, as far as `dtype` can, in less time: scales are no longer applied, nor kernels
+        summed, each time. Latents, styles and images remain what they are. It cannot be trained or saved.
         """
         network = copy.deepcopy(self).eval().requires_grad_(False)
         network.synthesis.fold(dtype)

@@ -1,4 +1,4 @@
-"""How far pictures are from real ones: the sliced Wasserstein distance of Karras et al. (arXiv 1710.10196).
+"""How far images are from real ones: the sliced Wasserstein distance of Karras et al. (arXiv 1710.10196).
 
 Small patches are taken from each level of Laplacian pyramids, which tells fine structures apart from coarse ones. In
 each of many directions through the space of patches, two sets of them are as far apart as their values in order.
@@ -19,7 +19,7 @@ from .network import COLOURS
 
 PATCH = 7
 PATCHES = 128
-"""Of a picture, on each level."""
+"""Of an image, on each level."""
 DIRECTIONS = 512
 SMALLEST = 16
 """The side of the last level, which is no difference but what is left."""
@@ -27,7 +27,7 @@ UNIT = 1e-3
 
 
 class SlicedWasserstein:
-    """Distances from some real pictures; patches and directions are those of one seed.
+    """Distances from some real images; patches and directions are those of one seed.
 
     Args:
         real: (N, 3, S, S) in [-1, 1], on the CPU.
@@ -37,7 +37,7 @@ class SlicedWasserstein:
         self._real = _in_order(real)
 
     def distances(self, made: Tensor) -> dict[int, float]:
-        """Return the distance on each level, by its side, of as many pictures, in thousandths of a deviation."""
+        """Return the distance on each level, by its side, of as many images, in thousandths of a deviation."""
         pairs = zip(self._real.items(), _in_order(made).values(), strict=True)
         return {side: (real - found).abs().mean().item() / UNIT for (side, real), found in pairs}
 
@@ -46,11 +46,11 @@ class SlicedWasserstein:
         return fmean(self.distances(made).values())
 
 
-def _in_order(pictures: Tensor) -> dict[int, Tensor]:
+def _in_order(images: Tensor) -> dict[int, Tensor]:
     """Return by the side of each level the values of all patches in each direction, in order: (512, N * 128)."""
     random = torch.Generator().manual_seed(0)
     found = {}
-    for level in _pyramid(pictures):
+    for level in _pyramid(images):
         patches = _patches(level, random)
         variance, mean = torch.var_mean(patches, (0, 2), keepdim=True)
         directions = torch.randn(DIRECTIONS, COLOURS * PATCH**2, generator=random)
@@ -59,14 +59,14 @@ def _in_order(pictures: Tensor) -> dict[int, Tensor]:
     return found
 
 
-def _pyramid(pictures: Tensor) -> list[Tensor]:
-    """Return what each enlarged smaller picture lacks, and the last smaller one."""
+def _pyramid(images: Tensor) -> list[Tensor]:
+    """Return what each upscaled smaller image lacks, and the last smaller one."""
     levels = []
-    while pictures.shape[-1] > SMALLEST:
-        smaller = blur_downsample(pictures)
-        levels.append(pictures - upsample_blur(smaller))
-        pictures = smaller
-    return [*levels, pictures]
+    while images.shape[-1] > SMALLEST:
+        smaller = blur_downsample(images)
+        levels.append(images - upsample_blur(smaller))
+        images = smaller
+    return [*levels, images]
 
 
 def _patches(level: Tensor, random: torch.Generator) -> Tensor:
@@ -74,5 +74,5 @@ def _patches(level: Tensor, random: torch.Generator) -> Tensor:
     count, _, side, _ = level.shape
     tops, lefts = torch.randint(side - PATCH + 1, (2, count, PATCHES, 1, 1), generator=random)
     rows, columns = tops + torch.arange(PATCH)[:, None], lefts + torch.arange(PATCH)
-    pictures = torch.arange(count)[:, None, None, None]
-    return level.movedim(1, -1)[pictures, rows, columns].flatten(0, 1).flatten(1, 2).transpose(1, 2)
+    images = torch.arange(count)[:, None, None, None]
+    return level.movedim(1, -1)[images, rows, columns].flatten(0, 1).flatten(1, 2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Training of StyleGAN (Karras et al., arXiv 1812.04948) with few pictures (Karras et al., arXiv 2006.06676)."""
+"""Training of StyleGAN (Karras et al., arXiv 1812.04948) with few images (Karras et al., arXiv 2006.06676)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from ..checks import spell
 from ..data.crops import Crops
 from ..data.recipes import middle
 from ..data.stored_images import StoredPicture, to_uint8
@@ -24,7 +25,7 @@ from ..training import loop as training
 from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
 from ..training.loop import Outcome
-from ..training.method import Crop, Training, dataset_digest, own_batches
+from ..training.method import TRAINING_IMAGES, Crop, Training, dataset_digest, own_batches
 from .checkpoints import Checkpoint, save
 from .discriminator import Adaptation, Discriminator, augment
 from .latents import fit_gaussian
@@ -33,15 +34,15 @@ from .sliced_wasserstein import SlicedWasserstein
 from .train_settings import TrainSettings
 
 SEED = 0
-"""Of the pictures that are shown and validated: the same ones after every so many steps."""
+"""Of the images that are shown and validated: the same ones after every so many steps."""
 
 
 class StyleMixing(nn.Module):
-    """A generator that draws pictures of two latents each: up to a layer, drawn anew for each, of one of them.
+    """A generator that draws images of two latents each: up to a layer, drawn anew for each, of one of them.
 
     Args:
         network: the generator.
-        part: of the pictures; the others have one latent.
+        part: of the images; the others have one latent.
     """
 
     def __init__(self, network: StyleGAN, part: float):
@@ -49,7 +50,7 @@ class StyleMixing(nn.Module):
         self.network, self._part = network, part
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map normally distributed (2, N, latent) to pictures (N, 3, side, side), by torch's random numbers."""
+        """Map normally distributed (2, N, latent) to images (N, 3, side, side), by torch's random numbers."""
         network, device, count = self.network, z.device, z.shape[1]
         with torch.autocast(device.type, enabled=False):  # as the synthesis takes its rows
             first, second = network.mapping(z.flatten(0, 1)).unflatten(0, (2, count))
@@ -57,13 +58,13 @@ class StyleMixing(nn.Module):
         borders = torch.where(torch.rand(count, 1, 1, device=device) < self._part, borders, network.layers)
         of_first = torch.arange(network.layers, device=device)[:, None] < borders
         noises = [torch.randn(count, 1, side, side, device=device) for side in network.noise_sides]
-        pictures: Tensor = network(torch.where(of_first, first[:, None], second[:, None]), noises)
-        return pictures
+        images: Tensor = network(torch.where(of_first, first[:, None], second[:, None]), noises)
+        return images
 
 
 @torch.no_grad()
 def drawn(network: StyleGAN, count: int, part: int) -> Iterator[Tensor]:
-    """Yield pictures of `SEED`, (N, 3, side, side) in [-1, 1] or beyond, `part` at a time, by a network on a device."""
+    """Yield images of `SEED`, (N, 3, side, side) in [-1, 1] or beyond, `part` at a time, by a network on a device."""
     device = next(network.parameters()).device
     z = torch.randn(count, network.latent, generator=torch.Generator().manual_seed(SEED))
     for some in z.split(part):
@@ -73,7 +74,7 @@ def drawn(network: StyleGAN, count: int, part: int) -> Iterator[Tensor]:
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """The middle square of a picture, resized to a `side` that is not larger; a `StoredPicture`."""
+    """The middle square of an image, resized to a `side` that is not larger; a `StoredPicture`."""
 
     picture: StoredPicture
     side: int
@@ -87,11 +88,13 @@ class CenterCrop:
         """Return the sides of the square.
 
         Raises:
-            InputError: the picture is too small.
+            InputError: the image is too small.
         """
         height, width = self.picture.sides()
         if min(height, width) < self.side:
-            raise InputError(f"{self.label} is {width}x{height} pixels, and resolution={self.side} needs larger ones")
+            raise InputError(
+                f"{self.label} is {width}x{height} pixels, and {spell('resolution', self.side)} needs larger ones"
+            )
         return self.side, self.side
 
     def read(self) -> Tensor:
@@ -100,24 +103,24 @@ class CenterCrop:
         return found
 
 
-def common_side(pictures: Sequence[StoredPicture]) -> int:
+def common_side(images: Sequence[StoredPicture]) -> int:
     """Return the shorter side of the pictures.
 
     Raises:
         InputError: it is not the same for all; or one cannot be read.
     """
-    found = {min(picture.sides()) for picture in pictures}
+    found = {min(image.sides()) for image in images}
     if len(found) > 1:
         raise InputError(
-            f"resolution is not given, and the pictures have sides from {min(found)} to {max(found)} pixels; "
+            f"resolution is not given, and the images have sides from {min(found)} to {max(found)} pixels; "
             "give one, such as 64"
         )
     return found.pop()
 
 
-def signed(pictures: Tensor) -> Tensor:
-    """Return pictures of 8 bits in [-1, 1], float32."""
-    return pictures.float() / 127.5 - 1
+def signed(images: Tensor) -> Tensor:
+    """Return images of 8 bits in [-1, 1], float32."""
+    return images.float() / 127.5 - 1
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -130,17 +133,17 @@ def generator_loss(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
-def gradient_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
+def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """Return R1 (Mescheder et al., arXiv 1801.04406): the squared length of the gradient, the mean over the pictures.
 
     Args:
         logits: (N, 1), of real pictures.
-        pictures: (N, 3, H, W), from which they were made, and which require gradients.
+        images: (N, 3, H, W), from which they were made, and which require gradients.
 
     Returns:
         A number, differentiable with respect to the discriminator.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
 
 
@@ -159,7 +162,7 @@ class LastValue(nn.Module):
 
 
 class DiscriminatorStep:
-    """A discriminator, new, its optimizer, and the changes to the pictures that it judges.
+    """A discriminator, new, its optimizer, and the changes to the images that it judges.
 
     R1 is the gradient with respect to these changed pictures.
 
@@ -190,16 +193,16 @@ class DiscriminatorStep:
         """Make one update, and return what a log has of it.
 
         Args:
-            real: pictures in [-1, 1], in parts of the step.
+            real: images in [-1, 1], in parts of the step.
             fake: as many generated ones, likewise.
             step: its number.
         """
         judge, device, parts = self._learner.parallel, self._accelerator.device, len(real)
         total, signs, r1 = (torch.zeros((), device=device) for _ in range(3))
         penalised = step % self._settings.penalty_every == 0
-        for index, pictures in enumerate(zip(real, fake, strict=True)):
+        for index, images in enumerate(zip(real, fake, strict=True)):
             with sync_on_last_part(self._accelerator, judge, index, parts):
-                seen, made = (self._changed(each.detach()) for each in pictures)
+                seen, made = (self._changed(each.detach()) for each in images)
                 logits = judge(seen.requires_grad_(penalised))
                 loss = discriminator_loss(logits, judge(made))
                 total += loss.detach() / parts
@@ -218,7 +221,7 @@ class DiscriminatorStep:
         return {"discriminator": total, "r1": self._r1.value, "p": adaptation.p, "r_t": adaptation.sureness}
 
     def loss(self, fake: Tensor) -> Tensor:
-        """Return the generator's loss for pictures that it made."""
+        """Return the generator's loss for images that it made."""
         return generator_loss(self._learner.network(self._changed(fake)))
 
     @contextmanager
@@ -230,13 +233,13 @@ class DiscriminatorStep:
         finally:
             self._learner.network.requires_grad_(True)
 
-    def _changed(self, pictures: Tensor) -> Tensor:
-        return augment(pictures, self._adaptation.p) if self._settings.augment_target else pictures
+    def _changed(self, images: Tensor) -> Tensor:
+        return augment(images, self._adaptation.p) if self._settings.augment_target else images
 
 
 STAGE = "stylegan"
 SHEET = 1024
-"""Side of the sheets of sample pictures in pixels, at the most for pictures that are not larger."""
+"""Side of the sheets of sample images in pixels, at the most for images that are not larger."""
 MOST_SHOWN = 8
 """Pictures in a row of a sheet, at the most."""
 VALIDATED = 200
@@ -246,21 +249,21 @@ FIT_DRAWS = 100_000
 
 
 def train(settings: TrainSettings, output: str | Path, *, progress: bool = True) -> Outcome:
-    """Train StyleGAN, or go on with it; see `fastsr.training.loop.train`."""
+    """Train StyleGAN, or resume a run; see `fastsr.training.loop.train`."""
     return training.train(StyleGANTraining, settings, output, progress=progress)
 
 
 class StyleGANTraining(Training[Crop]):
-    """StyleGAN in training; see `Training`. Pictures are mirrored left to right."""
+    """StyleGAN in training; see `Training`. Images are mirrored left to right."""
 
     def __init__(self, settings: TrainSettings, accelerator: Accelerator):
         self._settings, self.accelerator = settings, accelerator
         self.steps = settings.steps
-        pictures = find_training_pictures(settings.data, None)
-        self._pictures = dataset_digest(pictures, settings.data)
-        resolution = settings.resolution or common_side([picture.hr for picture in pictures])
+        images = find_training_pictures(settings.data, None)
+        self._pictures = dataset_digest(images, settings.data)
+        resolution = settings.resolution or common_side([image.hr for image in images])
         self._architecture = settings.architecture(resolution)
-        squares = [TrainingPicture(CenterCrop(picture.hr, resolution), None) for picture in pictures]
+        squares = [TrainingPicture(CenterCrop(image.hr, resolution), None) for image in images]
         self._crops = Crops(squares, resolution, 1, settings.seed, turned=False)
         torch.manual_seed(settings.seed)
         network = StyleMixing(StyleGAN(self._architecture), settings.mixing)
@@ -270,14 +273,14 @@ class StyleGANTraining(Training[Crop]):
         if settings.val is not None and accelerator.is_main_process:
             others = find_training_pictures([settings.val], None)[:VALIDATED]
             self.benchmark = dataset_digest(others, [settings.val])
-            real = torch.stack([CenterCrop(picture.hr, resolution).read() for picture in others])
+            real = torch.stack([CenterCrop(image.hr, resolution).read() for image in others])
             self._validation = SlicedWasserstein(signed(real))
             self._validated = len(others)
         self._step = 0
 
     def facts(self) -> Mapping[str, str]:
-        """Return which pictures there are, and their side."""
-        return {"set of training pictures": self._pictures, "resolution": str(self._architecture.resolution)}
+        """Return which images there are, and their side."""
+        return {TRAINING_IMAGES: self._pictures, "resolution": str(self._architecture.resolution)}
 
     def stage(self, step: int) -> str:
         """Return "stylegan"."""
@@ -292,7 +295,7 @@ class StyleGANTraining(Training[Crop]):
         self._step = step
 
     def batches(self, sample: int) -> Iterator[Crop]:
-        """Return the pictures of this process."""
+        """Return the images of this process."""
         return own_batches(self._crops, self._part, self._settings.readers, self.accelerator, sample)
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -320,18 +323,18 @@ class StyleGANTraining(Training[Crop]):
         return {"generator": total, **judged}
 
     def validate(self) -> Mapping[str, float]:
-        """Return "neg_swd": the sliced Wasserstein distance from pictures to validate on, below zero; none without."""
+        """Return "neg_swd": the sliced Wasserstein distance from images to validate on, below zero; none without."""
         if self._validation is None:
             return {}
         made = torch.cat(list(self._drawn(self._validated)))
         return {"neg_swd": -self._validation.distance(made.clamp(-1, 1))}
 
     def samples(self) -> Image.Image:
-        """Return pictures of always the same latents, by the averaged generator."""
+        """Return images of always the same latents, by the averaged generator."""
         side = self._architecture.resolution
         columns = min(max(SHEET // side, 2), MOST_SHOWN)
-        pictures = torch.cat(list(self._drawn(columns**2)))
-        whole = pictures.unflatten(0, (columns, columns)).permute(2, 0, 3, 1, 4).flatten(1, 2).flatten(2, 3)
+        images = torch.cat(list(self._drawn(columns**2)))
+        whole = images.unflatten(0, (columns, columns)).permute(2, 0, 3, 1, 4).flatten(1, 2).flatten(2, 3)
         return Image.fromarray(to_uint8(((whole + 1) / 2).clamp(0, 1)).permute(1, 2, 0).numpy())
 
     def export(self, path: Path) -> None:
@@ -348,9 +351,9 @@ class StyleGANTraining(Training[Crop]):
         return torch.randn(2, self._part, self._architecture.latent, device=self.accelerator.device)
 
     def _placed(self, part: Crop) -> Tensor:
-        """Return pictures in [-1, 1] on the device."""
-        pictures = signed(part["hr"].to(self.accelerator.device, non_blocking=True))
-        return pictures.contiguous(memory_format=torch.channels_last)
+        """Return images in [-1, 1] on the device."""
+        images = signed(part["hr"].to(self.accelerator.device, non_blocking=True))
+        return images.contiguous(memory_format=torch.channels_last)
 
     def _averaged(self) -> StyleGAN:
         """A copy of the generator as it is used, on the device."""
@@ -359,5 +362,5 @@ class StyleGANTraining(Training[Crop]):
         return mixing.network.to(self.accelerator.device).eval().requires_grad_(False)
 
     def _drawn(self, count: int) -> Iterator[Tensor]:
-        """Yield pictures by the averaged generator, on the CPU."""
-        return (pictures.cpu() for pictures in drawn(self._averaged(), count, self._part))
+        """Yield images by the averaged generator, on the CPU."""
+        return (images.cpu() for images in drawn(self._averaged(), count, self._part))

@@ -16,7 +16,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 from torch.optim import Optimizer
 
-from ..errors import InputError
+from ..checks import input_error, spell
 from ..runtime.device import resolve_device
 from ..runtime.memory import freed_memory_kept
 from .settings import Settings
@@ -34,10 +34,10 @@ def start(settings: Settings, output: Path) -> Accelerator:
         DeviceError: the device is not there.
     """
     if settings.logger is not None and find_spec(settings.logger) is None:
-        raise InputError(f"logger={settings.logger!r} needs its package: pip install {settings.logger}")
+        raise input_error("logger", settings.logger, f"needs its package: pip install {settings.logger}")
     device = resolve_device(settings.device)
     if device.type == "cpu" and settings.precision == "float16":
-        raise InputError("precision='float16' needs a GPU; use float32 or bfloat16")
+        raise input_error("precision", "float16", "needs a GPU", "use float32 or bfloat16")
     AcceleratorState._reset_state(reset_partial_state=True)  # of an earlier training, with other settings
     accelerator = Accelerator(
         cpu=device.type == "cpu",
@@ -53,9 +53,14 @@ def start(settings: Settings, output: Path) -> Accelerator:
     )
     parts = accelerator.num_processes * settings.accumulate
     if settings.batch % parts:
-        raise InputError(
-            f"batch={settings.batch} cannot be shared by {accelerator.num_processes} processes with "
-            f"accumulate={settings.accumulate}; give a multiple of {parts}"
+        raise input_error(
+            "batch",
+            settings.batch,
+            (
+                f"cannot be shared by {accelerator.num_processes} processes with "
+                f"{spell('accumulate', settings.accumulate)}"
+            ),
+            f"give a multiple of {parts}",
         )
     return accelerator
 

@@ -16,7 +16,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..errors import InputError, TrainingError
+from ..checks import input_error
+from ..errors import TrainingError
 from ..figures.run_log import SCORE
 from ..images import save
 from ..runtime.progress import progress_bar
@@ -195,7 +196,7 @@ class _Run:
             stop = stack.enter_context(stop_on_signals())
             stack.enter_context(fast_arithmetic(device))
             if self._done:
-                self._tell(bar, f"going on after step {self._done} of {method.steps}")
+                self._tell(bar, f"resuming after step {self._done} of {method.steps}")
             if not self._looked:
                 self._look(bar)
             batches = method.batches(self._done * settings.batch)
@@ -235,9 +236,11 @@ class _Run:
     def _check_facts(self, before: Mapping[str, str]) -> None:
         for name, fact in self._facts.items():
             if before.get(name) != fact:
-                raise InputError(
-                    f"output={str(self._folder.path)!r} holds a run of {self._done} steps in which the {name} was "
-                    f"{before.get(name)}, and it is {fact}; name another folder with -o"
+                raise input_error(
+                    "output",
+                    str(self._folder.path),
+                    (f"holds a run of {self._done} steps in which the {name} was {before.get(name)}, and it is {fact}"),
+                    "name another folder with -o",
                 )
 
     def _seed(self, step: int) -> None:
@@ -355,7 +358,7 @@ Kind = TypeVar("Kind", bound=Settings)
 def train(
     method: Callable[[Kind, Accelerator], Training[Any]], settings: Kind, output: str | Path, *, progress: bool = True
 ) -> Outcome:
-    """Train, or go on with it.
+    """Train, or resume a run.
 
     Args:
         method: makes what is trained; it has checked nothing yet.
@@ -365,7 +368,7 @@ def train(
         progress: show a bar on a terminal, and print validations.
 
     Raises:
-        InputError, MissingFileError: a setting, a picture or a file that cannot be used, or the settings differ from
+        InputError, MissingFileError: a setting, an image or a file that cannot be used, or the settings differ from
             those of the run in the folder.
         OutputError: the folder cannot be written in.
         DeviceError: a device that is not there.
@@ -374,7 +377,7 @@ def train(
     settings.check()
     accelerator = start(settings, Path(output))
     folder = RunFolder(Path(output))
-    folder.check(settings, folder.state())  # before pictures are decoded and weights are loaded
+    folder.check(settings, folder.state())  # before images are decoded and weights are loaded
     outcome = run(method(settings, accelerator), settings, folder, accelerator, progress=progress)
     accelerator.end_training()
     return outcome

@@ -39,7 +39,7 @@ class Training(ABC, Generic[Batch]):
 
     @abstractmethod
     def facts(self) -> Mapping[str, str]:
-        """Return what, beside the settings, must be as it was for a run to go on, by what errors call it."""
+        """Return what, beside the settings, must be as it was for a run to resume, by what errors call it."""
 
     @abstractmethod
     def stage(self, step: int) -> str:
@@ -75,23 +75,27 @@ class Training(ABC, Generic[Batch]):
 
     @abstractmethod
     def samples(self) -> Image.Image:
-        """Return a picture that shows what the weights do."""
+        """Return an image that shows what the weights do."""
 
     @abstractmethod
     def export(self, path: Path) -> None:
         """Write the weights for use: a .safetensors file."""
 
 
-def dataset_digest(pictures: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
-    """Say which pictures there are, by the names of their HR and LR files, wherever the folders are."""
+TRAINING_IMAGES = "set of training pictures"
+"""Name of the digest of the training images in the checkpoints of a run, which runs of earlier versions have too."""
+
+
+def dataset_digest(images: Sequence[TrainingPicture], folders: Sequence[str]) -> str:
+    """Say which images there are, by the names of their HR and LR files, wherever the folders are."""
     roots = [root for folder in folders for root in (Path(folder).resolve(), Path(folder))]
-    pairs = [[_name(stored, roots) for stored in (one.hr, one.lr) if stored is not None] for one in pictures]
-    kind = "with LR files and" if any(one.lr is not None for one in pictures) else "with"
-    return f"{len(pictures)} {kind} names of digest {hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8]}"
+    pairs = [[_name(stored, roots) for stored in (one.hr, one.lr) if stored is not None] for one in images]
+    kind = "with LR files and" if any(one.lr is not None for one in images) else "with"
+    return f"{len(images)} {kind} names of digest {hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8]}"
 
 
 def _name(stored: StoredPicture, roots: Sequence[Path]) -> str:
-    """The path of a picture below the first root that it is in."""
+    """The path of an image below the first root that it is in."""
     path = _path(stored)
     return next(path.relative_to(root) for root in roots if path.is_relative_to(root)).as_posix()
 
@@ -121,16 +125,16 @@ class CropTraining(Training[Crop]):
         turned: see `fastsr.data.crops.Crops`.
 
     Raises:
-        InputError, MissingFileError: pictures that are not there, or cannot be used.
+        InputError, MissingFileError: images that are not there, or cannot be used.
     """
 
     def __init__(self, settings: CropSettings, accelerator: Accelerator, *, turned: bool = True):
         self.accelerator = accelerator
         self._factor, self._readers = settings.factor, settings.readers
         self._part = settings.part(accelerator.num_processes)
-        pictures = find_training_pictures(settings.data, settings.factor)
-        self._pictures = dataset_digest(pictures, settings.data)
-        self._crops = Crops(pictures, settings.crop, settings.factor, settings.seed, turned=turned)
+        images = find_training_pictures(settings.data, settings.factor)
+        self._pictures = dataset_digest(images, settings.data)
+        self._crops = Crops(images, settings.crop, settings.factor, settings.seed, turned=turned)
         self._validation = None
         if settings.val is not None and accelerator.is_main_process:
             self._validation = Validation(settings.val, settings.factor)
@@ -141,8 +145,8 @@ class CropTraining(Training[Crop]):
         """Return what the weights make of a picture."""
 
     def facts(self) -> Mapping[str, str]:
-        """Return which pictures there are."""
-        return {"set of training pictures": self._pictures}
+        """Return which images there are."""
+        return {TRAINING_IMAGES: self._pictures}
 
     def batches(self, sample: int) -> Iterator[Crop]:
         """Return the crops of this process."""
@@ -150,7 +154,7 @@ class CropTraining(Training[Crop]):
 
     def placed(self, part: Crop) -> tuple[Tensor, Tensor]:
         """Return LR and HR in [0, 1] on the device."""
-        there = {name: pictures.to(self.accelerator.device, non_blocking=True) for name, pictures in part.items()}
+        there = {name: images.to(self.accelerator.device, non_blocking=True) for name, images in part.items()}
         lr = there["lr"].float() / 255 if "lr" in there else make_lr(there["hr"], self._factor)
         hr = there["hr"].float() / 255
         return lr.contiguous(memory_format=torch.channels_last), hr.contiguous(memory_format=torch.channels_last)
@@ -160,7 +164,7 @@ class CropTraining(Training[Crop]):
         return {} if self._validation is None else self._validation.scores(self.upscale())
 
     def samples(self) -> Image.Image:
-        """Return what the weights make of pictures to validate on, or of crops to train on."""
+        """Return what the weights make of images to validate on, or of crops to train on."""
         return sheet(self.upscale(), self._crops_shown() if self._validation is None else self._validation.shown())
 
     def _crops_shown(self) -> list[tuple[Tensor, Tensor]]:

@@ -4,7 +4,7 @@ config.yaml          all settings
 losses.jsonl         a line for each mean of losses and each validation
 checkpoints/last.pt  all that a run needs to go on
 checkpoints/         the weights of each stage as of the last checkpoint, and the best by validation
-samples/             sheets of pictures, by step
+samples/             sheets of images, by step
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from ..checks import input_error, spell
 from ..errors import InputError, OutputError, TrainingError
 from ..figures.run_log import LOSSES, SCORE
 from ..io.files import atomic_write, exists, prepare_folder
@@ -46,7 +47,9 @@ class RunFolder:
             OutputError: another process is in this block with the folder, or nothing can be written in it.
         """
         prepare_folder(self.path)
-        refusal = f"output={str(self.path)!r} is being trained in by another process; name another folder with -o"
+        refusal = (
+            f"{spell('output', str(self.path))} is being trained in by another process; name another folder with -o"
+        )
         with sole_use_or_error(self.path / ".lock", refusal):
             yield
 
@@ -56,7 +59,7 @@ class RunFolder:
         Raises:
             InputError: it cannot be read.
         """
-        if not exists(self._last, f"output={str(self.path)!r}"):
+        if not exists(self._last, f"{spell('output', str(self.path))}"):
             return None
         try:
             return torch.load(self._last, map_location="cpu", weights_only=True)
@@ -69,9 +72,11 @@ class RunFolder:
             return
         done = state["step"]
         if not self._config.exists():
-            raise InputError(
-                f"output={str(self.path)!r} holds a run of {done} steps without config.yaml, its settings; "
-                "put that back, or name another folder with -o"
+            raise input_error(
+                "output",
+                str(self.path),
+                f"holds a run of {done} steps without config.yaml, its settings",
+                "put that back, or name another folder with -o",
             )
         before = read_settings(type(settings), self._config, {})
         different = changes(before, settings, done)
@@ -79,9 +84,10 @@ class RunFolder:
             values = "; ".join(
                 f"{name} was {getattr(before, name)!r} and is {getattr(settings, name)!r}" for name in different
             )
-            raise InputError(
-                f"output={str(self.path)!r} holds a run of {done} steps with other settings: {values}. "
-                "Name another folder with -o"
+            raise input_error(
+                "output",
+                str(self.path),
+                f"holds a run of {done} steps with other settings: {values}. Name another folder with -o",
             )
 
     def open(self, settings: Settings, done: int, *, scored: bool = True) -> None:
@@ -127,7 +133,7 @@ class RunFolder:
         return self._last.with_name(f"{name}.safetensors")
 
     def sheet(self, step: int) -> Path:
-        """Return where the sample pictures of a step go."""
+        """Return where the sample images of a step go."""
         return self.path / "samples" / f"step_{step:08}.png"
 
     def _lines(self) -> list[bytes]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from ..checks import input_error, spell
 from ..errors import InputError, MissingFileError
 from ..io.files import atomic_write
 from ..options import scalar
@@ -31,7 +32,7 @@ def setting(default: Any, text: str, *, free: bool = False) -> Any:
     Args:
         default: its value.
         text: of its help.
-        free: whether a run may go on with another value, for its arithmetic does not depend on it.
+        free: whether a run may resume with another value, for its arithmetic does not depend on it.
     """
     return field(default=default, metadata={"help": text, "free": free})
 
@@ -40,17 +41,17 @@ def setting(default: Any, text: str, *, free: bool = False) -> Any:
 class Settings:
     """The settings that all training has; the help of each is with it."""
 
-    data: tuple[str, ...] = setting((), "Folder of training pictures, or an LMDB database; can be given several times.")
+    data: tuple[str, ...] = setting((), "Folder of training images, or an LMDB database; can be given several times.")
     val: str | None = setting(None, "Folder of a benchmark to validate on.  [default: none]", free=True)
     batch: int = setting(16, "Pictures a step, over all processes.")
     accumulate: int = setting(1, "Parts one after the other in which a process works on a step.", free=True)
     precision: str = setting("float32", "float32, or mixed with bfloat16 or float16.")
     ema: float = setting(0.999, "How much of an average of the weights a step keeps; 0 for no average.")
-    seed: int = setting(0, "Of all that is random.")
+    seed: int = setting(0, "Random seed.")
     device: str | None = setting(None, "cpu or cuda.  [default: cuda when present]", free=True)
     workers: int | None = setting(
         None,
-        f"Processes that read pictures, for each that trains.  [default: its processors, at most {MOST_READERS}]",
+        f"Processes that read images, for each that trains.  [default: its processors, at most {MOST_READERS}]",
         free=True,
     )
     log_every: int = setting(100, "Steps between lines of losses, each the mean over them.", free=True)
@@ -64,7 +65,7 @@ class Settings:
     def check(self) -> None:
         """Raise `InputError` for a value that cannot be used, with the name of the setting."""
         if not self.data:
-            raise InputError("data: no folder; give at least one of training pictures")
+            raise InputError("data: no folder; give at least one of training images")
         for name, folders in (("data", self.data), ("val", (self.val,))):
             if "" in folders:
                 raise InputError(f"{name}='' names no folder; the current one is '.'")
@@ -74,7 +75,7 @@ class Settings:
         if self.workers is not None:
             at_least(self, "workers", 0)
         if not 0 <= self.ema < 1:
-            raise InputError(f"ema={self.ema} cannot be used; give a number from 0 to less than 1, such as 0.999")
+            raise input_error("ema", self.ema, "cannot be used", "give a number from 0 to less than 1, such as 0.999")
         one_of(self, "precision", PRECISIONS)
         if self.device is not None:
             one_of(self, "device", DEVICES)
@@ -83,14 +84,14 @@ class Settings:
 
     @property
     def readers(self) -> int:
-        """Processes that read pictures: `workers`, or this process's share of the processors."""
+        """Processes that read images: `workers`, or this process's share of the processors."""
         if self.workers is not None:
             return self.workers
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(min(processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), MOST_READERS), 1)
 
     def part(self, processes: int) -> int:
-        """Return how many pictures are in a part of a batch, on which a process of so many works at once."""
+        """Return how many images are in a part of a batch, on which a process of so many works at once."""
         return self.batch // (processes * self.accumulate)
 
     def matters_from(self) -> Mapping[str, int]:
@@ -100,7 +101,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class CropSettings(Settings):
-    """Those of methods that learn from crops of pictures to enlarge pictures."""
+    """Those of methods that learn from crops of images to upscale pictures."""
 
     factor: int = setting(4, "How many times larger each side becomes.")
     crop: int = setting(96, "Side of the HR crops in pixels.")
@@ -112,9 +113,11 @@ class CropSettings(Settings):
         super().check()
         at_least(self, "factor", 2)
         if self.crop < self.factor or self.crop % self.factor:
-            raise InputError(f"crop={self.crop} cannot be used; factor={self.factor} needs a multiple of {self.factor}")
+            raise input_error(
+                "crop", self.crop, "cannot be used", f"{spell('factor', self.factor)} needs a multiple of {self.factor}"
+            )
         if not 0 < self.rate < math.inf:
-            raise InputError(f"rate={self.rate} cannot be used; give a number above 0, such as 1e-4")
+            raise input_error("rate", self.rate, "cannot be used", "give a number above 0, such as 1e-4")
 
 
 def at_least(settings: Settings, name: str, least: float) -> None:
@@ -128,7 +131,7 @@ def one_of(settings: Settings, name: str, choices: tuple[Any, ...]) -> None:
     """Raise `InputError` where a setting is none of `choices`."""
     value = getattr(settings, name)
     if value not in choices:
-        raise InputError(f"{name}={value!r} is unknown; use one of {', '.join(map(str, choices))}")
+        raise input_error(name, value, "is unknown", f"use one of {', '.join(map(str, choices))}")
 
 
 def changes(before: Settings, now: Settings, done: int) -> list[str]:
@@ -165,13 +168,15 @@ def _read(kind: type[Settings], path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_bytes())
     except FileNotFoundError as error:
-        raise MissingFileError(f"config={str(path)!r} is not there; give a YAML file of settings") from error
+        raise input_error(
+            "config", str(path), "is not there", "give a YAML file of settings", kind=MissingFileError
+        ) from error
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config={str(path)!r} cannot be read as YAML: {error}") from error
+        raise input_error("config", str(path), f"cannot be read as YAML: {error}") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise InputError(f"config={str(path)!r} holds {type(found).__name__}; give lines such as 'batch: 16'")
+        raise input_error("config", str(path), f"holds {type(found).__name__}", "give lines such as 'batch: 16'")
     hints = typing.get_type_hints(kind)
     names = [each.name for each in fields(kind)]
     values = {}
@@ -179,14 +184,14 @@ def _read(kind: type[Settings], path: Path) -> dict[str, Any]:
         name = str(key).replace("-", "_")
         if name not in names:
             near = difflib.get_close_matches(name, names, 1, 0)
-            raise InputError(f"config={str(path)!r} has {key!r}, which is no setting; did you mean {near[0]!r}?")
+            raise input_error("config", str(path), f"has {key!r}, which is no setting", f"did you mean {near[0]!r}?")
         values[name] = _value(name, value, hints[name], path)
     return values
 
 
 def _value(name: str, value: Any, hint: Any, path: Path) -> Any:
     """Return the value of a setting, of the type that it has."""
-    kind, several, optional = scalar(hint, name)
+    kind, several, optional, _ = scalar(hint, name)
     if optional and value is None:
         return None
     if several:
@@ -203,7 +208,7 @@ def _one(name: str, value: Any, kind: type, path: Path) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise InputError(f"config={str(path)!r} has {name}: {value!r}; give {NAMES[kind]}")
+        raise input_error("config", str(path), f"has {name}: {value!r}", f"give {NAMES[kind]}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a network in training makes of the pictures of a benchmark: scores, and sheets to look at."""
+"""What a network in training makes of the images of a benchmark: scores, and sheets to look at."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..checks import spell
 from ..data.benchmarks import Sample, find_benchmark
 from ..data.protocols import Case, find_protocol
 from ..data.stored_images import to_uint8
@@ -26,17 +27,17 @@ from ..metrics.reference import WINDOW
 SHOWN = 4
 """Pictures of a sheet."""
 LARGEST_SIDE = 256
-"""Of what is shown of a picture, in pixels of the reference."""
+"""Of what is shown of an image, in pixels of the reference."""
 
 Upscale = Callable[[Tensor], Tensor]
-"""Maps one picture (1, C, h, w) in [0, 1] to (1, C, factor h, factor w)."""
+"""Maps one image (1, C, h, w) in [0, 1] to (1, C, factor h, factor w)."""
 
 
 class Validation:
-    """A benchmark by the protocol rgb8, whose pictures are kept in memory as 8-bit ones.
+    """A benchmark by the protocol rgb8, whose images are kept in memory as 8-bit ones.
 
     Attributes:
-        name: of the benchmark, with a digest of its pictures; only scores of the same name can be compared.
+        name: of the benchmark, with a digest of its images; only scores of the same name can be compared.
 
     Args:
         folder: see `fastsr.data.benchmarks.find_benchmark`.
@@ -44,7 +45,7 @@ class Validation:
 
     Raises:
         InputError, MissingFileError: as `find_benchmark`.
-        InputError: a picture cannot be read, is too small for SSIM, or has an LR file of another size.
+        InputError: an image cannot be read, is too small for SSIM, or has an LR file of another size.
     """
 
     def __init__(self, folder: str | Path, factor: int):
@@ -53,18 +54,18 @@ class Validation:
         self._cases = [self._prepared(sample, folder) for sample in benchmark.samples]
         digest = hashlib.blake2b(digest_size=8)
         for case in self._cases:
-            for picture in (case.lr, case.hr):
-                digest.update(str(tuple(picture.shape)).encode())
-                digest.update(picture.contiguous().numpy().data)
+            for image in (case.lr, case.hr):
+                digest.update(str(tuple(image.shape)).encode())
+                digest.update(image.contiguous().numpy().data)
         self.name = f"{benchmark.name} of digest {digest.hexdigest()}"
 
     def scores(self, upscale: Upscale) -> dict[str, float]:
-        """Return the means over the pictures of "psnr", in dB, and "ssim", both on Y, and of "consistency".
+        """Return the means over the images of "psnr", in dB, and "ssim", both on Y, and of "consistency".
 
         Consistency is `metrics.lr_consistency` in dB, by how inputs are made where there are no LR files: a result is
-        made smaller and compared with the input that it was made from. One that explains every pixel of its input
+        downscaled and compared with the input that it was made from. One that explains every pixel of its input
         counts as one that misses a single value by one level, the least that 8 bits can miss, for a mean with infinity
-        would say nothing of the other pictures: 77 dB for an input of 16x16.
+        would say nothing of the other images: 77 dB for an input of 16x16.
         """
         shave, rounding = self._protocol.shave_y(self._factor), self._protocol.rounding
         found = []
@@ -76,11 +77,11 @@ class Validation:
         return dict(zip(("psnr", "ssim", "consistency"), means, strict=True))
 
     def shown(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the middle of the first few pictures for `sheet`."""
+        """Return the middle of the first few images for `sheet`."""
         return [_middle(case.lr, case.hr, self._factor) for case in self._cases[:SHOWN]]
 
     def _prepared(self, sample: Sample, folder: str | Path) -> Case:
-        what = f"val={str(folder)!r} has the picture {sample.name!r}, which cannot be used"
+        what = f"{spell('val', str(folder))} has the image {sample.name!r}, which cannot be used"
         try:
             case = self._protocol.prepare(sample, self._factor)
         except FastsrError as error:
@@ -89,15 +90,16 @@ class Validation:
         least = WINDOW + 2 * self._protocol.shave_y(self._factor)
         if min(height, width) < least:
             raise InputError(
-                f"{what}: at factor={self._factor} it has {width}x{height} pixels, and SSIM needs {least} on each side"
+                f"{what}: at {spell('factor', self._factor)} it has {width}x{height} pixels, and SSIM "
+                f"needs {least} on each side"
             )
         return case
 
 
-def sheet(upscale: Upscale, pictures: Sequence[tuple[Tensor, Tensor]]) -> Image.Image:
-    """Return LR, result and HR of pictures (LR, HR), both uint8 (C, H, W), beside one another."""
+def sheet(upscale: Upscale, images: Sequence[tuple[Tensor, Tensor]]) -> Image.Image:
+    """Return LR, result and HR of images (LR, HR), both uint8 (C, H, W), beside one another."""
     rows = []
-    for lr, hr in pictures:
+    for lr, hr in images:
         factor = hr.shape[-1] // lr.shape[-1]
         large = lr.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
         rows.append(side_by_side([("LR", large), ("result", _made(upscale, lr)), ("HR", hr)]))

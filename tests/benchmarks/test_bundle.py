@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fastsr
-from benchmarks import bundle as bundling
-from benchmarks import domains
+from benchmarks.pulse import domains
+from benchmarks.release import bundle as bundling
 from fastsr.domain import LEAST
 from fastsr.errors import InputError
 from fastsr.sr3 import checkpoints as sr3
@@ -128,8 +128,8 @@ def test_pictures_that_are_warned_of_are_counted(weights, tmp_path):
     domain = replace(pulse.load(path).domain, limit=torch.tensor([float("inf")] * 2))
     large = [torch.rand(3, 70, 90) for _ in range(3)]
     rows = domains.measure(domain, PICTURES[:2], {"others": large})
-    assert [row["what"] for row in rows[-2:]] == ["others, middle squares", "others, random squares"]
+    assert [row["what"] for row in rows[-2:]] == ["others, centre crops", "others, random crops"]
     assert [row["pictures"] for row in rows[-2:]] == [3, 6]
     assert all(row["warned"] == 0 for row in rows)
     rows = domains.measure(replace(domain, limit=torch.tensor([1e-9, 1e-9])), PICTURES[:2], {})
-    assert domains.table(rows).splitlines()[2] == "| faces, not trained on | 2 of 2 |"
+    assert domains.table(rows).splitlines()[2] == "| held-out faces | 2 of 2 |"

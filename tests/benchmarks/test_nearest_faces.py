@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import fastsr
-from benchmarks import nearest_faces
+from benchmarks.pulse import nearest_faces
 from fastsr.figures.sheets import MARGIN, TOP
 
 

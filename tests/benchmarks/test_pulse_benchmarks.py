@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from benchmarks import pulse_faces, pulse_speed, step_times
-from benchmarks.straightforward_stylegan import plain_steps, straightforward
+from benchmarks import harness
+from benchmarks.baselines import plain_pulse_steps, plain_stylegan
+from benchmarks.pulse import faces, speed
 from fastsr.pulse import search
 from fastsr.pulse.losses import parse, total
 from fastsr.pulse.targets import Target, draw_latents
@@ -38,7 +39,7 @@ def test_the_straightforward_search_is_the_same(network, fit, monkeypatch):
     settings = search.Settings(4, 2e-3, "adam", 0.4, "fixed", parse("100*L2+0.05*GEOCROSS"))
     step = search.Step(network, fit, Target(low, None, 32), start, settings)
     twice = [noise.repeat(2, 1, 1, 1) for noise in start.noises]
-    plain = plain_steps(straightforward(network), fit, start.z.repeat(2, 1, 1), twice, low)
+    plain = plain_pulse_steps(plain_stylegan(network), fit, start.z.repeat(2, 1, 1), twice, low)
     losses = []
     for _ in range(4):
         step()
@@ -48,18 +49,18 @@ def test_the_straightforward_search_is_the_same(network, fit, monkeypatch):
 
 
 def test_a_step_is_timed_for_every_rival():
-    rivals = (step_times.EAGER, step_times.EAGER_BF16, step_times.OURS_FLOAT32, step_times.OURS)
-    rows = pulse_speed.measure(torch.device("cpu"), {32: 1}, rivals, SMALL)
+    rivals = (harness.EAGER, harness.EAGER_BF16, harness.OURS_FLOAT32, harness.OURS)
+    rows = speed.measure(torch.device("cpu"), {32: 1}, rivals, SMALL)
     assert [row["rival"] for row in rows] == list(rivals)
     assert all(0 < row["fastest"] <= row["seconds"] <= row["slowest"] for row in rows)
-    assert pulse_speed.table(rows).splitlines()[2].endswith("| 1.00 |")
+    assert speed.table(rows).splitlines()[2].endswith("| 1.00 |")
 
 
 def test_what_reached_eps_is_counted(network, fit):
     checkpoint = Checkpoint(network, fit, "", "small")
     pictures = [torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8) for _ in range(2)]
-    row, found = pulse_faces.measure(checkpoint, pictures, 4, 2)
+    row, found = faces.measure(checkpoint, pictures, 4, 2)
     assert (row["side"], row["pictures"]) == (8, 2)
     assert row["reached"] == sum(face.l2 <= 2e-3 for one in found for face in one.faces)
-    assert pulse_faces.table([row], 2e-3).splitlines()[-1].startswith("| 8x8, x4 | 2 | ")
-    assert pulse_faces.shown(pictures, {4: found}).height > 2 * 64
+    assert faces.table([row], 2e-3).splitlines()[-1].startswith("| 8x8, x4 | 2 | ")
+    assert faces.shown(pictures, {4: found}).height > 2 * 64

@@ -19,7 +19,7 @@ from fastsr.domain import fit
 
 @pytest.fixture
 def save_noise() -> Callable[..., Path]:
-    """A function that saves a smooth random picture of a height and a width."""
+    """A function that saves a smooth random image of a height and a width."""
 
     def save(path: Path, height: int, width: int, mode: str = "RGB") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

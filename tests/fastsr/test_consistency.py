@@ -87,18 +87,18 @@ def to_8_bits(x):
 
 
 def photo(*shape, seed=0):
-    """A smooth random picture, black in places and white in others."""
+    """A smooth random image, black in places and white in others."""
     coarse = 2 * random(shape[0], 6, 6, seed=seed) - 0.5
     return imresize(coarse, size=shape[1:]).clamp(0, 1)
 
 
 def levels_off(result, lr):
-    """How far the downscale of an 8-bit picture is from `lr`, in levels, (C, h, w)."""
+    """How far the downscale of an 8-bit image is from `lr`, in levels, (C, h, w)."""
     return imresize(result.double(), size=lr.shape[-2:]) - lr.double()
 
 
 def assert_agrees(result, lr):
-    """Both are 8-bit pictures (C, H, W)."""
+    """Both are 8-bit images (C, H, W)."""
     off = levels_off(result, lr)
     again = imresize(result.double(), size=lr.shape[-2:]).add(0.5).floor()
     assert (again - lr.double()).abs().max() <= 1
@@ -147,7 +147,7 @@ def test_it_is_the_nearest_such_picture():
     x = (imresize(y, 4) + 0.3 * (random(1, 1, 48, 48) - 0.5)).clamp(0, 1)
     operator = Downscale((48, 48), (12, 12), kernel="cubic", border="symmetric")
     result = agree(x, y)
-    # From it, the way to any picture that agrees leads away from x.
+    # From it, the way to any image that agrees leads away from x.
     for seed in range(5):
         other = random(1, 1, 48, 48, seed=seed)
         for _ in range(300):
@@ -170,12 +170,12 @@ def test_a_shift_of_less_than_a_level_is_mended_too():
 
 
 def test_where_no_picture_agrees_the_result_is_near():
-    """No picture in [0, 1] is made pixels of alternating black and white."""
+    """No image in [0, 1] is made pixels of alternating black and white."""
     y = (torch.arange(12)[:, None] + torch.arange(12) & 1).float().expand(1, 1, 12, 12)
     x = imresize(y, 4).clamp(0, 1)
     operator = Downscale((48, 48), (12, 12), kernel="cubic", border="symmetric")
     result = agree(x, y)
-    off = [(operator(picture) - y).norm() for picture in (x, operator.project(x, y).clamp(0, 1), result)]
+    off = [(operator(image) - y).norm() for image in (x, operator.project(x, y).clamp(0, 1), result)]
     assert off[2] < off[1] < off[0]
     assert result.isfinite().all()
 

@@ -1,4 +1,4 @@
-"""Operators: what they make of a picture, and of which pictures they make what was observed."""
+"""Operators: what they make of an image, and of which images they make what was observed."""
 
 import pytest
 import torch

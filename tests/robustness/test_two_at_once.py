@@ -1,4 +1,4 @@
-"""Two that work in one place: `python -m benchmarks.pairs` has two processes of every command, here are the parts."""
+"""Two processes in one place. `python -m tests.robustness.pairs` runs two of every command; here are the parts."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Faces found in pictures of any size, by a detector that knows faces of some sizes."""
+"""Faces found in images of any size, by a detector that knows faces of some sizes."""
 
 import hashlib
 import sys
@@ -47,7 +47,7 @@ def with_faces(height, width, *places):
 @pytest.mark.parametrize(
     ("height", "width", "places"),
     [
-        (90, 70, [(20, 10, 40)]),  # enlarged
+        (90, 70, [(20, 10, 40)]),  # upscaled
         (600, 500, [(10, 20, 450)]),  # too large but in the smallest of the sizes
         (900, 1500, [(300, 200, 60), (700, 380, 200), (1440, 840, 40)]),
         (700, 2600, [(40, 400, 30), (1250, 300, 30)]),  # too small but in the largest of the sizes
@@ -68,14 +68,14 @@ def test_transparent_and_grey_pictures_are_looked_at_too():
     img = np.concatenate([with_faces(640, 640, (300, 200, 90)), np.full((640, 640, 1), 255, np.uint8)], 2)
     assert len(find_faces(img)) == 1
     img[..., 3] = 0
-    with pytest.raises(NoFaceError, match="no face is found in a picture of 640x640 pixels"):
+    with pytest.raises(NoFaceError, match="no face is found in an image of 640x640 pixels"):
         find_faces(img)
     with pytest.raises(NoFaceError):
         find_faces(np.zeros((50, 40), np.uint8))
 
 
 def test_a_batch_is_refused():
-    with pytest.raises(InputError, match="img is a batch of 2 pictures"):
+    with pytest.raises(InputError, match="img is a batch of 2 images"):
         find_faces(torch.zeros(2, 3, 8, 8))
 
 
@@ -118,9 +118,8 @@ def test_the_detector_is_downloaded_and_given_blue_green_red(web, monkeypatch, t
     with pytest.raises(InputError, match=r"the face detector, .* has sha256"):
         detection.YuNet()
     web.files.clear()
-    message = (
-        rf"detector, .* cannot be downloaded: .*; or download it elsewhere, and copy it to '{tmp_path}/.*yunet.onnx'"
-    )
+    advice = rf"download it on another machine and copy it to '{tmp_path}/.*yunet.onnx'"
+    message = rf"detector, .* cannot be downloaded: .*; or {advice}"
     with pytest.raises(MissingFileError, match=message):
         detection.YuNet()
 

@@ -31,7 +31,7 @@ def corners(marks):
         UPRIGHT,
         Landmarks((40, 30), (90, 33), (42, 55), (80, 61)),  # the distance between the eyes counts
         Landmarks((150.5, 80.25), (131, 99), (120, 61), (108, 75)),  # turned by more than a right angle
-        Landmarks((-20, 5), (10, -7), (-5, 40), (12, 30)),  # outside of the picture
+        Landmarks((-20, 5), (10, -7), (-5, 40), (12, 30)),  # outside of the image
     ],
 )
 def test_the_square_is_that_of_ffhq(marks):

@@ -1,4 +1,4 @@
-"""Faces cut out of pictures, and put back."""
+"""Faces cut out of images, and put back."""
 
 import math
 
@@ -25,7 +25,7 @@ def face_at(x, y, side, degrees):
 
 
 def waves(x, y):
-    """A smooth picture of three channels, at any place."""
+    """A smooth image of three channels, at any place."""
     return torch.stack([0.5 + 0.4 * torch.sin(x / 9 + c) * torch.cos(y / 11 - c) for c in range(3)])
 
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_used_is_named():
         align(img, face, 0)
     with pytest.raises(InputTypeError, match=r"side=8\.5 is a float"):
         align(img, face, 8.5)
-    with pytest.raises(InputError, match="img is a batch of 2 pictures"):
+    with pytest.raises(InputError, match="img is a batch of 2 images"):
         align(torch.zeros(2, 3, 40, 40), face, 8)
     with pytest.raises(InputError, match="result has 9x8 pixels"):
         paste(img, face, torch.zeros(3, 8, 9))

@@ -138,18 +138,18 @@ def test_the_hash_is_checked(server):
     assert server.asked == ["/x.pth"]
     assert locate(f"{server.address}/x.pth#sha256={DIGEST}") == path
     path.write_bytes(b"changed")
-    with pytest.raises(InputError, match=r"instead of .*; delete it to download it anew"):
+    with pytest.raises(InputError, match=r"instead of .*; delete it to download it again"):
         locate(f"{server.address}/x.pth#sha256={DIGEST}")
 
 
 def test_a_download_with_another_hash_is_not_kept(server):
-    with pytest.raises(InputError, match=f"has sha256 {DIGEST} instead of {'0' * 64}; it is not kept"):
+    with pytest.raises(InputError, match=f"has sha256 {DIGEST} instead of {'0' * 64}; the download was discarded"):
         locate(f"{server.address}/x.pth#sha256={'0' * 64}")
     assert kept() == []
 
 
 def test_a_wrong_fragment_is_refused_before_the_download(server):
-    with pytest.raises(InputError, match="ends in no hash; write #sha256="):
+    with pytest.raises(InputError, match="does not end in a hash; write #sha256="):
         locate(f"{server.address}/x.pth#sha256=123")
     assert server.asked == []
 

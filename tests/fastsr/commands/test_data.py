@@ -68,7 +68,7 @@ def test_a_failing_network_is_one_line_and_status_2(tiny, web, tmp_path):
 def test_a_wrong_hash_is_one_line_and_status_2(tiny, tmp_path):
     code, _, error = run("get", f"tiny#sha256={'0' * 64}", "-o", str(tmp_path))
     assert code == 2
-    assert error.endswith(f" instead of {'0' * 64}; it is not kept\n")
+    assert error.endswith(f" instead of {'0' * 64}; the download was discarded\n")
     assert error.count("\n") == 1
 
 

@@ -70,13 +70,13 @@ def test_links_are_not_followed(tmp_path):
             member = tarfile.TarInfo(f"data/images/val/{number}.jpg")
             member.type, member.linkname = kind, str(tmp_path / "secret.jpg")
             archive.addfile(member)
-    with pytest.raises(InputError, match="holds 0 pictures in 'data/images/val' instead of 2"):
+    with pytest.raises(InputError, match="holds 0 images in 'data/images/val' instead of 2"):
         taken(tmp_path / "a.tar")
 
 
 def test_pictures_that_are_missing_are_told(archive):
     pack(archive, {name: body for name, body in FILES.items() if "val/1" not in name})
-    with pytest.raises(InputError, match="'a' holds 1 pictures in 'data/images/val' instead of 2"):
+    with pytest.raises(InputError, match="'a' holds 1 images in 'data/images/val' instead of 2"):
         taken(archive)
 
 

@@ -100,14 +100,14 @@ def test_just_pictures(tmp_path):
     ("files", "message"),
     [
         (["notes.txt"], "holds no image"),
-        (["a.png", "a.jpg"], "two pictures 'a': a.jpg, a.png"),
+        (["a.png", "a.jpg"], "two images 'a': a.jpg, a.png"),
         (["HR/a.png", "LR/a.png", "LR/b.png"], "LR/b.png' has no HR file"),
-        (["HR/a.png", "HR/a.bmp", "LR/a.png"], "HR' has two pictures 'a': a.bmp, a.png"),
-        (["HR/a.png", "LR/a.png", "LR/ax4.png"], "LR' has two pictures 'a': a.png, ax4.png"),
+        (["HR/a.png", "HR/a.bmp", "LR/a.png"], "HR' has two images 'a': a.bmp, a.png"),
+        (["HR/a.png", "LR/a.png", "LR/ax4.png"], "LR' has two images 'a': a.png, ax4.png"),
         (["HR/a.png", "HR/b.png", "LR/a.png"], "HR/b.png' has no LR file"),
         (["image_SRF_4/img_001_SRF_4_LR.png"], r"holds no \*_SRF_4_HR.png"),
         (["image_SRF_4/i_SRF_4_HR.png", "image_SRF_4/j_SRF_4_LR.png"], "i_SRF_4_HR.png' has no LR file"),
-        (["DIV2K_train_HR/a.png", "DIV2K_valid_HR/b.png"], "several folders of HR pictures: DIV2K_train_HR, DIV2K_v"),
+        (["DIV2K_train_HR/a.png", "DIV2K_valid_HR/b.png"], "several folders of HR images: DIV2K_train_HR, DIV2K_v"),
         (
             ["hr_128/a.png", "lr_16/a.png", "lr_64/a.png"],
             r"data='.*' holds hr_128, lr_16, lr_64, .* give factor=2 or 8$",
@@ -116,7 +116,7 @@ def test_just_pictures(tmp_path):
         (["hr_64/a.png", "lr_16/a.png", "hr_256/a.png", "lr_64/a.png"], "of which several belong together at factor=4"),
         (["hr_64/a.png", "hr_256/a.png"], "holds hr_64, hr_256, of which several belong together"),
         (["hr_64/a.png", "lr_16/b.png"], r"hr_64/a\.png' has no LR file"),
-        (["HR/a.png", "LR_mild/a.png", "LR_wild/a.png"], "several folders of LR x4 pictures"),
+        (["HR/a.png", "LR_mild/a.png", "LR_wild/a.png"], "several folders of LR x4 images"),
     ],
 )
 def test_folders_that_cannot_be_used(files, message, tmp_path):
@@ -158,7 +158,7 @@ def test_a_name_may_look_like_a_pattern(tmp_path):
 
 
 def test_names_that_are_not_there(samples):
-    with pytest.raises(InputError, match=re.escape("images='img_1*' names no picture; there are img_000, img_001")):
+    with pytest.raises(InputError, match=re.escape("images='img_1*' names no image; there are img_000, img_001")):
         select(samples, ["img_002,img_1*"])
     with pytest.raises(InputError, match=r"img_019 and 10 more$"):
         select(samples, ["x"])

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork\\(\\):DeprecationW
 
 
 def save(path, height, width, number=0):
-    """A picture whose every pixel says where it is: its red is the row, its green the column, its blue the picture."""
+    """An image whose every pixel says where it is: its red is the row, its green the column, its blue the picture."""
     rows, columns = np.mgrid[:height, :width]
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.stack([rows, columns, np.full_like(rows, number)], 2).astype(np.uint8)
@@ -52,7 +52,7 @@ def picture_of(crop):
 
 
 def symmetry_of(crop):
-    """Where the rows and where the columns of the picture increase: one of 8."""
+    """Where the rows and where the columns of the image increase: one of 8."""
     red, green = crop["hr"][:2].int()
     ahead = [int(channel[at] - channel[0, 0]) for channel in (red, green) for at in ((1, 0), (0, 1))]
     return tuple(ahead)
@@ -141,8 +141,8 @@ def test_lr_files_are_cut_at_the_same_place(memory, pairs):
 
 
 def test_without_lr_files_at_the_factor_there_are_none(pairs):
-    pictures = find_training_pictures([pairs], 2)
-    assert Crops(pictures, CROP, 2, 0)[0].keys() == {"hr"}
+    images = find_training_pictures([pairs], 2)
+    assert Crops(images, CROP, 2, 0)[0].keys() == {"hr"}
 
 
 def test_grey_alpha_and_16_bits_become_rgb_of_8_bits(tmp_path):
@@ -236,7 +236,7 @@ def test_a_broken_picture_is_found_at_once_where_pictures_are_held(folder):
 
 
 def test_a_file_that_is_no_picture_is_found_at_once(folder):
-    (folder / "3.png").write_text("no picture")
+    (folder / "3.png").write_text("no image")
     with pytest.raises(InputError, match=r"picture='.*3\.png' is not an image"):
         crops_of(folder, memory=FROM_FILES)
 
@@ -267,7 +267,7 @@ def test_pictures_are_needed_all_with_lr_or_all_without(folder, pairs):
     with pytest.raises(InputError, match="pictures is empty"):
         Crops([], CROP, FACTOR, 0)
     mixed = [*find_training_pictures([folder], FACTOR), *find_training_pictures([pairs], FACTOR)]
-    with pytest.raises(InputError, match="some pictures have LR files and others have not"):
+    with pytest.raises(InputError, match="some images have LR files and others have not"):
         Crops(mixed, CROP, FACTOR, 0)
 
 
@@ -291,7 +291,7 @@ def test_lr_of_crops_is_that_of_pictures(factor):
     hr = torch.randint(256, (3, 3, 48, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(factor))
     lr = make_lr(hr, factor)
     assert (lr.shape, lr.dtype) == ((3, 3, 48 // factor, 24 // factor), torch.float32)
-    files = torch.stack([fastsr.resize(picture, 1 / factor) for picture in hr])
+    files = torch.stack([fastsr.resize(image, 1 / factor) for image in hr])
     assert torch.equal(lr, files.float() / 255)
     assert not torch.equal(files.float() / 255, imresize(hr.float() / 255, 1 / factor))  # not rounded
 

@@ -40,7 +40,7 @@ LR = packed({f"top/Tiny_LR/X2/000{i}x2.png": bytes([i]) * 20000 for i in (1, 2)}
 
 @pytest.fixture
 def loose(web):
-    """A set of pictures, and the web server that has them."""
+    """A set of images, and the web server that has them."""
     web.files.update({f"/{name}": body for name, body in PICTURES.items()})
     return entry(
         *(Download(f"{web.address}/{name}", sha256(body), len(body), path=name) for name, body in PICTURES.items())
@@ -151,7 +151,7 @@ def test_what_a_kill_at_the_end_leaves_is_cleared(zipped, tmp_path):
 def test_a_wrong_hash_leaves_no_set(tiny, web, tmp_path):
     path = tiny.downloads[-1].address.removeprefix(web.address)
     web.files[path] = b"another"
-    with pytest.raises(InputError, match=f"{path}' has sha256 .* instead of .*; it is not kept"):
+    with pytest.raises(InputError, match=f"{path}' has sha256 .* instead of .*; the download was discarded"):
         get_set(tiny, tmp_path, progress=False, show=print)
     assert not (tmp_path / "Tiny").exists()
 
@@ -159,7 +159,7 @@ def test_a_wrong_hash_leaves_no_set(tiny, web, tmp_path):
 def test_an_archive_of_something_else_is_not_kept(web, tmp_path):
     web.files["/hr.zip"] = HR
     other = entry(Download(f"{web.address}/hr.zip", sha256(HR), len(HR), picks=(Pick("Tiny_HR", "", 3),)))
-    with pytest.raises(InputError, match="holds 2 pictures in 'Tiny_HR' instead of 3"):
+    with pytest.raises(InputError, match="holds 2 images in 'Tiny_HR' instead of 3"):
         get_set(other, tmp_path, progress=False, show=print)
     assert list(tmp_path.rglob("*.zip")) == []
 

@@ -73,20 +73,20 @@ def test_pictures_come_in_the_order_of_their_names(given, folder, tmp_path):
     run(folder, tmp_path / "out")
     run(folder, tmp_path / "files", lmdb=False)
     found = find_training_pictures([tmp_path / given], 4)
-    assert [picture.hr.key for picture in found] == ["hr_16_00001", "hr_16_00000", "hr_16_00002"]
+    assert [image.hr.key for image in found] == ["hr_16_00001", "hr_16_00000", "hr_16_00002"]
     files = find_training_pictures([tmp_path / "files"], 4)
     for one, other in zip(found, files, strict=True):
         assert one.sides(4) == other.sides(4) == [(16, 16), (4, 4)]
         assert all(map(torch.equal, one.read(4), other.read(4)))
-    crops = [Crops(pictures, 8, 4, 0) for pictures in (found, files)]
+    crops = [Crops(images, 8, 4, 0) for images in (found, files)]
     assert all(torch.equal(crops[0][n]["hr"], crops[1][n]["hr"]) for n in range(6))
 
 
 def test_databases_made_otherwise_are_read(tmp_path):
     values = {f"{part}_{n:05}": png(side) for part, side in zip(PARTS, (16, 4, 16), strict=True) for n in range(11)}
-    pictures = find_training_pictures([write(tmp_path / "faces_4_16", 11, **values)], 4)
-    assert [picture.lr.key for picture in pictures] == [f"lr_4_{n:05}" for n in range(11)]
-    assert [part.shape for part in pictures[10].read(4)] == [(3, 16, 16), (3, 4, 4)]
+    images = find_training_pictures([write(tmp_path / "faces_4_16", 11, **values)], 4)
+    assert [image.lr.key for image in images] == [f"lr_4_{n:05}" for n in range(11)]
+    assert [part.shape for part in images[10].read(4)] == [(3, 16, 16), (3, 4, 4)]
     large = {key: value for key, value in values.items() if key.startswith("hr")}
     assert find_training_pictures([write(tmp_path / "hr", 11, **large)], 2)[0].lr is None
 
@@ -110,8 +110,8 @@ def test_databases_made_otherwise_are_read(tmp_path):
             ["hr_16_00000", "lr_8_00000"],
             "holds hr_16, lr_8, of which none belong together at factor=4; give factor=2",
         ),
-        (1, ["lr_4_00000"], "holds no picture; give a database with keys such as 'hr_128_00000'"),
-        (0, ["hr_16_00000"], "holds no picture"),
+        (1, ["lr_4_00000"], "holds no image; give a database with keys such as 'hr_128_00000'"),
+        (0, ["hr_16_00000"], "holds no image"),
     ],
 )
 def test_databases_that_cannot_be_used(length, keys, message, tmp_path):
@@ -121,7 +121,7 @@ def test_databases_that_cannot_be_used(length, keys, message, tmp_path):
 
 
 def test_pictures_that_cannot_be_used(tmp_path):
-    folder = write(tmp_path / "other", 2, hr_16_00000=png(16, 24), hr_16_00001=b"no picture")
+    folder = write(tmp_path / "other", 2, hr_16_00000=png(16, 24), hr_16_00001=b"no image")
     wide, broken = find_training_pictures([folder], 4)
     with pytest.raises(InputError, match=r"'hr_16_00000' in '.*other' is 24x16 pixels, and not 16x16; make the"):
         wide.read(4)
@@ -141,7 +141,7 @@ def test_a_folder_of_several_databases_is_not_guessed_at(folder, tmp_path):
 
 
 def test_pictures_that_fail_leave_no_gap(folder, tmp_path, save_noise):
-    (folder / "aa.png").write_text("no picture")
+    (folder / "aa.png").write_text("no image")
     small = save_noise(folder / "ab.png", 8, 20)
     out = tmp_path / "out"
     done = run(folder, out)
@@ -153,7 +153,7 @@ def test_pictures_that_fail_leave_no_gap(folder, tmp_path, save_noise):
     found = contents(out / "squares_4_16.lmdb")
     assert (found["length"], found["name_00003"]) == (b"4", b"ab")
     assert len(found) == 4 * 4 + 1
-    assert [picture.hr.key[-1] for picture in find_training_pictures([out], 4)] == ["0", "3", "1", "2"]
+    assert [image.hr.key[-1] for image in find_training_pictures([out], 4)] == ["0", "3", "1", "2"]
 
 
 def test_what_was_done_before_an_interruption_stays(folder, tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_what_was_done_before_an_interruption_stays(folder, tmp_path, monkeypatc
                 run(folder, tmp_path / "out")
 
     stop_at("a")
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(InputError, match="holds no image"):
         find_training_pictures([tmp_path / "out"], 4)
     stop_at("c")
     assert len(find_training_pictures([tmp_path / "out"], 4)) == 2

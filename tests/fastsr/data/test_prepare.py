@@ -92,12 +92,12 @@ def test_the_loader_reads_what_is_prepared(lmdb, folder, tmp_path):
         pytest.importorskip("lmdb")
     out = tmp_path / "out"
     run(folder, out, factors=(2, 4), sr=True, lmdb=lmdb)
-    pictures = find_training_pictures([out], 4)
-    assert len(pictures) == 3
-    for picture in pictures:
-        hr, lr = picture.read(4)
+    images = find_training_pictures([out], 4)
+    assert len(images) == 3
+    for image in images:
+        hr, lr = image.read(4)
         assert np.array_equal(lr.numpy(), fastsr.resize(hr.numpy().transpose(1, 2, 0), 1 / 4).transpose(2, 0, 1))
-    assert Crops(pictures, 8, 4, 0)[0]["lr"].shape == (3, 2, 2)
+    assert Crops(images, 8, 4, 0)[0]["lr"].shape == (3, 2, 2)
     if not lmdb:
         samples = find_benchmark(out, 2).samples
         assert [(s.name, s.lr) for s in samples] == [
@@ -113,10 +113,10 @@ def test_squares_are_cut_from_the_whole(lmdb, folder, tmp_path):
     run(folder / "a.png", tmp_path / "squares", sr=True, crop=16, step=12, lmdb=lmdb)
     hr, lr = (opened(tmp_path / "whole" / part / "a.png") for part in ("HR", "LR_bicubic/X4"))
     places = [(top, left) for top in (0, 12, 20) for left in (0, 12, 24, 32)]  # of 36x48
-    pictures = find_training_pictures([tmp_path / "squares"], 4)
-    assert len(pictures) == len(places)
-    for picture, (top, left) in zip(pictures, places, strict=True):
-        big, small = (part.permute(1, 2, 0).numpy() for part in picture.read(4))
+    images = find_training_pictures([tmp_path / "squares"], 4)
+    assert len(images) == len(places)
+    for image, (top, left) in zip(images, places, strict=True):
+        big, small = (part.permute(1, 2, 0).numpy() for part in image.read(4))
         assert np.array_equal(big, hr[top : top + 16, left : left + 16])
         assert np.array_equal(small, lr[top // 4 : top // 4 + 4, left // 4 : left // 4 + 4])
     if not lmdb:
@@ -297,7 +297,7 @@ def test_processes_make_what_one_makes(folder, tmp_path, monkeypatch):
         return pickle.loads(pickle.dumps(function(item)))
 
     replace_pool(monkeypatch, pickled)
-    (folder / "bad.png").write_text("no picture")
+    (folder / "bad.png").write_text("no image")
     done = prepare([folder], tmp_path / "two", workers=2, progress=False)
     assert (done.made, list(done.failures)) == (3, [folder / "bad.png"])
     run(folder, tmp_path / "one")
@@ -350,7 +350,7 @@ def test_folders_of_others_are_left_alone(folder, tmp_path, save_noise):
 
 
 def test_bad_pictures_do_not_stop_the_others(folder, tmp_path, save_noise):
-    (folder / "bad.png").write_text("no picture")
+    (folder / "bad.png").write_text("no image")
     cut, small = folder / "cut.png", save_noise(folder / "small.png", 3, 9)
     cut.write_bytes((folder / "a.png").read_bytes()[:-40])
     done = run(folder, tmp_path / "out")

@@ -127,6 +127,6 @@ def test_an_unknown_protocol_is_refused():
 
 
 def test_eight_bits_rounds_and_drops_alpha():
-    picture = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 1.0]).view(1, 2, 2).expand(4, -1, -1)
-    assert to_uint8(picture).tolist() == [[[0, 0], [1, 255]]] * 3
+    image = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 1.0]).view(1, 2, 2).expand(4, -1, -1)
+    assert to_uint8(image).tolist() == [[[0, 0], [1, 255]]] * 3
     assert to_uint8(np.array([[128 * 257]], np.uint16)).tolist() == [[[128]]]

@@ -46,7 +46,7 @@ def test_a_hash_of_the_callers():
     assert download.checksum == Checksum("sha256", digits)
     with pytest.raises(InputError, match=r"'Set5#sha256=0+' is 30 downloads, and no hash fits all"):
         find_set(f"Set5#sha256={digits}")
-    with pytest.raises(InputError, match="data set 'Set5#md5=1' ends in no hash"):
+    with pytest.raises(InputError, match="data set 'Set5#md5=1' does not end in a hash"):
         find_set("Set5#md5=1")
 
 

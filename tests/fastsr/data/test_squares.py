@@ -23,7 +23,7 @@ def folder(tmp_path, save_noise):
 
 
 def made(path, sizes=SIZES):
-    """What is made of a picture, by part."""
+    """What is made of an image, by part."""
     return {one.part: np.asarray(Image.open(io.BytesIO(one.png))) for one in SquareRecipe(sizes).make(path)}
 
 
@@ -60,9 +60,9 @@ def test_folders_are_prepared_and_read(folder, tmp_path):
     assert files == [f"{part}/{name}.png" for part in ("hr_16", "lr_4") for name in "abc"] + ["settings.json"] + [
         f"sr_4_16/{name}.png" for name in "abc"
     ]
-    for name, picture in zip(("a.png", "b.jpg", "c.png"), find_training_pictures([out], 4), strict=True):
+    for name, image in zip(("a.png", "b.jpg", "c.png"), find_training_pictures([out], 4), strict=True):
         parts = made(folder / name)
-        for read, part in zip(picture.read(4), ("hr_16", "lr_4"), strict=True):
+        for read, part in zip(image.read(4), ("hr_16", "lr_4"), strict=True):
             assert np.array_equal(read.permute(1, 2, 0).numpy(), parts[part])
     (out / "sr_4_16" / "b.png").unlink()
     assert prepare([folder], out, sizes=SIZES, workers=1, progress=False) == Prepared(1, 2, {})

@@ -8,8 +8,8 @@ from fastsr.errors import InputError, MissingFileError
 
 def names(pictures, folder):
     return [
-        tuple(None if part is None else str(part.path.relative_to(folder)) for part in (picture.hr, picture.lr))
-        for picture in pictures
+        tuple(None if part is None else str(part.path.relative_to(folder)) for part in (image.hr, image.lr))
+        for image in pictures
     ]
 
 
@@ -45,5 +45,5 @@ def test_folders_that_cannot_be_used(tmp_path, save_noise):
         find_training_pictures([tmp_path / "nowhere"], 4)
     with pytest.raises(InputError, match="holds no image"):
         find_training_pictures([tmp_path], 4)
-    with pytest.raises(InputError, match=r"a\.png' is a file; give a folder of training pictures"):
+    with pytest.raises(InputError, match=r"a\.png' is a file; give a folder of training images"):
         find_training_pictures([save_noise(tmp_path / "a.png", 8, 8)], 4)

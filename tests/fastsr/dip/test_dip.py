@@ -16,7 +16,7 @@ from fastsr.images import read
 from fastsr.operators import Downscale
 
 NARROW = replace(upscale("fast", 4), network=HourglassConfig(channels=(32,) * 5))
-"""The fast recipe with a network that suits a test's small pictures and its patience."""
+"""The fast recipe with a network that suits a test's small images and its patience."""
 QUICK = {"preset": NARROW, "steps": 3, "device": "cpu", "progress": False}
 
 
@@ -26,7 +26,7 @@ def eye() -> np.ndarray:
     return data.astronaut()[76:140, 180:244]
 
 
-def test_beats_bicubic_on_a_real_picture(eye):
+def test_beats_bicubic_on_a_real_image(eye):
     small = fastsr.resize(eye, 1 / 4, kernel="lanczos2")
     result = fastsr.dip(small, factor=4, preset=NARROW, steps=100, device="cpu", progress=False)
     scores = [fastsr.metrics.psnr(x, eye, channel="y", shave=4) for x in (fastsr.resize(small, 4), result)]
@@ -168,7 +168,7 @@ def stop_at_two(step, image, info):
         raise KeyboardInterrupt
 
 
-def test_interrupt_hands_over_the_picture_reached():
+def test_interrupt_hands_over_the_image_reached():
     small = Image.fromarray(np.random.default_rng(2).integers(0, 255, (8, 9, 3)).astype(np.uint8))
     with pytest.raises(Interrupted) as caught:
         fastsr.dip(small, 2, preset=NARROW, steps=100, device="cpu", progress=False, callback=stop_at_two)
@@ -179,7 +179,7 @@ def test_interrupt_hands_over_the_picture_reached():
 
 
 @pytest.mark.parametrize("many", [[torch.rand(3, 8, 8)] * 2, torch.rand(2, 3, 8, 8)])
-def test_interrupt_of_several_pictures_is_a_plain_one(many):
+def test_interrupt_of_several_images_is_a_plain_one(many):
     with pytest.raises(KeyboardInterrupt) as caught:
         fastsr.dip(many, 2, **QUICK, callback=stop_at_two)
     assert not isinstance(caught.value, Interrupted)
@@ -202,7 +202,7 @@ def test_progress_is_a_bar_on_a_terminal_only(capfd):
         ({"factor": True}, InputTypeError, r"factor=True is a bool; give a finite number"),
         ({"preset": "slow"}, InputError, r"preset='slow' is unknown; .*'fast', 'paper'"),
         ({"factor": 10**400}, InputError, r"factor=1000.* above 1"),
-        ({"factor": 1e200}, InputError, r"factor=1e\+200 enlarges img, 8x8 pixels, beyond"),
+        ({"factor": 1e200}, InputError, r"factor=1e\+200 upscales img, 8x8 pixels, beyond"),
         ({"callback": 3}, InputTypeError, r"callback=3 cannot be called"),
         ({"steps": 0}, InputError, r"steps=0 .* at least 1"),
         ({"steps": 2.5}, InputTypeError, r"steps=2.5 is a float; give a whole number"),
@@ -221,11 +221,13 @@ def test_bad_arguments_are_named(arguments, error, message):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_where_there_is_none_is_refused():
-    with pytest.raises(DeviceError, match="device='cuda' was asked for, but PyTorch finds no CUDA device"):
+    with pytest.raises(
+        DeviceError, match="device='cuda' cannot be used: PyTorch finds no CUDA device; use device='cpu'"
+    ):
         fastsr.dip(torch.rand(3, 8, 8), device="cuda")
 
 
-def test_a_list_is_checked_before_the_first_picture_is_worked_on(tmp_path):
+def test_a_list_is_checked_before_the_first_image_is_worked_on(tmp_path):
     fine, seen = torch.rand(3, 8, 8), []
     options = {**QUICK, "callback": lambda *state: seen.append(state)}
     with pytest.raises(FastsrError, match=r"img\[1\]='.*missing.png' does not exist"):
@@ -238,17 +240,17 @@ def test_a_list_is_checked_before_the_first_picture_is_worked_on(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 20), (20, 1), (3, 3)])
-def test_too_small_pictures_are_refused(size):
+def test_too_small_images_are_refused(size):
     with pytest.raises(InputError, match=rf"img is {size[1]}x{size[0]} pixels; .* at least 4 on each side"):
         fastsr.dip(torch.rand(3, *size), 2, **QUICK)
 
 
-def test_a_picture_that_cannot_fit_is_refused_before_the_work():
+def test_an_image_that_cannot_fit_is_refused_before_the_work():
     with pytest.raises(NotEnoughMemoryError, match=r"fitting img at 200000x200000 pixels needs about .* GiB"):
         fastsr.dip(torch.rand(3, 50, 50), 4000, **QUICK)
 
 
-def test_alpha_is_upscaled_with_the_picture():
+def test_alpha_is_upscaled_with_the_image():
     rgba = np.zeros((8, 8, 4), np.uint8)
     rgba[:, :4] = (200, 30, 30, 255)
     result = read(fastsr.dip(rgba, 2, preset=NARROW, steps=60, device="cpu", progress=False))

@@ -1,4 +1,4 @@
-"""When fits end, and with which picture."""
+"""When fits end, and with which image."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def watch(stopping, outputs, averages, losses):
 
 @pytest.fixture
 def averages():
-    """Pictures that tell at which step they were."""
+    """Images that tell at which step they were."""
     return [torch.full((1, 1, 2, 2), float(step)) for step in range(1, STEPS + 1)]
 
 
@@ -33,7 +33,7 @@ def outputs():
 
 
 def test_the_variance_ends_a_fit_some_steps_after_its_least(outputs, averages):
-    stopping = RunningVariance(patience=20, share=0.2)
+    stopping = RunningVariance(patience=20, weight=0.2)
     end = watch(stopping, outputs, averages, [0.0] * STEPS)
     best = stopping.image[0, 0, 0, 0].item()
     assert LEAST <= best <= LEAST + 15  # the window looks back
@@ -41,7 +41,7 @@ def test_the_variance_ends_a_fit_some_steps_after_its_least(outputs, averages):
 
 
 def test_an_exact_variance_is_the_weighted_one():
-    stopping = RunningVariance(patience=1000, share=0.25)
+    stopping = RunningVariance(patience=1000, weight=0.25)
     stopping.begin(torch.zeros(1, 1, 2, 2))
     generator = torch.Generator().manual_seed(3)
     outputs = torch.rand(40, 1, 1, 2, 2, generator=generator)
@@ -58,26 +58,26 @@ def test_an_exact_variance_is_the_weighted_one():
 
 def test_the_first_steps_of_the_variance_do_not_count(averages):
     still = [torch.zeros(1, 1, 2, 2)] * 5 + [torch.full((1, 1, 2, 2), float(step % 7)) for step in range(STEPS - 5)]
-    stopping = RunningVariance(patience=1000, share=0.1)
+    stopping = RunningVariance(patience=1000, weight=0.1)
     assert watch(stopping, still, averages, [0.0] * STEPS) is None
     assert stopping.image[0, 0, 0, 0].item() > 10
 
 
 def test_before_there_is_a_least_variance_the_image_is_the_average(averages):
-    stopping = RunningVariance(patience=5, share=0.1)
+    stopping = RunningVariance(patience=5, weight=0.1)
     assert watch(stopping, averages[:6], averages[:6], [0.0] * 6) is None
     assert torch.equal(stopping.image, averages[5])
 
 
 def test_known_noise_ends_a_fit_when_its_error_is_the_noises(averages):
     losses = [1.0 / step for step in range(1, STEPS + 1)]
-    stopping = NoiseLevel(sigma=0.2, share=1.0)  # the error of the step itself
+    stopping = NoiseLevel(sigma=0.2, weight=1.0)  # the error of the step itself
     assert watch(stopping, averages, averages, losses) == 25
     assert torch.equal(stopping.image, averages[24])
 
 
-def test_the_picture_of_the_end_stays(averages):
-    stopping = NoiseLevel(sigma=0.2, share=1.0)
+def test_the_image_of_the_end_stays(averages):
+    stopping = NoiseLevel(sigma=0.2, weight=1.0)
     stopping.begin(averages[0])
     for number, average in enumerate(averages[:5], 1):
         stopping.watch(torch.tensor(number), average, average, torch.tensor(0.01 if number == 3 else 1.0))

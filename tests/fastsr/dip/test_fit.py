@@ -130,5 +130,5 @@ def test_paper_recipe_is_the_papers():
 
 
 def test_unknown_preset_is_refused():
-    with pytest.raises(InputError, match="preset='best' is unknown; choose one of 'fast', 'paper' or a"):
+    with pytest.raises(InputError, match="preset='best' is unknown; use one of 'fast', 'paper' or a"):
         choose("upscale", "best", factor=4)

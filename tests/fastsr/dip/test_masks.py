@@ -5,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from fastsr.dip.tasks import reaches, read_known
+from fastsr.dip.tasks import is_near_observed, read_mask
 from fastsr.errors import InputError, InputTypeError
 
 HOLE = np.zeros((6, 9), bool)
 HOLE[1:3, 4:8] = True
 WHITE = HOLE.astype(np.uint8) * 255
-KNOWN = torch.from_numpy(~HOLE).float()[None, None]
+OBSERVED = torch.from_numpy(~HOLE).float()[None, None]
 
 
 @pytest.mark.parametrize(
@@ -44,39 +44,39 @@ KNOWN = torch.from_numpy(~HOLE).float()[None, None]
     ],
 )
 def test_white_of_any_kind_is_not_known(mask):
-    known = read_known(mask, (6, 9))
-    assert known.dtype == torch.float32
-    assert torch.equal(known, KNOWN)
+    observed = read_mask(mask, (6, 9))
+    assert observed.dtype == torch.float32
+    assert torch.equal(observed, OBSERVED)
 
 
-def test_a_batch_may_have_a_mask_for_each_picture():
+def test_a_batch_may_have_a_mask_for_each_image():
     both = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(~HOLE)])[:, None].float()
-    assert torch.equal(read_known(both, (6, 9), count=2), torch.cat([KNOWN, 1 - KNOWN]))
-    with pytest.raises(InputError, match="mask is a batch of 2 and img has 3 pictures; give one mask, or 3"):
-        read_known(both, (6, 9), count=3)
+    assert torch.equal(read_mask(both, (6, 9), count=2), torch.cat([OBSERVED, 1 - OBSERVED]))
+    with pytest.raises(InputError, match="mask is a batch of 2 and img has 3 images; give one mask, or 3"):
+        read_mask(both, (6, 9), count=3)
     with pytest.raises(InputError, match="mask is black everywhere"):
-        read_known(both * torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), (6, 9), count=2)
+        read_mask(both * torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), (6, 9), count=2)
 
 
 def test_a_file_is_a_mask(tmp_path):
     Image.fromarray(WHITE).save(tmp_path / "mask.png")
-    assert torch.equal(read_known(tmp_path / "mask.png", (6, 9)), KNOWN)
+    assert torch.equal(read_mask(tmp_path / "mask.png", (6, 9)), OBSERVED)
 
 
 def test_soft_edges_are_filled_in_and_the_noise_of_black_is_not():
     values = np.array([[0, 20, 30, 255]], np.uint8)
-    assert read_known(values, (1, 4)).flatten().tolist() == [1, 1, 0, 0]
+    assert read_mask(values, (1, 4)).flatten().tolist() == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("mask", "error", "message"),
     [
-        (WHITE[:, :-1], InputError, r"mask is 8x6 pixels and img is 9x6; a mask has the size of its picture"),
-        (WHITE * 0, InputError, r"mask is black everywhere, .*white marks"),
-        (WHITE * 0 + 255, InputError, r"mask is white everywhere, .*black marks"),
+        (WHITE[:, :-1], InputError, r"mask is 8x6 pixels and img is 9x6; a mask has the size of its image"),
+        (WHITE * 0, InputError, r"mask is black everywhere, .*mark those pixels white"),
+        (WHITE * 0 + 255, InputError, r"mask is white everywhere, .*mark the known pixels black"),
         (np.dstack([WHITE, WHITE * 0, WHITE]), InputError, r"mask has colours; a mask is grey"),
         (np.dstack([WHITE, WHITE]), InputError, r"mask has transparency; a mask is grey"),
-        (torch.zeros(2, 1, 6, 9), InputError, r"mask is a batch of 2 and img has 1 pictures; give one mask, or 1"),
+        (torch.zeros(2, 1, 6, 9), InputError, r"mask is a batch of 2 and img has 1 images; give one mask, or 1"),
         (7, InputTypeError, r"mask is a int; give a path"),
         ("missing.png", FileNotFoundError, r"mask='missing.png' does not exist"),
         (WHITE * 3.0, InputError, r"mask has float values from 0 to 765"),
@@ -84,13 +84,13 @@ def test_soft_edges_are_filled_in_and_the_noise_of_black_is_not():
 )
 def test_what_is_no_mask_is_refused(mask, error, message):
     with pytest.raises(error, match=message):
-        read_known(mask, (6, 9))
+        read_mask(mask, (6, 9))
 
 
 def test_reach():
-    known = torch.ones(1, 1, 20, 20)
-    known[..., 5:10, 3:12] = 0  # the middle row is 3 pixels from what is known
-    assert reaches(known, 3)
-    assert not reaches(known, 2)
-    known[..., :3, 3:12] = 0  # a hole at the edge is known on three sides
-    assert reaches(known, 3)
+    observed = torch.ones(1, 1, 20, 20)
+    observed[..., 5:10, 3:12] = 0  # the middle row is 3 pixels from what is known
+    assert is_near_observed(observed, 3)
+    assert not is_near_observed(observed, 2)
+    observed[..., :3, 3:12] = 0  # a hole at the edge is known on three sides
+    assert is_near_observed(observed, 3)

@@ -14,7 +14,7 @@ from fastsr.dip.runner import fit_memory
 FIT = """
 import torch
 from dataclasses import replace
-from benchmarks.memory import peak_bytes
+from benchmarks.harness import peak_bytes
 from fastsr.consistency import Downscale
 from fastsr.dip.fit import fit
 from fastsr.dip.recipes import upscale

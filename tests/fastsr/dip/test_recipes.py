@@ -10,6 +10,7 @@ import torch
 import fastsr
 from fastsr.dip.arguments import check_options
 from fastsr.dip.network import HourglassConfig
+from fastsr.dip.options import DipOptions
 from fastsr.dip.recipes import HOLE, REGION, TEXT, Recipe, choose
 from fastsr.dip.tasks import recipe_for
 from fastsr.errors import InputError
@@ -38,19 +39,19 @@ def test_the_papers_recipes_are_the_papers():
 def test_the_papers_recipe_follows_from_the_mask(width, recipe):
     known = torch.ones(1, 1, 64, 64)
     known[..., 5 : 5 + width, 5 : 5 + width] = 0
-    options = check_options(task="inpaint", masked=True, preset="paper")
+    options = check_options(DipOptions(task="inpaint", mask="mask.png", preset="paper"))
     assert recipe_for(3, known, options) == recipe
 
 
 @pytest.mark.parametrize("recipe", [TEXT, REGION, HOLE], ids=["text", "region", "hole"])
 def test_every_recipe_of_the_paper_runs(recipe):
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     thin = tuple(min(width, 6) for width in recipe.network.channels)
     network = replace(recipe.network, channels=thin, skip_channels=min(recipe.network.skip_channels, 6))
     mask = np.eye(64, dtype=bool)
     thin_recipe = replace(recipe, network=network)
-    result = fastsr.dip(picture, task="inpaint", mask=mask, preset=thin_recipe, steps=3, device="cpu", progress=False)
-    assert np.array_equal(result[~mask], picture[~mask])
+    result = fastsr.dip(image, task="inpaint", mask=mask, preset=thin_recipe, steps=3, device="cpu", progress=False)
+    assert np.array_equal(result[~mask], image[~mask])
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from fastsr.dip.runner import MOST_WAITING, run
+from fastsr.dip.runner import MAX_PENDING_RESULTS, run_jobs
 
 
 class FakeJob:
-    """A job of so many steps that notes who is at work."""
+    """A job of a number of steps that logs whose turn it is."""
 
-    def __init__(self, name, steps, room, log):
-        self.name, self.steps, self.room, self.log = name, steps, room, log
+    def __init__(self, name, steps, fraction, log):
+        self.name, self.steps, self.device_fraction, self.log = name, steps, fraction, log
 
     def advance(self):
         if self.steps == 0:
@@ -19,21 +19,21 @@ class FakeJob:
         self.log.append(self.name)
         return True
 
-    def result(self):
+    def finish(self):
         return torch.tensor(self.name)
 
 
 def work(*jobs):
-    """Run jobs of (steps, room); return their results, the turns, and how many were taken before each result."""
+    """Run jobs of (steps, fraction); return their results, the turns, and how many were taken before each result."""
     log, taken, ahead = [], [], []
 
     def supply():
-        for name, (steps, room) in enumerate(jobs):
+        for name, (steps, fraction) in enumerate(jobs):
             taken.append(name)
-            yield FakeJob(name, steps, room, log)
+            yield FakeJob(name, steps, fraction, log)
 
     results = []
-    for result in run(supply()):
+    for result in run_jobs(supply()):
         results.append(result.item())
         ahead.append(len(taken))
     return results, log, ahead
@@ -66,20 +66,20 @@ def test_results_that_wait_for_an_earlier_one_are_not_too_many():
             taken.append(name)
             yield FakeJob(name, 500 if name == 0 else 1, 0.2, [])
 
-    results = run(supply())
+    results = run_jobs(supply())
     assert next(results).item() == 0
-    assert len(taken) <= MOST_WAITING + 6
+    assert len(taken) <= MAX_PENDING_RESULTS + 6
     assert [result.item() for result in results] == list(range(1, 60))
 
 
 def test_what_taking_a_job_raises_comes_after_the_results_before():
     def supply():
         yield FakeJob(0, 3, 0.2, [])
-        raise ValueError("no picture")
+        raise ValueError("no image")
 
-    results = run(supply())
+    results = run_jobs(supply())
     assert next(results).item() == 0
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         next(results)
 
 
@@ -101,5 +101,5 @@ def test_never_more_than_there_is_room_for(count):
             return more
 
     jobs = (Counting(name, 1 + name % 5, 0.25, log) for name in range(count))
-    assert [result.item() for result in run(jobs)] == list(range(count))
+    assert [result.item() for result in run_jobs(jobs)] == list(range(count))
     assert max(at_once) == min(4, count)

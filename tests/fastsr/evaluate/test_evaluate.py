@@ -13,11 +13,10 @@ import pytest
 from PIL import Image
 
 import fastsr
-from fastsr.dip.method import Options as DipOptions
 from fastsr.errors import DeviceError, InputError, InputTypeError
 from fastsr.evaluate import evaluate
 from fastsr.images.resizing import resize
-from fastsr.methods import Method, NoOptions, register
+from fastsr.methods import Method, NoOptions, find, register
 
 
 @pytest.fixture
@@ -178,13 +177,13 @@ class Needy:
     ("method", "options", "error", "message"),
     [
         ("best", {}, InputError, "method='best' is unknown"),
-        ("bicubic", {"factor": 1}, InputError, "factor=1 does not enlarge"),
+        ("bicubic", {"factor": 1}, InputError, "factor=1 does not upscale"),
         ("bicubic", {"factor": 2.5}, InputTypeError, "factor=2.5 is a float; give a whole number of at least 2"),
         ("bicubic", {"protocol": "float"}, InputError, "protocol='float' is unknown"),
         ("bicubic", {"images": ["x"]}, InputError, "images='x' names no picture; there are a, b, c"),
         ("bicubic", {"device": "gpu"}, DeviceError, "device='gpu'"),
         ("bicubic", {"options": {"steps": 3}}, InputTypeError, "is a dict; method 'bicubic' takes a .*NoOptions"),
-        ("dip", {"options": DipOptions(preset="best")}, InputError, "preset='best' is unknown"),
+        ("dip", {"options": find("dip").options(preset="best")}, InputError, "preset='best' is unknown"),
         ("needy", {}, InputError, "options=None: method 'needy' needs weights"),
     ],
 )
@@ -207,7 +206,7 @@ import sys, time
 from pathlib import Path
 from fastsr.evaluate import evaluate
 from fastsr.methods import Method, NoOptions, register
-from fastsr.resize import resize
+from fastsr.images.resizing import resize
 
 data, out, log = sys.argv[1:]
 

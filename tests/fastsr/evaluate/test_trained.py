@@ -1,12 +1,13 @@
 """Methods whose network comes from a file."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from fastsr.evaluate.builtin import TrainedMethod
 from fastsr.images import read
-from fastsr.trained import trained
 
 CPU = torch.device("cpu")
 
@@ -15,6 +16,12 @@ CPU = torch.device("cpu")
 class Options:
     weights: str | None = None
     brighter: float = 0.0
+
+
+@dataclass(frozen=True)
+class Arguments(Options):
+    factor: float = 4
+    device: torch.device | None = None
 
 
 class Network:
@@ -43,18 +50,16 @@ def method(loaded, tmp_path):
         assert (device, progress) == (CPU, False)
         return picture.like(torch.full((1, 3, 8 * factor, 8 * factor), weights.number + brighter))
 
-    def check_options(factor, *, weights, brighter, device):
-        if brighter > weights.number:
-            raise ValueError(f"brighter={brighter} at {factor} on {device}")
-
-    def load(path):
+    def check_options(given):
+        factor, device, weights, brighter = given.factor, given.device, given.weights, given.brighter
+        path = str(tmp_path / f"x{factor}.txt") if weights is None else weights
         loaded.append(path)
-        return Network(path)
+        network = Network(path)
+        if brighter > network.number:
+            raise ValueError(f"brighter={brighter} at {factor} on {device}")
+        return SimpleNamespace(checkpoint=network)
 
-    def default(factor):
-        return str(tmp_path / f"x{factor}.txt")
-
-    return trained("constant", "Says one number.", Options, run, check_options, load, default)
+    return TrainedMethod(run, Arguments, check_options)
 
 
 def test_the_file_is_read_when_options_are_checked_and_not_before_they_are_again(method, loaded, tmp_path):

@@ -82,13 +82,13 @@ def test_files_give_their_names_and_their_paths_where_those_are_alike(tmp_path: 
     ("pictures", "options", "kind", "message"),
     [
         ((), {}, InputError, "at least one"),
-        ((noise(8, 8), noise(8, 6)), {}, InputError, r"pictures\[1\] has 8x6 pixels and pictures\[0\] 8x8"),
+        ((noise(8, 8), noise(8, 6)), {}, InputError, r"pictures\[1\] has 8x6 pixels and images\[0\] 8x8"),
         ((noise(8, 8), [3]), {}, InputTypeError, r"pictures\[1\]\[0\] is a int"),
         (
             (noise(8, 8),),
             {"titles": ["a", "b"]},
             InputError,
-            r"titles=\('a', 'b'\) is not one title for each of the 1 pictures",
+            r"titles=\('a', 'b'\) is not one title for each of the 1 images",
         ),
         ((noise(8, 8),), {"titles": "a"}, InputTypeError, "titles='a'"),
         ((noise(8, 8),), {"titles": 5}, InputTypeError, "titles=5 are no titles"),

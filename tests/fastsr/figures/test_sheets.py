@@ -29,9 +29,9 @@ def test_pictures_of_a_column_are_below_one_another():
 
 
 def test_side_by_side_is_columns_of_one_picture():
-    pictures = [("one", picture(10, 50, 30)), ("another", picture(20, 60, 40))]
-    columns = [(title, [img]) for title, img in pictures]
-    assert np.array_equal(side_by_side(pictures), in_columns(columns))
+    images = [("one", picture(10, 50, 30)), ("another", picture(20, 60, 40))]
+    columns = [(title, [img]) for title, img in images]
+    assert np.array_equal(side_by_side(images), in_columns(columns))
 
 
 def test_titles_are_in_letters_that_the_font_has():

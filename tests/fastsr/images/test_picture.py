@@ -128,18 +128,18 @@ def test_pixels_are_channels_rows_columns_in_0_1():
 @pytest.mark.parametrize("channels", [2, 4])
 def test_alpha_is_split_off_and_put_back(channels):
     array = noise(4, 5, channels)
-    picture = images.read(array)
-    assert picture.pixels.shape == (1, channels - 1, 4, 5)
-    np.testing.assert_array_equal((picture.alpha * 255).round()[0, 0], array[..., -1])
-    np.testing.assert_array_equal(picture.like(picture.pixels), array)
+    image = images.read(array)
+    assert image.pixels.shape == (1, channels - 1, 4, 5)
+    np.testing.assert_array_equal((image.alpha * 255).round()[0, 0], array[..., -1])
+    np.testing.assert_array_equal(image.like(image.pixels), array)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
-    assert torch.equal(images.read(tensor).like(picture.pixels), tensor)
+    assert torch.equal(images.read(tensor).like(image.pixels), tensor)
 
 
 def test_results_are_clipped_and_rounded_half_up():
-    picture = images.read(np.zeros((1, 4), np.uint8))
+    image = images.read(np.zeros((1, 4), np.uint8))
     values = torch.tensor([-0.3, 1.7, 10.5 / 255, 0.4 / 255])
-    assert picture.like(values.view(1, 1, 1, 4)).tolist() == [[0, 255, 11, 0]]
+    assert image.like(values.view(1, 1, 1, 4)).tolist() == [[0, 255, 11, 0]]
     assert images.read(np.zeros((1, 2), bool)).like(torch.tensor([[[[0.49, 0.5]]]])).tolist() == [[False, True]]
     assert images.read(torch.zeros(1, 1, 2)).like(torch.tensor([[[[-1.0, 2.0]]]])).tolist() == [[[0, 1]]]
     with_alpha = images.read(np.zeros((1, 1, 2), np.uint8))
@@ -184,11 +184,11 @@ def test_lists_give_lists_of_the_same_kinds():
 def test_a_picture_is_an_image_too(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(noise(4, 5, 3)).save(path, icc_profile=ICC, dpi=(300, 200))
-    picture = images.read(images.read(path)).map(same)
-    assert isinstance(picture, images.Picture)
-    assert picture.icc == ICC
-    assert picture.dpi == pytest.approx((300, 200), abs=0.02)
-    assert torch.equal(picture.pixels, images.read(path).pixels)
+    image = images.read(images.read(path)).map(same)
+    assert isinstance(image, images.Picture)
+    assert image.icc == ICC
+    assert image.dpi == pytest.approx((300, 200), abs=0.02)
+    assert torch.equal(image.pixels, images.read(path).pixels)
 
 
 # Alpha.

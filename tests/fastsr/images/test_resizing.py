@@ -195,7 +195,7 @@ def test_the_kind_that_came_goes_out(tmp_path):
         ({"scale": "2"}, InputTypeError, "scale='2' cannot be used"),
         ({"scale": (2, 2, 2)}, InputTypeError, r"scale=\(2, 2, 2\) cannot be used"),
         ({"scale": (2, 0)}, InputError, r"scale=\(2, 0\) cannot be used"),
-        ({"scale": 1e-4}, InputError, "scale=0.0001 leaves nothing of a picture of 8x6 pixels"),
+        ({"scale": 1e-4}, InputError, "scale=0.0001 leaves nothing of an image of 8x6 pixels"),
         ({"scale": 1e9}, InputError, "scale=1000000000.0 of 8x6 pixels is beyond"),
         ({"scale": 10**400}, InputError, "scale=10+ cannot be used"),
         ({"size": (2**40, 3)}, InputError, r"size=\(1099511627776, 3\) cannot be used"),
@@ -221,8 +221,8 @@ def test_a_line_is_no_picture():
 
 
 def test_a_picture_in_float64_is_left_as_it_was():
-    picture = images.read(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    picture = replace(picture, pixels=picture.pixels.double())
-    before = picture.pixels.clone()
-    fastsr.resize(picture, 2)
-    assert torch.equal(picture.pixels, before)
+    image = images.read(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    image = replace(image, pixels=image.pixels.double())
+    before = image.pixels.clone()
+    fastsr.resize(image, 2)
+    assert torch.equal(image.pixels, before)

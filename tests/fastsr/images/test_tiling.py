@@ -1,4 +1,4 @@
-"""Tiles give what the whole picture gives, also when memory runs out on the way."""
+"""Tiles give what the whole image gives, also when memory runs out on the way."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ REACH = 2
 
 
 def blur(x):
-    """Enlarge by 2 what a 5x5 mean with zeros around makes of (1, 1, H, W)."""
+    """Upscale by 2 what a 5x5 mean with zeros around makes of (1, 1, H, W)."""
     return F.interpolate(F.avg_pool2d(x, 5, 1, REACH), scale_factor=2, mode="nearest")
 
 

@@ -17,7 +17,7 @@ from fastsr.errors import OutputError
 from fastsr.imresize import imresize
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-ORIENTED = {  # how a stored picture is shown, by its EXIF orientation
+ORIENTED = {  # how a stored image is shown, by its EXIF orientation
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -88,8 +88,8 @@ def test_png_with_16_bits_keeps_every_bit(channels, orientation, tmp_path):
     path = tmp_path / "a.png"
     stored = ORIENTED[8](upright) if orientation == 6 else upright
     path.write_bytes(save_png16(stored, exif(orientation).removeprefix(b"Exif\0\0")))
-    picture = images.read(path)
-    result = picture.like(picture.pixels)
+    image = images.read(path)
+    result = image.like(image.pixels)
     assert isinstance(result, Image.Image if channels == 1 else np.ndarray)
     np.testing.assert_array_equal(np.asarray(result).reshape(upright.shape), upright)
 
@@ -104,8 +104,8 @@ def test_tiff_with_16_bits_keeps_every_bit(order, compression, channels, tmp_pat
     extra = ["unassalpha"] if channels == 4 else None
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, array, byteorder=order, compression=compression, extrasamples=extra, **kind)
-    picture = images.read(path)
-    np.testing.assert_array_equal(np.asarray(picture.like(picture.pixels)), array)
+    image = images.read(path)
+    np.testing.assert_array_equal(np.asarray(image.like(image.pixels)), array)
 
 
 def test_16_bits_that_cannot_be_kept_are_announced(tmp_path):
@@ -120,8 +120,8 @@ def test_16_bits_that_cannot_be_kept_are_announced(tmp_path):
 def test_16_bits_are_written(suffix, channels, tmp_path):
     array = noise(9, 7, channels, dtype=np.uint16)
     path = tmp_path / f"a{suffix}"
-    picture = replace(images.read(array), icc=ICC, dpi=(300.0, 200.0))
-    fastsr.save(picture, path)
+    image = replace(images.read(array), icc=ICC, dpi=(300.0, 200.0))
+    fastsr.save(image, path)
     again = images.read(path)
     if suffix == ".tif" and channels == 2:  # as RGBA: Pillow does not read grey and alpha at 16 bits
         array = array[..., [0, 0, 0, 1]]
@@ -244,18 +244,18 @@ def test_a_transparent_colour_of_16_bits_becomes_alpha(channels, tmp_path):
     key = struct.pack(f">{channels}H", *[0x1234] * channels)
     chunk = struct.pack(">I", len(key)) + b"tRNS" + key + struct.pack(">I", zlib.crc32(b"tRNS" + key))
     (tmp_path / "a.png").write_bytes(data.replace(data[33:], chunk + data[33:]))
-    picture = images.read(tmp_path / "a.png")
-    assert picture.levels == 65535
-    assert picture.alpha.tolist() == [[[[1, 0]]]]
-    np.testing.assert_array_equal((picture.pixels * 65535).round()[0].permute(1, 2, 0), array)
+    image = images.read(tmp_path / "a.png")
+    assert image.levels == 65535
+    assert image.alpha.tolist() == [[[[1, 0]]]]
+    np.testing.assert_array_equal((image.pixels * 65535).round()[0].permute(1, 2, 0), array)
 
 
 def test_cmyk_becomes_rgb_without_its_profile(tmp_path):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", icc_profile=b"ink", quality=100)
-    picture = images.read(tmp_path / "a.jpg")
+    image = images.read(tmp_path / "a.jpg")
     red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
-    torch.testing.assert_close(picture.pixels, red, atol=0.02, rtol=0)
-    assert picture.icc is None
+    torch.testing.assert_close(image.pixels, red, atol=0.02, rtol=0)
+    assert image.icc is None
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_of_several_frames_the_first_is_used(tmp_path):
     for name in ("a.gif", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         with pytest.warns(UserWarning, match=r"several frames; only the first"):
-            picture = images.read(tmp_path / name)
-        assert (picture.pixels * 255).round().unique().tolist() == [10]
+            image = images.read(tmp_path / name)
+        assert (image.pixels * 255).round().unique().tolist() == [10]
 
 
 def test_a_photo_with_previews_is_one_photo(tmp_path):

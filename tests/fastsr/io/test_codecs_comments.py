@@ -23,10 +23,10 @@ def said(path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
 def test_a_comment_is_written(suffix, dtype, tmp_path):
-    picture = images.read(np.full((5, 4, 3), np.iinfo(dtype).max, dtype))
-    images.save(picture, tmp_path / f"plain{suffix}")
+    image = images.read(np.full((5, 4, 3), np.iinfo(dtype).max, dtype))
+    images.save(image, tmp_path / f"plain{suffix}")
     assert said(tmp_path / f"plain{suffix}") is None
-    images.save(replace(picture, comment=COMMENT), tmp_path / f"a{suffix}")
+    images.save(replace(image, comment=COMMENT), tmp_path / f"a{suffix}")
     assert said(tmp_path / f"a{suffix}") == COMMENT
     assert (images.load(tmp_path / f"a{suffix}") == 1).all()
 

@@ -1,4 +1,4 @@
-"""Image files that cannot be read, and pictures that cannot be written."""
+"""Image files that cannot be read, and images that cannot be written."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -57,7 +57,7 @@ def test_other_digests_are_checked_too(get):
 @pytest.mark.parametrize("checksum", [SHA256, None])
 def test_a_broken_download_goes_on(get, web, checksum):
     message = cut_off(get, web, checksum=checksum)
-    assert message.endswith("try again: it goes on after the 1000 bytes that are here")
+    assert message.endswith("try again: it resumes after the 1000 bytes already downloaded")
     assert left(get) == ["a.zip.part", "a.zip.part.version"]
     assert get(checksum) == BODY
     assert web.asked == [("/a.zip", None), ("/a.zip", "bytes=999-")]
@@ -127,7 +127,9 @@ def test_a_wrong_part_is_not_used(get, web, monkeypatch):
 def test_a_wrong_hash_is_told_and_nothing_kept(get, web):
     web.files["/a.zip"] = b"another"
     found = hashlib.sha256(b"another").hexdigest()
-    with pytest.raises(InputError, match=f"^'a.zip' has sha256 {found} instead of {SHA256.digits}; it is not kept$"):
+    with pytest.raises(
+        InputError, match=f"^'a.zip' has sha256 {found} instead of {SHA256.digits}; the download was discarded$"
+    ):
         get()
     assert left(get) == []
 
@@ -135,7 +137,7 @@ def test_a_wrong_hash_is_told_and_nothing_kept(get, web):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (404, "Not Found; the server answers 404: look whether the address is still right"),
+        (404, "Not Found; the server answers 404: check whether the address is still right"),
         (503, "Service Unavailable; try again"),
         (429, "Too Many Requests; try again"),
     ],
@@ -150,7 +152,7 @@ def test_a_server_that_refuses(get, web, code, message):
 def test_a_server_that_fails_later_costs_nothing(get, web):
     cut_off(get, web)
     web.codes["/a.zip"] = 503
-    with pytest.raises(MissingFileError, match="try again: it goes on after the 1000 bytes that are here"):
+    with pytest.raises(MissingFileError, match="try again: it resumes after the 1000 bytes already downloaded"):
         get()
     web.codes.clear()
     assert get() == BODY
@@ -165,9 +167,9 @@ def test_no_connection(get, web):
 
 
 def test_a_server_that_falls_silent(get, web, monkeypatch):
-    monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 0.2)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     web.stalls["/a.zip"] = len(BODY) // 2
-    with pytest.raises(MissingFileError, match=r"cannot be downloaded: .*timed out; try again: it goes on after"):
+    with pytest.raises(MissingFileError, match=r"cannot be downloaded: .*timed out; try again: it resumes after"):
         get()
     assert get() == BODY
 
@@ -184,7 +186,7 @@ def test_a_network_that_goes_away(code, get, web, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(HTTPResponse, "read1", read1)
-        message = f"cannot be downloaded: .*{os.strerror(code)}; try again: it goes on after the 1000 bytes"
+        message = f"cannot be downloaded: .*{os.strerror(code)}; try again: it resumes after the 1000 bytes"
         with pytest.raises(MissingFileError, match=message):
             get()
     assert get() == BODY
@@ -252,12 +254,12 @@ def test_a_killed_download_goes_on(get, web):
 def test_a_file_that_is_there_is_checked(get):
     get()
     get.path.write_bytes(b"changed")
-    with pytest.raises(InputError, match=r"a\.zip' has sha256 .* instead of .*; delete it to download it anew"):
+    with pytest.raises(InputError, match=r"a\.zip' has sha256 .* instead of .*; delete it to download it again"):
         get()
 
 
 def test_hashes_in_arguments():
     assert split_hash("a", "x") == ("a", None)
     assert split_hash(f"a#sha256={SHA256.digits.upper()}", "x") == ("a", SHA256)
-    with pytest.raises(InputError, match="x ends in no hash; write #sha256= and 64"):
+    with pytest.raises(InputError, match="x does not end in a hash; write #sha256= and 64"):
         split_hash("a#sha256=12", "x")

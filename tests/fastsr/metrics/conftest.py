@@ -11,7 +11,7 @@ from fastsr.metrics.niqe_model import PristineModel
 
 @pytest.fixture
 def model() -> PristineModel:
-    """A model of no pictures at all."""
+    """A model of no images at all."""
     covariance = torch.diag(torch.linspace(0.5, 2, 36, dtype=torch.float64))
     return PristineModel(torch.linspace(0, 1, 36, dtype=torch.float64), covariance, "made.safetensors", "nothing")
 

@@ -62,7 +62,7 @@ def test_features_by_hand(photograph):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_flat_areas_are_exactly_zero_at_both_scales(dtype):
-    """Rounding would leave values there whose sign the fit takes for the picture's."""
+    """Rounding would leave values there whose sign the fit takes for the image's."""
     plane = torch.full((96, 192), 201.0, dtype=dtype)
     plane[:, 150:] = torch.rand(96, 42, generator=torch.Generator().manual_seed(0)) * 255
     coefficients, _ = mscn(plane)

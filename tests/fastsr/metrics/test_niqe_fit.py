@@ -17,10 +17,10 @@ def good(tmp_path, photograph):
     """Pictures of 6 blocks, of which the last ones are less sharp."""
     paths = []
     for seed in range(PICTURES):
-        picture = photograph(192, 288, seed)
-        picture[:, 192:] = picture[:, 192:] // 4 + 90
+        image = photograph(192, 288, seed)
+        image[:, 192:] = image[:, 192:] // 4 + 90
         paths.append(tmp_path / f"{seed}.png")
-        Image.fromarray(picture[..., 0]).save(paths[-1])
+        Image.fromarray(image[..., 0]).save(paths[-1])
     return paths
 
 
@@ -32,14 +32,14 @@ def test_a_model_is_mean_and_covariance_of_the_sharp_blocks(good):
         chosen += [row for row, sharp in zip(blocks.features, blocks.sharpness, strict=True) if sharp > least]
     features = torch.stack(chosen).numpy()
     assert len(features) == 4 * PICTURES
-    model = fit(good, name="mine", source="some pictures", progress=False)
+    model = fit(good, name="mine", source="some images", progress=False)
     assert model.mean.numpy() == pytest.approx(features.mean(0))
     assert model.covariance.numpy() == pytest.approx(np.cov(features.T), abs=1e-12)
-    assert str(model) == "mine, fitted on 40 blocks of 10 pictures of 'some pictures'"
+    assert str(model) == "mine, fitted on 40 blocks of 10 images of 'some images'"
 
 
 def test_too_few_or_too_small_pictures_are_refused(good, tmp_path):
-    with pytest.raises(InputError, match=r"9 pictures of 'x' have 36 sharp blocks .* at least 37"):
+    with pytest.raises(InputError, match=r"9 images of 'x' have 36 sharp blocks .* at least 37"):
         fit(good[1:], name="mine", source="x", progress=False)
     Image.new("RGB", (95, 300)).save(tmp_path / "small.png")
     with pytest.raises(InputError, match=r"small\.png' is 95x300 pixels; .* at least 96x96"):

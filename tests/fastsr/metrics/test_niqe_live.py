@@ -39,7 +39,7 @@ def test_another_file_is_refused(published):
         niqe_model.live_path()
     published.files.clear()
     with pytest.raises(
-        MissingFileError, match=r"right; or download it elsewhere, and copy it to '.*modelparameters.mat'"
+        MissingFileError, match=r"right; or download it on another machine and copy it to '.*modelparameters.mat'"
     ):
         niqe_model.live_path()
 
@@ -51,7 +51,7 @@ def test_the_folder_of_data_comes_first(published, tmp_path, monkeypatch):
     path.write_bytes(BODY)
     assert niqe_model.live_path() == path
     assert published.asked == []
-    path.write_bytes(b"fitted on other pictures")
+    path.write_bytes(b"fitted on other images")
     with pytest.raises(InputError, match="is not LIVE's model: it has sha256"):
         load()
 

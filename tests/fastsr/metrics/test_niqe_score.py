@@ -32,14 +32,14 @@ SET14_Y = {
 
 @pytest.mark.parametrize(("name", "matlab", "within"), [("image1", 5.0290, 0.0005), ("image2", 17.866, 0.002)])
 def test_matlab_of_the_authors(name, matlab, within, data):
-    picture = data / "niqe" / f"{name}.bmp"
-    assert niqe(picture) == pytest.approx(matlab, abs=within)
-    assert niqe(picture, dtype="float32") == pytest.approx(niqe(picture), abs=0.001)
+    image = data / "niqe" / f"{name}.bmp"
+    assert niqe(image) == pytest.approx(matlab, abs=within)
+    assert niqe(image, dtype="float32") == pytest.approx(niqe(image), abs=0.001)
 
 
 def test_set14_on_y(data):
-    pictures = sorted((data / "Set14" / "image_SRF_4").glob("*_HR.png"))
-    assert niqe(pictures, channel="y") == pytest.approx(list(SET14_Y.values()), abs=0.01)
+    images = sorted((data / "Set14" / "image_SRF_4").glob("*_HR.png"))
+    assert niqe(images, channel="y") == pytest.approx(list(SET14_Y.values()), abs=0.01)
 
 
 def test_float32_where_areas_are_flat(data):
@@ -53,50 +53,50 @@ def test_float32_where_areas_are_flat(data):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_gpu_gives_the_same(photograph, model, dtype):
-    picture = photograph(200, 200)
-    picture[:100, :90] = 77
-    expected = niqe(picture, model=model)
-    assert niqe(picture, model=model, device="cuda", dtype=dtype) == pytest.approx(expected, abs=0.01)
-    on_gpu = torch.from_numpy(picture).permute(2, 0, 1).cuda()
+    image = photograph(200, 200)
+    image[:100, :90] = 77
+    expected = niqe(image, model=model)
+    assert niqe(image, model=model, device="cuda", dtype=dtype) == pytest.approx(expected, abs=0.01)
+    on_gpu = torch.from_numpy(image).permute(2, 0, 1).cuda()
     assert niqe(on_gpu, model=model) == pytest.approx(expected, abs=1e-6)
 
 
 def test_every_kind_gives_the_same_number(photograph, model, tmp_path):
-    picture = photograph(100, 200)
-    expected = niqe(picture, model=model)
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    tensor = torch.from_numpy(picture).permute(2, 0, 1)
-    between = picture / 255 + np.random.default_rng(0).uniform(-0.0019, 0.0019, picture.shape)
-    opaque = np.dstack([picture, picture[..., 0]])
-    kinds = (tmp_path / "a.png", Image.fromarray(picture), tensor, tensor.half() / 255, opaque)
-    for kind in (*kinds, picture.astype(np.uint16) * 257, between.clip(0, 1)):  # a file of 8 bits has these colours
+    image = photograph(100, 200)
+    expected = niqe(image, model=model)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    between = image / 255 + np.random.default_rng(0).uniform(-0.0019, 0.0019, image.shape)
+    opaque = np.dstack([image, image[..., 0]])
+    kinds = (tmp_path / "a.png", Image.fromarray(image), tensor, tensor.half() / 255, opaque)
+    for kind in (*kinds, image.astype(np.uint16) * 257, between.clip(0, 1)):  # a file of 8 bits has these colours
         assert niqe(kind, model=model) == expected
     assert niqe(tensor / 255, model=model, channel="y") != expected
 
 
 def test_grey_is_rounded_and_is_itself(photograph, model):
-    picture = photograph(100, 200)
-    grey = np.floor(picture @ [0.298936021293775, 0.587043074451121, 0.114020904255103] + 0.5).astype(np.uint8)
-    luma = np.floor(picture @ [65.481, 128.553, 24.966] / 255 + 16.5).astype(np.uint8)
-    assert niqe(picture, model=model) == niqe(grey, model=model) == niqe(grey, model=model, channel="y")
-    assert niqe(picture, model=model, channel="y") == niqe(luma, model=model)
+    image = photograph(100, 200)
+    grey = np.floor(image @ [0.298936021293775, 0.587043074451121, 0.114020904255103] + 0.5).astype(np.uint8)
+    luma = np.floor(image @ [65.481, 128.553, 24.966] / 255 + 16.5).astype(np.uint8)
+    assert niqe(image, model=model) == niqe(grey, model=model) == niqe(grey, model=model, channel="y")
+    assert niqe(image, model=model, channel="y") == niqe(luma, model=model)
 
 
 def test_lists_batches_and_shave(photograph, model):
-    pictures = np.stack([photograph(200, 210, seed) for seed in range(2)])
-    singles = [niqe(picture, model=model) for picture in pictures]
+    images = np.stack([photograph(200, 210, seed) for seed in range(2)])
+    singles = [niqe(image, model=model) for image in images]
     assert isinstance(singles[0], float)
-    assert niqe(pictures, model=model) == niqe(list(pictures), model=model) == singles
-    assert isinstance(niqe(pictures[:1], model=model), list)
-    assert niqe(pictures[0], model=model, shave=4) == niqe(pictures[0, 4:-4, 4:-4], model=model)
-    assert niqe(pictures[0, :196, :196], model=model, shave=2) == niqe(pictures[0, 2:194, 2:194], model=model)
+    assert niqe(images, model=model) == niqe(list(images), model=model) == singles
+    assert isinstance(niqe(images[:1], model=model), list)
+    assert niqe(images[0], model=model, shave=4) == niqe(images[0, 4:-4, 4:-4], model=model)
+    assert niqe(images[0, :196, :196], model=model, shave=2) == niqe(images[0, 2:194, 2:194], model=model)
 
 
 def test_better_pictures_have_lower_values(data):
-    picture = fastsr.load(data / "niqe" / "image1.bmp")
-    blurred = fastsr.resize(fastsr.resize(picture, 0.25), 4)
-    noisy = (picture + 0.1 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    assert niqe(picture) + 1 < min(niqe([blurred, noisy]))
+    image = fastsr.load(data / "niqe" / "image1.bmp")
+    blurred = fastsr.resize(fastsr.resize(image, 0.25), 4)
+    noisy = (image + 0.1 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    assert niqe(image) + 1 < min(niqe([blurred, noisy]))
 
 
 @pytest.mark.parametrize(

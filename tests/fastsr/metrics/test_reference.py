@@ -140,7 +140,7 @@ def test_lists_and_batches_give_lists():
     ("a", "b", "options", "error", "message"),
     [
         (noise(4, 5), noise(5, 4), {}, InputError, "a is 5x4 pixels and b is 4x5"),
-        (noise(2, 4, 5, 3), noise(4, 5, 3), {}, InputError, "a has 2 pictures and b has 1"),
+        (noise(2, 4, 5, 3), noise(4, 5, 3), {}, InputError, "a has 2 images and b has 1"),
         (noise(4, 5), [], {}, InputError, "b is an empty list"),
         (noise(4, 5), None, {}, InputTypeError, "b is a NoneType"),
         ([noise(4, 5)], [None], {}, InputTypeError, r"b\[0\] is a NoneType"),
@@ -187,5 +187,5 @@ def test_lr_consistency_of_lists():
     results, lrs = noise(3, 8, 12, 3), noise(3, 4, 6, 3, seed=1)
     singles = [lr_consistency(x, y) for x, y in zip(results, lrs, strict=True)]
     assert lr_consistency(results, list(lrs)) == singles
-    with pytest.raises(InputError, match="result has 3 pictures and lr has 2"):
+    with pytest.raises(InputError, match="result has 3 images and lr has 2"):
         lr_consistency(results, lrs[:2])

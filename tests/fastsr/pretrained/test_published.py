@@ -3,12 +3,25 @@
 import re
 
 import pytest
+import torch
 
 from fastsr.checkpoints import sources
 from fastsr.errors import MissingFileError
 from fastsr.io.downloads import digest_of
 from fastsr.pretrained.published import NAMED
 from fastsr.srgan import checkpoints
+from fastsr.srgan.networks import SRResNet, SRResNetConfig
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """The file of a small generator."""
+    torch.manual_seed(0)
+    network = SRResNet(SRResNetConfig(blocks=2, width=16)).eval()
+    path = tmp_path / "weights" / "small.safetensors"
+    path.parent.mkdir()
+    checkpoints.save(checkpoints.Checkpoint(network, "fastsr", "unit", "unit", "small"), path)
+    return path
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -1,4 +1,4 @@
-"""Which pictures the weights of PULSE do not know, and how that is told."""
+"""Which images the weights of PULSE do not know, and how that is told."""
 
 from dataclasses import replace
 
@@ -14,18 +14,16 @@ from fastsr.cli import main
 from fastsr.errors import DomainWarning, InputError
 from fastsr.images import read
 from fastsr.pulse.arguments import check_options, domain_mismatches
+from fastsr.pulse.options import PulseOptions
 from fastsr.stylegan.checkpoints import load, save
 
 QUICK = {"steps": 2, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = (
-    "unlike the aligned faces of 16x16 pixels that weights='small' knows, made small: the result is such a picture all "
-    "the same"
+    "not like a downscaled version of the aligned faces of 16x16 pixels that weights='small' was trained on; the "
+    "result will still look like one of these"
 )
-REMEDY = "; `fastsr pulse --align` finds the faces in photos, and fastsr.srgan enlarges photos"
-SMALL = (
-    "7x7 pixels, and nearly any of the aligned faces of 16x16 pixels that weights='small' knows fits so few; give at "
-    "least 8x8"
-)
+REMEDY = ". `fastsr pulse --align` finds the faces in photos, and fastsr.srgan upscales photos"
+SMALL = "7x7 pixels, so few that nearly any face matches them; give at least 8x8"
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def faces(small, kind):
 
 def test_another_look_raises_a_doubt(faces, kind):
     def said(pixels, checkpoint=faces, **more):
-        found = domain_mismatches(read(pixels), "img", check_options(weights=checkpoint), **more)
+        found = domain_mismatches(read(pixels), "img", check_options(PulseOptions(weights=checkpoint)), **more)
         return [(doubt.name, doubt.reason) for doubt in found]
 
     assert said(kind.known(1)) == []
@@ -76,7 +74,7 @@ def test_it_is_kept_in_the_file_of_weights_and_does_not_change_what_they_are(fac
 def test_the_command_names_each_picture_and_each_face_of_a_photo(faces, kind, tmp_path, save_noise, monkeypatch):
     save(faces, tmp_path / "faces.safetensors")
     unlike = UNLIKE.replace("weights='small'", f"--weights {tmp_path / 'faces.safetensors'}")
-    unlike = unlike.replace("aligned faces", "pictures")  # only a model card says more
+    unlike = unlike.replace("aligned faces", "images")  # only a model card says more
     for name, picture in (("known", kind.known(1)), ("other", kind.other(1))):
         fastsr.save(picture, tmp_path / f"{name}.png")
 
@@ -87,7 +85,7 @@ def test_the_command_names_each_picture_and_each_face_of_a_photo(faces, kind, tm
         return result.stderr
 
     remedy = REMEDY.replace("fastsr.srgan", "`fastsr srgan`")
-    other = f"Warning: {str(tmp_path / 'other.png')!r}: IN is {unlike}{remedy}\n"
+    other = f"Warning: {str(tmp_path / 'other.png')!r} is {unlike}{remedy}\n"
     assert said(tmp_path / "known.png", tmp_path / "other.png", "--duplicates", 2) == other
     photo = save_noise(tmp_path / "photo.png", 40, 50)
     marks = Landmarks((10, 10), (16, 11), (10, 17), (15, 18)), Landmarks((30, 12), (38, 11), (31, 20), (37, 20))

@@ -9,6 +9,7 @@ from fastsr.imresize import imresize
 from fastsr.pulse import inference
 from fastsr.pulse.arguments import check_options
 from fastsr.pulse.inference import LatentSearcher
+from fastsr.pulse.options import PulseOptions
 from fastsr.pulse.targets import Target
 
 QUICK = {"device": "cpu", "dtype": "float32", "steps": 5, "eps": 1e-6}
@@ -20,7 +21,7 @@ def goal(count=1, size=4, seed=0):
 
 
 def found(checkpoint, goal, report=None, **options):
-    return LatentSearcher(check_options(weights=checkpoint, **{**QUICK, **options}))(goal, report)
+    return LatentSearcher(check_options(PulseOptions(weights=checkpoint, **{**QUICK, **options})))(goal, report)
 
 
 def assert_same(one, other):
@@ -111,7 +112,7 @@ def test_float32_is_the_end_of_it(small):
 
 
 def test_the_batch_is_what_fits_or_less(small, monkeypatch):
-    options = check_options(weights=small(), **QUICK)
+    options = check_options(PulseOptions(weights=small(), **QUICK))
     monkeypatch.setattr(inference, "MOST_ON_CPU", 6)
     for restarts, batch, most in ((1, None, 6), (2, None, 3), (100, None, 1), (1, 2, 2), (2, 50, 3)):
         assert LatentSearcher(replace(options, restarts=restarts, batch=batch)).most == most

@@ -92,7 +92,7 @@ def test_loss_strings_are_read(loss, weights):
         ("L2+2*l2", "l2 twice"),
         ("-1*L2", "negative or not finite"),
         ("nan*L2", "negative or not finite"),
-        ("0*L2+GEOCROSS", "does not look at the picture"),
+        ("0*L2+GEOCROSS", "does not look at the image"),
     ],
 )
 def test_other_losses_are_refused(loss, message):

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The method pulse of fastsr evaluate."""
 
 import inspect
 from dataclasses import fields
@@ -9,13 +9,14 @@ from PIL import Image
 
 from fastsr.errors import FastsrError
 from fastsr.evaluate import evaluate
+from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
 from fastsr.pulse import pulse
-from fastsr.pulse.method import Options
 from fastsr.pulse.runner import NOTE
 from fastsr.stylegan import checkpoints
 
+Options = METHODS["pulse"].options
 CPU = torch.device("cpu")
 
 

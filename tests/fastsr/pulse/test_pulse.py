@@ -14,6 +14,7 @@ from fastsr.images import Picture, read
 from fastsr.imresize import imresize
 from fastsr.pulse.arguments import check_options
 from fastsr.pulse.inference import LatentSearcher
+from fastsr.pulse.options import PulseOptions
 from fastsr.pulse.runner import NOTE, search_pictures
 from fastsr.pulse.targets import Target
 
@@ -31,7 +32,9 @@ def picture(*shape, seed=6):
 
 def straight(checkpoint, x, **options):
     """What is found for (C, h, w)."""
-    return LatentSearcher(check_options(weights=checkpoint, **{**QUICK, **options}))(Target(x[None], None, 16))[0].image
+    return LatentSearcher(check_options(PulseOptions(weights=checkpoint, **{**QUICK, **options})))(
+        Target(x[None], None, 16)
+    )[0].image
 
 
 class Patches:
@@ -204,7 +207,7 @@ def test_the_callback_sees_the_best_so_far(small):
 
 def test_what_is_found_is_reported_for_each_picture(small):
     checkpoint = small()
-    options = check_options(weights=checkpoint, **{**QUICK, "steps": 20, "eps": 0.2})
+    options = check_options(PulseOptions(weights=checkpoint, **{**QUICK, "steps": 20, "eps": 0.2}))
     images = [(picture(2, 3, 4, 4), "one"), (picture(3, 5, 5), "two")]
     found = list(search_pictures(images, options, progress=False))
     assert [len(one.faces) for one in found] == [2, 1]

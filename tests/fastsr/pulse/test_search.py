@@ -40,7 +40,7 @@ def begin(checkpoint, seeds=(0,), **options):
 
 @pytest.fixture
 def goal(small):
-    """A picture that the generator itself can make."""
+    """An image that the generator itself can make."""
     network, fit = small().network, small().fit
     start = begin(small(), [99], tile_latent=True)
     made = network(fit.latents(start.z).expand(-1, network.layers, -1), start.noises)
@@ -50,28 +50,28 @@ def goal(small):
 def run(checkpoint, goal, start, **changes):
     generator = Watched(checkpoint.network, changes.pop("broken_at", None))
     *_, state = search(generator, checkpoint.fit, goal, start, settings(**changes))
-    pictures = [((made + 1) / 2).clamp(0, 1) for made in generator.pictures]
+    images = [((made + 1) / 2).clamp(0, 1) for made in generator.pictures]
     size = tuple(goal.pixels.shape[-2:])
-    errors = [(imresize(one, size=size) - goal.pixels[:1]).square().mean((1, 2, 3)).tolist() for one in pictures]
-    return state, generator, pictures, errors
+    errors = [(imresize(one, size=size) - goal.pixels[:1]).square().mean((1, 2, 3)).tolist() for one in images]
+    return state, generator, images, errors
 
 
 def test_it_reaches_eps_and_ends(small, goal):
-    state, _, pictures, errors = run(small(), goal, begin(small()), steps=100, eps=2e-3)
+    state, _, images, errors = run(small(), goal, begin(small()), steps=100, eps=2e-3)
     assert state.reached.tolist() == [True]
-    assert state.step == len(pictures) < 100
+    assert state.step == len(images) < 100
     assert errors[-1][0] <= 2e-3 < min(errors[:-1])[0]
     assert state.best.step.tolist() == [state.step]
     assert state.l2.item() == pytest.approx(errors[-1][0], rel=1e-4)
 
 
 def test_the_best_is_kept_and_not_the_last(small, goal):
-    state, generator, pictures, errors = run(small(), goal, begin(small()), learning_rate=4.0, schedule="fixed")
-    assert len(pictures) == state.step == 30
+    state, generator, images, errors = run(small(), goal, begin(small()), learning_rate=4.0, schedule="fixed")
+    assert len(images) == state.step == 30
     best = min(range(30), key=lambda step: errors[step])
     assert best != 29
     assert state.best.step.tolist() == [best + 1]
-    torch.testing.assert_close(state.best.image, pictures[best])
+    torch.testing.assert_close(state.best.image, images[best])
     latents = small().fit.latents(state.best.z).expand(-1, 6, -1)
     assert torch.equal(latents, generator.latents[best])
     for kept, given in zip(state.best.noises, generator.noises[best], strict=False):
@@ -79,16 +79,16 @@ def test_the_best_is_kept_and_not_the_last(small, goal):
 
 
 def test_the_best_start_of_each_picture_is_kept(small, goal):
-    state, _, pictures, errors = run(small(), goal, begin(small(), [0, 1, 2]), steps=5)
+    state, _, images, errors = run(small(), goal, begin(small(), [0, 1, 2]), steps=5)
     step, start = min(((step, start) for step in range(5) for start in range(3)), key=lambda at: errors[at[0]][at[1]])
     assert (state.best.step.item(), state.best.start.item()) == (step + 1, start)
-    torch.testing.assert_close(state.best.image[0], pictures[step][start])
+    torch.testing.assert_close(state.best.image[0], images[step][start])
 
 
 def test_of_starts_that_reach_eps_at_once_that_with_the_least_loss_is_kept(small, goal):
     seeds = [0, 1, 2, 3]
-    state, generator, pictures, errors = run(small(), goal, begin(small(), seeds), eps=0.5)
-    assert len(pictures) == 1
+    state, generator, images, errors = run(small(), goal, begin(small(), seeds), eps=0.5)
+    assert len(images) == 1
     assert max(errors[0]) <= 0.5
     assert state.best.start.item() == geocross(generator.latents[0]).argmin().item()
     assert state.best.start.item() != min(seeds, key=lambda seed: errors[0][seed])

@@ -27,7 +27,7 @@ class Recorder:
             monkeypatch.setattr(torch.cuda, name, nothing)
         monkeypatch.setattr(torch.cuda, "graph", self.graph)
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
-        monkeypatch.setattr(Graphed, "_run_aside", lambda graphed: graphed._step())
+        monkeypatch.setattr(Graphed, "_warm_up", lambda graphed: graphed._step())
 
     @contextlib.contextmanager
     def graph(self, graph, stream, capture_error_mode):

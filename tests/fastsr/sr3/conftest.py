@@ -28,7 +28,7 @@ def randomised(network: UNet, gain: float = 1.0) -> UNet:
 
 @pytest.fixture
 def small() -> Callable[..., Checkpoint]:
-    """A function that makes a checkpoint of a tiny network, which by default says pictures about middle grey."""
+    """A function that makes a checkpoint of a tiny network, which by default says images about middle grey."""
 
     def make(
         prediction: str = "x0",
@@ -48,7 +48,7 @@ def small() -> Callable[..., Checkpoint]:
 
 @pytest.fixture
 def weights(small: Callable[..., Checkpoint], tmp_path: Path) -> Path:
-    """A file of such a network, which enlarges four times."""
+    """A file of such a network, which upscales four times."""
     path = tmp_path / "weights" / "small.safetensors"
     path.parent.mkdir()
     save(small(), path)

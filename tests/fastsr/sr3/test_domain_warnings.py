@@ -1,4 +1,4 @@
-"""Which pictures SR3's weights do not know, and how that is told."""
+"""Which images SR3's weights do not know, and how that is told."""
 
 import warnings
 from dataclasses import replace
@@ -13,21 +13,22 @@ from fastsr.errors import DomainWarning, InputError
 from fastsr.images import read
 from fastsr.sr3.arguments import check_options, domain_mismatches
 from fastsr.sr3.checkpoints import load, save
+from fastsr.sr3.options import SR3Options
 
 QUICK = {"steps": 3, "device": "cpu", "dtype": "float32", "progress": False}
 UNLIKE = (
-    "unlike the aligned faces of 8x8 pixels that weights='small' knows: the result has the texture of such pictures; "
-    "fastsr.srgan enlarges photos"
+    "not like the aligned faces that weights='small' was trained on; the result may show the texture of aligned faces. "
+    "fastsr.srgan upscales photos"
 )
-LARGER = "it is drawn in parts, with the texture of such pictures"
+LARGER = "it will be processed in tiles and may show the texture of aligned faces"
 OTHER = "the result may be worse"
 
 
 def sized(width, height, what):
     """What is said of another size."""
     return (
-        f"{width}x{height} pixels, and weights='small' knows aligned faces of 8x8 pixels: {what}; "
-        "fastsr.resize(img, size=(8, 8)) makes that size, and fastsr.srgan enlarges photos"
+        f"{width}x{height} pixels, but weights='small' was trained on aligned faces of 8x8 pixels; {what}. "
+        "fastsr.resize(img, size=(8, 8)) makes that size, and fastsr.srgan upscales photos"
     )
 
 
@@ -41,7 +42,7 @@ def said(pixels, checkpoint):
     """What is said of pixels (C, H, W)."""
     return [
         (doubt.name, doubt.reason)
-        for doubt in domain_mismatches(read(pixels), "img", check_options(weights=checkpoint))
+        for doubt in domain_mismatches(read(pixels), "img", check_options(SR3Options(weights=checkpoint)))
     ]
 
 
@@ -56,7 +57,7 @@ def test_another_look_or_another_size_raises_one(faces, kind):
     assert said(torch.rand(3, 16, 16), faces) == [("img", sized(16, 16, OTHER))]
     assert said(torch.rand(3, 17, 8), faces) == [("img", sized(8, 17, LARGER))]
     unnamed = replace(faces, size=None, pictures=None)
-    assert said(torch.rand(3, 9, 8), unnamed) == [("img", UNLIKE.replace("aligned faces of 8x8 pixels", "pictures"))]
+    assert said(torch.rand(3, 9, 8), unnamed) == [("img", UNLIKE.replace("aligned faces", "images"))]
     with pytest.raises(InputError, match="img is 1x1 pixels"):
         said(torch.rand(3, 1, 1), faces)
 
@@ -95,10 +96,10 @@ def test_it_is_kept_in_the_file_of_weights_and_does_not_change_what_they_are(fac
 def test_a_command_and_an_evaluation_name_each_picture(faces, kind, tmp_path):
     save(faces, tmp_path / "faces.safetensors")
     weights = tmp_path / "faces.safetensors"
-    pictures = {"a": kind.other(1), "b": kind.known(1), "c": kind.other(2)}
-    for name, picture in pictures.items():
+    images = {"a": kind.other(1), "b": kind.known(1), "c": kind.other(2)}
+    for name, image in images.items():
         (tmp_path / "in").mkdir(exist_ok=True)
-        fastsr.save(picture, tmp_path / "in" / f"{name}.png")
+        fastsr.save(image, tmp_path / "in" / f"{name}.png")
 
     def lines(command, *arguments):
         options = ["--steps", "2", "--device", "cpu", "-o", tmp_path / command, "--weights", weights]
@@ -109,11 +110,11 @@ def test_a_command_and_an_evaluation_name_each_picture(faces, kind, tmp_path):
         return result.stderr.splitlines()
 
     unlike = UNLIKE.replace("weights='small'", f"--weights {weights}").replace("fastsr.srgan", "`fastsr srgan`")
-    unlike = unlike.replace("aligned faces", "pictures")  # only a model card says more
+    unlike = unlike.replace("aligned faces", "images")  # only a model card says more
     assert lines("sr3", tmp_path / "in") == [
-        f"Warning: {str(tmp_path / 'in' / name)!r}: IN is {unlike}" for name in ("a.png", "c.png")
+        f"Warning: {str(tmp_path / 'in' / name)!r} is {unlike}" for name in ("a.png", "c.png")
     ]
-    for name, picture in pictures.items():
+    for name, image in images.items():
         (tmp_path / "hr").mkdir(exist_ok=True)
-        fastsr.save(picture.repeat_interleave(4, -1).repeat_interleave(4, -2), tmp_path / "hr" / f"{name}.png")
+        fastsr.save(image.repeat_interleave(4, -1).repeat_interleave(4, -2), tmp_path / "hr" / f"{name}.png")
     assert lines("evaluate sr3", "--data", tmp_path / "hr") == [f"Warning: a, b and c are {unlike}"]

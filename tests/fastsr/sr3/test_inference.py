@@ -1,4 +1,4 @@
-"""Samples of pictures: their condition, batches and tiles, and float32 where bfloat16 fails."""
+"""Samples of images: their condition, batches and tiles, and float32 where bfloat16 fails."""
 
 import warnings
 
@@ -11,12 +11,13 @@ from fastsr.sr3 import inference
 from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import DiffusionSampler, condition_of
 from fastsr.sr3.network import UNet
+from fastsr.sr3.options import SR3Options
 from fastsr.sr3.sampling import sample
 
 
 def options(checkpoint, **change):
     given = {"steps": 4, "device": "cpu", "dtype": "float32", **change}
-    return check_options(weights=checkpoint, **given)
+    return check_options(SR3Options(weights=checkpoint, **given))
 
 
 def pictures(*shape):
@@ -24,7 +25,7 @@ def pictures(*shape):
 
 
 def straight(made, pixels, seeds, size=None):
-    """Samples, (rows, 3, H, W) in [0, 1], of pictures that need neither padding nor tiles."""
+    """Samples, (rows, 3, H, W) in [0, 1], of images that need neither padding nor tiles."""
     size = size or tuple(round(side * made.factor) for side in pixels.shape[-2:])
     condition = 2 * imresize(pixels, size=size).clamp(0, 1) - 1
     *_, (seen, _) = sample(made.checkpoint.network, made.plan, condition, torch.tensor(seeds))
@@ -106,7 +107,7 @@ def test_a_larger_tile_is_the_whole_picture(small, asked):
 
 
 def test_tiles_are_near_the_whole_picture(small):
-    """Not the same, for the norms and the attention of a network see all of its picture, but nearer than chance."""
+    """Not the same, for the norms and the attention of a network see all of its image, but nearer than chance."""
     pixels = pictures(1, 3, 8, 16)
     whole, tiled = (DiffusionSampler(options(small(), tile=tile))(pixels, (32, 64)) for tile in (64, 32))
     other = DiffusionSampler(options(small(), tile=64, seed=1))(pixels, (32, 64))
@@ -172,7 +173,7 @@ def test_what_bfloat16_cannot_do_is_done_again_in_float32(step, small, monkeypat
     expected = DiffusionSampler(options(checkpoint))(pictures(1, 3, 4, 4), (16, 16))
     called, told = fail_in(monkeypatch, torch.bfloat16, step=step), []
     diffuser = DiffusionSampler(options(checkpoint, dtype="bfloat16"))
-    message = f"says in step {step} of 4 is not finite.*; the picture is done again in float32"
+    message = f"says in step {step} of 4 is not finite.*; the image is done again in float32"
     with pytest.warns(RuntimeWarning, match=message):
         found = diffuser(pictures(1, 3, 4, 4), (16, 16), lambda part, seen, state: told.append((part, state.step)))
     assert torch.equal(found, expected)

@@ -15,22 +15,22 @@ def drawn():
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_a_network_that_says_its_target_shows_the_picture(prediction):
-    picture, noise = drawn()
-    noisy = GAMMAS.sqrt() * picture + (1 - GAMMAS).sqrt() * noise
+    image, noise = drawn()
+    noisy = GAMMAS.sqrt() * image + (1 - GAMMAS).sqrt() * noise
     of_picture, of_noise = target(prediction, GAMMAS)
     of_noisy, of_said = seen(prediction, GAMMAS)
-    said = of_picture * picture + of_noise * noise
-    torch.testing.assert_close(of_noisy * noisy + of_said * said, picture, rtol=1e-9, atol=1e-9)
+    said = of_picture * image + of_noise * noise
+    torch.testing.assert_close(of_noisy * noisy + of_said * said, image, rtol=1e-9, atol=1e-9)
 
 
 def test_the_targets():
-    picture, noise = drawn()
+    image, noise = drawn()
     expected = {
         "epsilon": noise,
-        "v": GAMMAS.sqrt() * noise - (1 - GAMMAS).sqrt() * picture,
-        "x0": picture,
+        "v": GAMMAS.sqrt() * noise - (1 - GAMMAS).sqrt() * image,
+        "x0": image,
     }
     assert tuple(expected) == PREDICTIONS
     for prediction, wanted in expected.items():
         of_picture, of_noise = target(prediction, GAMMAS)
-        torch.testing.assert_close(of_picture * picture + of_noise * noise, wanted)
+        torch.testing.assert_close(of_picture * image + of_noise * noise, wanted)

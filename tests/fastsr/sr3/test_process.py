@@ -14,7 +14,7 @@ from fastsr.sr3.sampling import State
 
 
 def shown(steps: int, size: tuple[int, int] = (24, 32), channels: int = 3, first: int = 0) -> Process:
-    """A process whose pictures become lighter from step to step, of two samples."""
+    """A process whose images become lighter from step to step, of two samples."""
     process = Process()
     for step in range(1, steps + 1):
         process(step, *seen(step, steps, size, channels, first))
@@ -138,7 +138,7 @@ def test_an_animation_shows_the_steps_and_holds_the_last(steps, tmp_path):
     assert len({frame.size for frame in frames}) == 1
     for frame, one in zip(frames, process.frames, strict=True):
         title = f"seen in step {one.step} of {steps}, noise 0.80"
-        sheet = side_by_side([("noisy picture", one.noisy), (title, one.seen)])
+        sheet = side_by_side([("noisy image", one.noisy), (title, one.seen)])
         assert error(frame, sheet) < 4
 
 
@@ -158,7 +158,7 @@ def test_colours_are_kept_as_well_as_256_can(tmp_path):
     process(1, smooth, State(1, 1, 0.5, 2 * smooth - 1))
     process.animation(tmp_path / "a.gif")
     frame = animated(tmp_path / "a.gif")[0][0]
-    sheet = side_by_side([("noisy picture", smooth[0]), ("seen in step 1 of 1, noise 0.87", smooth[0])])
+    sheet = side_by_side([("noisy image", smooth[0]), ("seen in step 1 of 1, noise 0.87", smooth[0])])
     assert error(frame, sheet) < 10
     assert np.abs((np.asarray(frame, float) - sheet).mean((0, 1))).max() < 1.5  # dithered: no shift of the colours
 

@@ -83,17 +83,17 @@ def test_dpm_solver_takes_what_is_seen_in_the_middle_of_a_step(spacing):
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_picture_seen_from_the_beginning_is_the_sample(sampler, spacing):
     gammas = SPACINGS[spacing](CURVE, 10)
-    x, picture = 0.7, 0.4
+    x, image = 0.7, 0.4
     for index, (a, b, c, d) in enumerate(SAMPLERS[sampler].table(gammas).tolist()):
-        x = a * x + b * picture + c * (picture if index else 123.0)
+        x = a * x + b * image + c * (image if index else 123.0)
         assert d >= 0
-    assert x == pytest.approx(picture, abs=1e-12)
+    assert x == pytest.approx(image, abs=1e-12)
     assert d == 0
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_step_from_the_noise_of_one_level_has_the_noise_of_the_next(sampler):
-    """Of a network that sees the picture 0 in everything: the noise goes from 1 - gamma to 1 - the next."""
+    """Of a network that sees the image 0 in everything: the noise goes from 1 - gamma to 1 - the next."""
     gammas = SPACINGS["log-snr"](CURVE, 10)
     for now, then, (a, _, _, d) in zip(gammas[:-1], gammas[1:], SAMPLERS[sampler].table(gammas), strict=True):
         assert (a**2 * (1 - now) + d**2).item() == pytest.approx((1 - then).item(), abs=1e-12)

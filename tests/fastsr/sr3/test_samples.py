@@ -85,10 +85,10 @@ def test_a_notebook_shows_samples_mean_and_spread(image):
     samples, colours = made(image)
     deviation = colours[:, 0].var(0, correction=0).mean(0).sqrt()
     title = f"spread, white is {255 * float(deviation.max()):.0f} of 255"
-    pictures = [*colours[:, 0], colours[:, 0].mean(0), deviation[None] / deviation.max()]
+    images = [*colours[:, 0], colours[:, 0].mean(0), deviation[None] / deviation.max()]
     titles = ["sample 1", "sample 2", "sample 3", "mean", title]
     with Image.open(BytesIO(samples._repr_png_())) as shown:
-        assert np.array_equal(shown, compare(*pictures, titles=titles))
+        assert np.array_equal(shown, compare(*images, titles=titles))
     one, colours = made(image, 1)
     with Image.open(BytesIO(one._repr_png_())) as shown:
         assert np.array_equal(shown, compare(colours[0, 0], titles=["sample"]))

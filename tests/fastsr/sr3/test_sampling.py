@@ -34,9 +34,9 @@ def knows_the_data(prediction="epsilon", mean=0.0):
         gamma = level.double().square()[:, None, None, None]
         about = mean * condition.double()
         rest = noisy.double() - gamma.sqrt() * about
-        picture = about + DEVIATION**2 * gamma.sqrt() * rest / (DEVIATION**2 * gamma + 1 - gamma)
-        noise = (noisy.double() - gamma.sqrt() * picture) / (1 - gamma).sqrt()
-        said = {"x0": picture, "epsilon": noise, "v": gamma.sqrt() * noise - (1 - gamma).sqrt() * picture}
+        image = about + DEVIATION**2 * gamma.sqrt() * rest / (DEVIATION**2 * gamma + 1 - gamma)
+        noise = (noisy.double() - gamma.sqrt() * image) / (1 - gamma).sqrt()
+        said = {"x0": image, "epsilon": noise, "v": gamma.sqrt() * noise - (1 - gamma).sqrt() * image}
         return said[prediction].float()
 
     return says
@@ -100,10 +100,10 @@ def test_all_steps_of_the_training_are_the_loop_of_the_best_known_implementation
     for done, t in enumerate(reversed(range(50)), 1):
         level = table["alphas_cumprod"][t].sqrt().float().expand(2)
         noise = network(condition, x.float(), level).double()
-        picture = table["sqrt_recip_alphas_cumprod"][t] * x - table["sqrt_recipm1_alphas_cumprod"][t] * noise
-        clipped += int((picture.abs() > 1).sum())
-        picture = picture.clamp(-1, 1)
-        mean = table["posterior_mean_coef1"][t] * picture + table["posterior_mean_coef2"][t] * x
+        image = table["sqrt_recip_alphas_cumprod"][t] * x - table["sqrt_recipm1_alphas_cumprod"][t] * noise
+        clipped += int((image.abs() > 1).sum())
+        image = image.clamp(-1, 1)
+        mean = table["posterior_mean_coef1"][t] * image + table["posterior_mean_coef2"][t] * x
         drawn = noise_of(condition, numbers, done) if t > 0 else torch.zeros_like(condition)
         x = mean + drawn * (0.5 * table["posterior_log_variance_clipped"][t]).exp()
     assert clipped > 0

@@ -14,6 +14,7 @@ from fastsr.errors import InputError, InputTypeError, MissingFileError
 from fastsr.images import Picture, read
 from fastsr.sr3.arguments import check_options
 from fastsr.sr3.inference import DiffusionSampler
+from fastsr.sr3.options import SR3Options
 from fastsr.sr3.samples import Samples
 from fastsr.sr3.schedules import Schedule
 
@@ -32,7 +33,7 @@ def picture(*shape):
 
 def straight(checkpoint, x, **options):
     """Samples of (C, h, w) as they are drawn, (samples, C, H, W)."""
-    made = check_options(weights=checkpoint, **{"device": "cpu", "dtype": "float32", "steps": 3, **options})
+    made = check_options(SR3Options(weights=checkpoint, **{"device": "cpu", "dtype": "float32", "steps": 3, **options}))
     return DiffusionSampler(made)(x[None], tuple(round(side * made.factor) for side in x.shape[-2:]))[0]
 
 

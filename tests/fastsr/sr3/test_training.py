@@ -242,21 +242,21 @@ def test_weights_of_another_training_are_refused(changed, message, settings, sma
     ],
 )
 def test_what_cannot_be_used_is_refused_before_pictures_are_read(changed, message, settings, pictures, tmp_path):
-    (pictures / "broken.png").write_text("no picture")
+    (pictures / "broken.png").write_text("no image")
     with pytest.raises(InputError, match=message):
         train(replace(settings, **changed), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
 def mosaic(number):
-    """A picture of 4x4 squares, each black or white, uint8 (3, 16, 16)."""
+    """An image of 4x4 squares, each black or white, uint8 (3, 16, 16)."""
     squares = torch.randint(0, 2, (1, 4, 4), generator=torch.Generator().manual_seed(number)).expand(3, 4, 4)
     return (255 * squares).byte().repeat_interleave(4, 1).repeat_interleave(4, 2)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A file of weights that were trained to enlarge such pictures."""
+    """A file of weights that were trained to upscale such pictures."""
     folder = tmp_path_factory.mktemp("mosaics")
     (folder / "pictures").mkdir()
     for number in range(512):
@@ -292,12 +292,12 @@ def test_samples_of_pictures_never_seen_are_nearer_to_the_truth_than_bicubic(see
     lr = make_lr((255 * hr).byte(), 2)
 
     def score(made):
-        # Beside one another, for a picture alone may be hit exactly.
+        # Beside one another, for an image alone may be hit exactly.
         return psnr(torch.cat(list(made), -1), torch.cat(list(hr), -1), channel="rgb")
 
     options = {"steps": 10, "consistency": False, "device": "cpu", "dtype": "float32", "progress": False}
     blank = replace(load(trained), network=UNet(load(trained).network.config).eval())  # it has learnt nothing yet
     before, after = (score(sr3(lr, weights=weights, seed=seed, **options)) for weights in (blank, trained))
     assert before < score(resize(lr, 2))
-    # The best that agrees with the input, without knowing such pictures, is bicubic made to agree.
+    # The best that agrees with the input, without knowing such images, is bicubic made to agree.
     assert after > score(project(resize(lr, 2), lr)) + 1

@@ -23,7 +23,7 @@ def small() -> Callable[..., Checkpoint]:
 
 @pytest.fixture
 def weights(small: Callable[..., Checkpoint], tmp_path: Path) -> Path:
-    """A file of such a generator, which enlarges four times."""
+    """A file of such a generator, which upscales four times."""
     path = tmp_path / "weights" / "small.safetensors"
     path.parent.mkdir()
     save(small(), path)

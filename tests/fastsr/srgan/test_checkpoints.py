@@ -87,7 +87,7 @@ def test_weights_that_cannot_be_used_are_refused(tmp_path):
 
 def test_pictures_of_two_channels_are_no_pictures(small, tmp_path):
     save(small(channels=2), tmp_path / "a.safetensors")
-    with pytest.raises(InputError, match="is for pictures of 2 channels; give one for 3, or for 1"):
+    with pytest.raises(InputError, match="is for images of 2 channels; give weights for 3, or for 1"):
         load(tmp_path / "a.safetensors")
 
 

@@ -25,7 +25,7 @@ def test_a_network_that_unshuffles_takes_any_size(size):
 def test_shapes_that_do_not_enlarge_are_refused():
     with pytest.raises(ValueError, match="scale=8 is not one of 2, 3, 4"):
         MSRResNetConfig(scale=8)
-    with pytest.raises(ValueError, match="doublings=2 and unshuffle=4 do not enlarge a picture"):
+    with pytest.raises(ValueError, match="doublings=2 and unshuffle=4 do not upscale an image"):
         RRDBNetConfig(unshuffle=4)
 
 
@@ -48,6 +48,6 @@ def test_the_reach_is_where_a_change_ends(network):
     with torch.no_grad():
         rows = (network.features(changed) - network.features(x)).abs().amax((0, 1, 3)).nonzero() - 35
         reached = (network(changed) - network(x)).abs().amax((0, 1, 3)).nonzero() // network.scale - 35
-    assert (-rows.min(), rows.max()) == (network.features_reach, network.features_reach)
-    reach = network.features_reach + network.picture_reach
+    assert (-rows.min(), rows.max()) == (network.features_receptive_field, network.features_receptive_field)
+    reach = network.features_receptive_field + network.image_receptive_field
     assert reach - 1 <= max(reached.max(), -reached.min()) <= reach

@@ -374,5 +374,5 @@ def test_what_does_not_fit_is_named(tmp_path):
 def test_a_network_that_does_not_enlarge_is_refused(tmp_path):
     state, _, _ = rrdb("BasicSR RRDBNet", 1, unshuffle=4)
     torch.save(dict(state), tmp_path / "weights.pth")
-    with pytest.raises(InputError, match="not supported: doublings=2 and unshuffle=4 do not enlarge"):
+    with pytest.raises(InputError, match="not supported: doublings=2 and unshuffle=4 do not upscale"):
         checkpoints.load(tmp_path / "weights.pth")

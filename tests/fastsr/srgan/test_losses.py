@@ -92,7 +92,7 @@ def test_the_variants_of_the_paper_have_their_terms(features):
 
 
 def test_no_gradient_goes_to_the_pictures_of_the_data(features):
-    sr, hr = (picture.requires_grad_() for picture in pictures())
+    sr, hr = (image.requires_grad_() for image in pictures())
     terms = GeneratorLoss(LossWeights(pixel=1, content=1), features)(sr, hr)
     sum(terms.values()).backward()
     assert sr.grad is not None

@@ -1,15 +1,16 @@
-"""TODO."""
+"""The method srgan of fastsr evaluate."""
 
 import pytest
 import torch
 
 import fastsr
 from fastsr.errors import FastsrError
+from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
 from fastsr.srgan import checkpoints
-from fastsr.srgan.method import Options
 
+Options = METHODS["srgan"].options
 CPU = torch.device("cpu")
 
 

@@ -140,7 +140,7 @@ def test_every_picture_of_a_list_is_looked_at_before_the_work(small, monkeypatch
     def never(*arguments):
         raise AssertionError("worked")
 
-    monkeypatch.setattr(inference, "Enlarger", never)
+    monkeypatch.setattr(inference, "TiledUpscaler", never)
     with pytest.raises(InputError, match=r"img\[1\] has shape"):
         enlarge([torch.rand(3, 8, 8), torch.rand(5, 8, 8)], weights=small())
 
@@ -192,7 +192,7 @@ def test_transparent_pictures_are_made_to_agree_where_they_are_seen(small):
     x[3, :, :8] = 0
     plain, result = (enlarge(x, weights=small(), consistency=wanted) for wanted in (False, True))
     assert torch.equal(result[3], plain[3])
-    off = [(fastsr.resize(picture, 1 / 4) - x)[:3, :, 9:].abs().max() for picture in (plain, result)]
+    off = [(fastsr.resize(image, 1 / 4) - x)[:3, :, 9:].abs().max() for image in (plain, result)]
     assert off[1] < 2 / 255 < 10 / 255 < off[0]
 
 
@@ -257,8 +257,8 @@ def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"factor": 1}, InputError, "factor=1 does not enlarge an image; give a number above 1"),
-        ({"factor": float("nan")}, InputError, "factor=nan does not enlarge"),
+        ({"factor": 1}, InputError, "factor=1 does not upscale an image; give a number above 1"),
+        ({"factor": float("nan")}, InputError, "factor=nan does not upscale"),
         ({"factor": "4"}, InputTypeError, "factor='4' is a str"),
         ({"factor": 5}, InputError, r"factor=5 is more than weights='small' can do; give at most 4, or other"),
         ({"tile": 15}, InputError, "tile=15 is too small; give a whole number of at least 16"),
@@ -285,18 +285,18 @@ def test_a_picture_too_small_to_reflect_is_refused(small):
 
 def test_a_result_that_does_not_fit_into_memory_is_refused(small, monkeypatch):
     monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 2**20)
-    with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
+    with pytest.raises(NotEnoughMemoryError, match="upscaling img 4 times needs about"):
         enlarge(torch.rand(3, 200, 200), weights=small())
 
 
 def test_memory_is_asked_for_what_consistency_needs_too(small, monkeypatch):
     picture = 4 * 3 * 80 * 80
     monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 4 * picture)
-    monkeypatch.setattr(inference, "Enlarger", None)  # nothing is to begin
+    monkeypatch.setattr(inference, "TiledUpscaler", None)  # nothing is to begin
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 20, 20), weights=small(), consistency=True)
 
 
 def test_a_picture_comes_back_as_a_picture(small):
-    picture = read(torch.rand(3, 8, 8))
-    assert type(enlarge(picture, weights=small())) is type(picture)
+    image = read(torch.rand(3, 8, 8))
+    assert type(enlarge(image, weights=small())) is type(image)

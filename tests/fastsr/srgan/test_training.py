@@ -187,10 +187,10 @@ def test_losses_of_parts_are_means(settings, begun):
 
 def test_results_are_used_by_srgan(settings, tmp_path):
     train(replace(settings, sample_every=3), tmp_path / "run", progress=False)
-    picture = torch.rand(3, 8, 9)
+    image = torch.rand(3, 8, 9)
     for name in ("srresnet", "srgan"):
         path = tmp_path / "run" / "checkpoints" / f"{name}.safetensors"
-        assert fastsr.srgan(picture, weights=path, device="cpu", dtype="float32", progress=False).shape == (3, 32, 36)
+        assert fastsr.srgan(image, weights=path, device="cpu", dtype="float32", progress=False).shape == (3, 32, 36)
     assert load_picture(tmp_path / "run" / "samples" / "step_00000003.png").shape[0] == 3
 
 
@@ -339,7 +339,7 @@ def test_pictures_that_are_not_there_or_not_readable(settings, pictures, tmp_pat
         train(replace(settings, content="vgg22", vgg_weights="nowhere.pth"), tmp_path / "run", progress=False)
     with pytest.raises(MissingFileError, match="nowhere"):
         train(replace(settings, val="nowhere"), tmp_path / "run", progress=False)
-    (pictures / "broken.png").write_text("no picture")
+    (pictures / "broken.png").write_text("no image")
     with pytest.raises(InputError, match=r"broken\.png"):
         train(settings, tmp_path / "run", progress=False)
 
@@ -352,7 +352,7 @@ def test_another_set_of_pictures_is_refused(settings, pictures, save_noise, tmp_
 
 
 def pair(folder):
-    """A folder of HR and one of LR pictures, and nothing else."""
+    """A folder of HR and one of LR images, and nothing else."""
     for kind, side in (("HR", 32), ("LR", 8)):
         (folder / kind).mkdir(parents=True)
         for index in range(2):

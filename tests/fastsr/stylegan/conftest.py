@@ -42,7 +42,7 @@ def small() -> Callable[..., Checkpoint]:
 
 @pytest.fixture
 def weights(small: Callable[..., Checkpoint], tmp_path: Path) -> Path:
-    """A file of such a network, which makes pictures of 16x16."""
+    """A file of such a network, which makes images of 16x16."""
     path = tmp_path / "weights" / "small.safetensors"
     path.parent.mkdir()
     save(small(), path)
@@ -118,7 +118,7 @@ class Published:
         return x
 
     def makes(self, weights: Mapping[str, Tensor], latents: Tensor, noises: list[Tensor]) -> Tensor:
-        """Return the pictures of latents (N, layers, latent)."""
+        """Return the images of latents (N, layers, latent)."""
         place = iter(range(len(noises)))
 
         def conv(x: Tensor, key: str, *, doubles: bool = False) -> Tensor:

@@ -25,8 +25,8 @@ def test_a_saved_network_is_loaded_as_it_was(fit, small, tmp_path):
     assert (again.fit is not None) == fit
     assert again.fingerprint() == checkpoint.fingerprint()
     latents = torch.randn(1, again.network.layers, again.network.latent)
-    pictures = [one.network(latents, one.network.noises) for one in (again, checkpoint)]
-    assert torch.equal(*pictures)
+    images = [one.network(latents, one.network.noises) for one in (again, checkpoint)]
+    assert torch.equal(*images)
     assert not again.network.training
     assert not any(parameter.requires_grad for parameter in again.network.parameters())
     assert str(again) == "StyleGAN 16x16, 6 layers, latent 8 (fastsr)"

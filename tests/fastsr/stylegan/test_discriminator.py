@@ -11,7 +11,7 @@ from fastsr.stylegan.training import discriminator_loss, generator_loss, gradien
 
 @pytest.fixture
 def judge():
-    """A discriminator of 16x16 pictures in float64; what begins as zero is not."""
+    """A discriminator of 16x16 images in float64; what begins as zero is not."""
     torch.manual_seed(0)
     network = Discriminator((6, 5, 4)).double()
     for parameter in network.parameters():
@@ -45,11 +45,11 @@ def test_the_penalty_is_that_of_plain_torch_and_reaches_every_weight(judge, monk
         kernel = taps.outer(taps).expand(x.shape[1], 1, 3, 3)
         return F.avg_pool2d(F.conv2d(x, kernel, padding=1, groups=x.shape[1]), 2)
 
-    pictures = torch.randn(4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = []
     for change in (lambda: None, lambda: monkeypatch.setattr(module, "blur_downsample", plain)):
         change()
-        leaf = pictures.clone().requires_grad_()
+        leaf = images.clone().requires_grad_()
         penalty = gradient_penalty(judge(leaf), leaf)
         gradients = torch.autograd.grad(penalty, list(judge.parameters()), allow_unused=True)
         found.append([penalty.detach(), *gradients])
@@ -64,10 +64,10 @@ def test_the_penalty_is_that_of_plain_torch_and_reaches_every_weight(judge, monk
 
 
 def test_the_penalty_is_the_mean_squared_length_of_the_gradient():
-    pictures = torch.randn(2, 3, 4, 4).requires_grad_()
+    images = torch.randn(2, 3, 4, 4).requires_grad_()
     weights = torch.randn(3, 4, 4)
-    logits = (pictures * weights).sum((1, 2, 3))[:, None] * torch.tensor([[1.0], [2.0]])
-    assert gradient_penalty(logits, pictures).item() == pytest.approx(2.5 * weights.square().sum().item(), rel=1e-5)
+    logits = (images * weights).sum((1, 2, 3))[:, None] * torch.tensor([[1.0], [2.0]])
+    assert gradient_penalty(logits, images).item() == pytest.approx(2.5 * weights.square().sum().item(), rel=1e-5)
 
 
 def test_the_losses_do_not_saturate():

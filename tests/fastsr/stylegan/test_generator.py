@@ -23,9 +23,9 @@ class Modulated(nn.Module):
     def forward(self, x, row, noise):
         weight = self.weight * (self.affine(row) + 1)[:, None, :, None, None]
         weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
-        pictures = len(x)
-        x = F.conv2d(x.flatten(0, 1)[None], weight.flatten(0, 1), padding=1, groups=pictures)
-        return F.leaky_relu(x.unflatten(1, (pictures, -1))[0] + noise * self.noise_strength, 0.2)
+        images = len(x)
+        x = F.conv2d(x.flatten(0, 1)[None], weight.flatten(0, 1), padding=1, groups=images)
+        return F.leaky_relu(x.unflatten(1, (images, -1))[0] + noise * self.noise_strength, 0.2)
 
 
 class Foreign(nn.Module):

@@ -93,9 +93,9 @@ def test_a_new_network_makes_pictures_of_moderate_contrast():
     torch.manual_seed(0)
     network = StyleGAN(StyleGANConfig(32, 32, 4, fmap_max=32))
     rows = network.mapping(torch.randn(8, 32))
-    pictures = network(rows[:, None].expand(-1, network.layers, -1), zero_noises(network.noise_sides, 1, rows.device))
-    assert 0.3 < pictures.std() < 3
-    assert pictures.flatten(1).std(0).mean() > 0.1  # they are not all one
+    images = network(rows[:, None].expand(-1, network.layers, -1), zero_noises(network.noise_sides, 1, rows.device))
+    assert 0.3 < images.std() < 3
+    assert images.flatten(1).std(0).mean() > 0.1  # they are not all one
 
 
 def test_each_row_and_each_noise_map_has_its_layer(small):

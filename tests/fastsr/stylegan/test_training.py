@@ -49,7 +49,7 @@ def begun():
 
 
 def steps(training, count, first=0, parts=1):
-    """Make some steps of 4 pictures as the loop does, and return the losses of each."""
+    """Make some steps of 4 images as the loop does, and return the losses of each."""
     batches, found = training.batches(4 * first), []
     for step in range(first, first + count):
         torch.manual_seed(step)
@@ -80,7 +80,7 @@ def test_both_losses_move_and_all_weights_learn(settings, begun):
         assert len(set(losses)) == len(losses)
         still = before[name].keys() - moved(before[name], weights(training.modules()[name]))
         assert all(".noise" in weight and weight.split(".")[-1].startswith("noise") for weight in still)
-        assert len(still) == (4 if name == "generator" else 0)  # the noise for when pictures share it
+        assert len(still) == (4 if name == "generator" else 0)  # the noise for when images share it
     assert sum(each["discriminator"] for each in found[-5:]) < sum(each["discriminator"] for each in found[:5])
 
 
@@ -176,8 +176,8 @@ def test_pictures_are_middle_squares_of_the_resolution(settings, begun, tmp_path
     found = next(begun(replace(settings, data=(str(tmp_path / "one"),))).batches(0))["hr"].float() / 255
     assert found.shape == (4, 3, 8, 8)
     expected = rows[0, 0, 12:28].unflatten(0, (8, 2)).mean(1).expand(3, 8, 8)
-    for picture in found:
-        upright = picture.flip(2) if picture[0, 0, 0] > 0.5 else picture
+    for image in found:
+        upright = image.flip(2) if image[0, 0, 0] > 0.5 else image
         torch.testing.assert_close(upright, expected, rtol=0, atol=0.02)
 
 
@@ -201,7 +201,7 @@ def test_squares_of_several_sides_are_refused(settings, begun, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"resolution": None}, "resolution is not given, and the pictures have sides from 40 to 43 pixels"),
+        ({"resolution": None}, "resolution is not given, and the images have sides from 40 to 43 pixels"),
         ({"resolution": 64}, "50x40 pixels, and resolution=64 needs larger ones"),
         ({"resolution": 48}, "resolution=48 is not 8, 16, 32"),
         ({"fmap_base": 2}, "sides without channels"),

@@ -41,7 +41,7 @@ class Toy(Training):
         self.weights_after: dict[int, float] = {}
 
     def facts(self):
-        return {"number of pictures": self.pictures}
+        return {"number of images": self.pictures}
 
     def stage(self, step):
         return "one" if step < self.settings.second else "two"

@@ -141,7 +141,7 @@ def test_weights_that_are_not_finite_are_not_saved(toy, tmp_path, runs):
         ({"batch": 8}, "batch was 4 and is 8"),
         ({"rate": 0.1}, "rate was 0.3 and is 0.1"),
         ({"second": 4}, "second was 8 and is 4"),
-        ({"pictures": "5"}, "number of pictures was 3, and it is 5"),
+        ({"pictures": "5"}, "number of images was 3, and it is 5"),
         ({"accumulate": 2}, r"parts of a batch \(processes x accumulate\) was 1, and it is 2"),
     ],
 )

@@ -8,7 +8,7 @@ from fastsr.training.method import dataset_digest
 
 
 def pair(folder):
-    """A folder of HR and one of LR pictures, and nothing else."""
+    """A folder of HR and one of LR images, and nothing else."""
     for kind, side in (("HR", 32), ("LR", 8)):
         (folder / kind).mkdir(parents=True)
         for index in range(2):

@@ -64,18 +64,18 @@ def test_pictures_are_read_once(save_noise, tmp_path):
 def test_what_cannot_be_validated_on_is_told_at_once(save_noise, tmp_path):
     save_noise(tmp_path / "small" / "a.png", 18, 40)
     with pytest.raises(
-        InputError, match=r"val='.*small' has the picture 'a'.* at factor=4 it has 40x16 pixels, .* 19 on"
+        InputError, match=r"val='.*small' has the image 'a'.* at factor=4 it has 40x16 pixels, .* 19 on"
     ):
         Validation(tmp_path / "small", 4)
     save_noise(tmp_path / "edge" / "a.png", 20, 20)
     assert Validation(tmp_path / "edge", 4).scores(bicubic)["ssim"] < 1
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "b.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"val='.*broken' has the picture 'b', which cannot be used: .*b\.png"):
+    (tmp_path / "broken" / "b.png").write_text("no image")
+    with pytest.raises(InputError, match=r"val='.*broken' has the image 'b', which cannot be used: .*b\.png"):
         Validation(tmp_path / "broken", 4)
     save_noise(tmp_path / "pairs" / "HR" / "c.png", 40, 40)
     save_noise(tmp_path / "pairs" / "LR" / "c.png", 10, 11)
-    with pytest.raises(InputError, match=r"val='.*pairs' has the picture 'c', .*LR/c\.png' is 11x10 pixels"):
+    with pytest.raises(InputError, match=r"val='.*pairs' has the image 'c', .*LR/c\.png' is 11x10 pixels"):
         Validation(tmp_path / "pairs", 4)
 
 

@@ -1,0 +1,5 @@
+"""The command ``python -m benchmarks.kernels``."""
+
+from benchmarks.kernels import main
+
+main()

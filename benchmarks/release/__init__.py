@@ -1,0 +1,1 @@
+"""What makes a release: bundled weights, model cards, and checks between two checkouts."""

@@ -1,0 +1,1 @@
+"""SR3: the time of a step, samplers, and tiles."""
