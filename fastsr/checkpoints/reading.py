@@ -76,8 +76,12 @@ class Contents:
         return f"{', '.join(keys[:KEYS_SHOWN])}{more}"
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, *, prefixed: bool = True) -> Contents:
     """Read a checkpoint: safetensors by its suffix, else what `torch.save` writes. No code of the file is run.
+
+    Args:
+        path: of the file.
+        prefixed: whether to remove prefixes that training code puts before every key, with the keys that lack them.
 
     Raises:
         InputError: the file cannot be read, is cut short, holds Python objects beside tensors, or no tensors.
@@ -88,7 +92,7 @@ def read(path: Path) -> Contents:
         found, metadata = _safetensors(path, name)
     else:
         found = _pickle(path, name)
-    tensors = _strip(_unwrap(found))
+    tensors = _strip(_unwrap(found)) if prefixed else _unwrap(found)
     if not tensors:
         raise InputError(f"{name} holds no weights of a network; {_seen(found)}")
     _check_tensors(tensors, path.stat().st_size, name)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..metrics.st_lpips import ShiftTolerantFeatures
 from .vgg import VGGFeatures
 
 SIGNED_SQUARE = 4.0
@@ -71,18 +72,31 @@ SRGAN_VGG = LossWeights(content=1.0, adversarial=1e-3)
 """Both of VGG22 and of VGG54, by the features."""
 
 
+def content_loss(features: VGGFeatures | ShiftTolerantFeatures, sr: Tensor, hr: Tensor) -> Tensor:
+    """Return how far the features of generated colors are from those of the target; no gradient flows to the latter."""
+    if isinstance(features, VGGFeatures):
+        with torch.no_grad():
+            target = features(hr)
+        return F.mse_loss(features(sr).float(), target.float())
+    with torch.no_grad():
+        target = features(hr)[-1].float()
+    return F.l1_loss(features(sr)[-1].float(), target) / target.abs().mean()
+
+
 class GeneratorLoss(nn.Module):
     """The terms of the generator's loss.
 
     Args:
         weights: of the terms.
-        features: of which the content loss is made; needed where it has a weight.
+        features: of which the content loss is made; needed where it has a weight. Features of VGG19 are compared by
+            the mean squared error, those of the shift-tolerant VGG16 by the mean absolute error over the mean of the
+            target's features.
 
     Raises:
         ValueError: the content loss has a weight, and there are no features.
     """
 
-    def __init__(self, weights: LossWeights, features: VGGFeatures | None = None):
+    def __init__(self, weights: LossWeights, features: VGGFeatures | ShiftTolerantFeatures | None = None):
         super().__init__()
         if weights.content and features is None:
             raise ValueError(f"content={weights.content!r} needs features; see fastsr.srgan.vgg.load_features")
@@ -111,9 +125,7 @@ class GeneratorLoss(nn.Module):
             terms["l1"] = weights.l1 * F.l1_loss(sr.float(), hr.detach().float())
         if weights.content:
             assert self.features is not None
-            with torch.no_grad():
-                wanted = self.features(hr)
-            terms["content"] = weights.content * F.mse_loss(self.features(sr).float(), wanted.float())
+            terms["content"] = weights.content * content_loss(self.features, sr, hr)
         if weights.adversarial:
             if fake_logits is None:
                 raise ValueError(f"adversarial={weights.adversarial!r} needs fake_logits")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ..nn import ReflectConv2d
 
@@ -287,3 +288,34 @@ class Discriminator(nn.Module):
         if x.shape[-2:] != (self.crop, self.crop):
             raise ValueError(f"x is {x.shape[-1]}x{x.shape[-2]} pixels; this discriminator judges {self.crop} a side")
         return self.judgement(self.convolutions(x).flatten(1))
+
+
+class PatchDiscriminator(nn.Module):
+    """Judges every patch of an image: logits (N, 1, H / 8, W / 8), positive for real, of images of any size.
+
+    Seven convolutions with spectral norms (Miyato et al., arXiv 1802.05957) in place of batch norms, three of which
+    halve the size, and one to a channel (Isola et al., arXiv 1611.07004).
+
+    Args:
+        width: channels of the first two convolutions; it doubles after each halving.
+        channels: of the images.
+    """
+
+    def __init__(self, width: int = 48, channels: int = 3):
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = channels
+        for outputs, stride in (
+            (width, 1),
+            (width, 2),
+            *((width * k, s) for k in (2, 4) for s in (1, 2)),
+            (4 * width, 1),
+        ):
+            kernel = 3 if stride == 1 else 4
+            layers += [spectral_norm(nn.Conv2d(inputs, outputs, kernel, stride, 1)), nn.LeakyReLU(LEAKY_SLOPE)]
+            inputs = outputs
+        self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map colors (N, channels, H, W) in [0, 1] to logits (N, 1, h, w)."""
+        return self.layers(2 * x - 1)

@@ -11,8 +11,13 @@ from ..training.settings import CropSettings, at_least, one_of, setting
 from .networks import NORMS, PADDINGS, SCALES, SHRINKS, SRResNetConfig
 from .vgg import LAYERS
 
+SHIFT_TOLERANT = ("vgg16_12", "vgg16_22", "vgg16_33", "vgg16_43", "vgg16_53")
+"""Layers of the shift-tolerant VGG16, whose content loss leaves no checkerboard artifacts."""
+DISCRIMINATORS = ("paper", "patch")
 PIXEL_LOSSES = ("mse", "l1")
 OPTIMIZERS = ("adam", "muon")
+LOSS_SETTINGS = ("pixel", "content_weight", "adversarial", "discriminator_rate")
+"""Settings that are numbers of at least 0 and matter in the second stage alone."""
 PIXELS = "mse"
 """The content loss that is none of features."""
 
@@ -40,10 +45,21 @@ class TrainSettings(CropSettings):
     )
     rate: float = setting(1e-4, "Learning rate; a tenth of it in the second half of the second stage.")
     beta1: float = setting(0.9, "Of Adam.")
-    content: str = setting("vgg54", "Content loss of the second stage: vgg54, vgg22 or another layer of VGG19, or mse.")
-    vgg_weights: str | None = setting(
-        None, "Path or URL of VGG19's weights.  [default: torchvision's, downloaded once]"
+    content: str = setting(
+        "vgg54",
+        "Content loss of the second stage: vgg54, vgg22 or another layer of VGG19; vgg16_22 or another layer of the "
+        "shift-tolerant VGG16, which leaves no checkerboard artifacts; or mse.",
     )
+    content_weight: float = setting(1.0, "Weight of a content loss of features.")
+    vgg_weights: str | None = setting(
+        None,
+        "Path or URL of the weights of VGG19 or VGG16.  [default: torchvision's VGG19, downloaded once; the VGG16 in "
+        "the package stlpips_pytorch]",
+    )
+    discriminator: str = setting(
+        "paper", "Discriminator: paper, with batch norms and dense layers, or patch, with spectral norms."
+    )
+    discriminator_rate: float = setting(1.0, "Learning rate of the discriminator, as a multiple of the generator's.")
     pixel: float = setting(0.0, "Weight of the loss of pixels beside a content loss of features.")
     adversarial: float = setting(1e-3, "Weight of the adversarial loss.")
 
@@ -55,23 +71,38 @@ class TrainSettings(CropSettings):
         one_of(self, "norm", NORMS)
         one_of(self, "pixel_loss", PIXEL_LOSSES)
         one_of(self, "optimizer", OPTIMIZERS)
-        one_of(self, "content", (PIXELS, *LAYERS))
+        one_of(self, "content", (PIXELS, *LAYERS, *SHIFT_TOLERANT))
+        one_of(self, "discriminator", DISCRIMINATORS)
         for name in ("blocks", "width"):
             at_least(self, name, 1)
-        for name in ("mse_steps", "gan_steps", "cooldown", "warm_up", "pixel", "adversarial"):
+        for name in (
+            "mse_steps",
+            "gan_steps",
+            "cooldown",
+            "warm_up",
+            "pixel",
+            "adversarial",
+            "content_weight",
+            "discriminator_rate",
+        ):
             at_least(self, name, 0)
         if not self.mse_steps + self.gan_steps:
             raise InputError("mse_steps=0 and gan_steps=0 leave nothing to train; give one of them")
         if self.cooldown > self.mse_steps:
             raise InputError(f"cooldown={self.cooldown} cannot be used; mse_steps={self.mse_steps} is the most")
-        for name, usual in (("pixel", "0.1"), ("adversarial", "1e-3")):
+        for name, usual in (
+            ("pixel", "0.1"),
+            ("adversarial", "1e-3"),
+            ("content_weight", "1"),
+            ("discriminator_rate", "2"),
+        ):
             if getattr(self, name) == math.inf:
                 raise InputError(f"{name}=inf cannot be used; give a number of at least 0, such as {usual}")
         if self.pixel and self.content == PIXELS:
             raise InputError(f"pixel={self.pixel} cannot be used with content={PIXELS!r}, which is that loss; give 0")
         if not 0 <= self.beta1 < 1:
             raise InputError(f"beta1={self.beta1} cannot be used; give a number from 0 to less than 1, such as 0.9")
-        if self.gan_steps and self.crop % SHRINKS:
+        if self.gan_steps and self.discriminator == "paper" and self.crop % SHRINKS:
             raise InputError(f"crop={self.crop} cannot be used; the discriminator needs a multiple of {SHRINKS}")
         least = self.factor * (max(SRResNetConfig().kernels) // 2 + 1)
         if self.padding == "reflect" and self.crop < least:
@@ -94,5 +125,5 @@ class TrainSettings(CropSettings):
     def matters_from(self) -> Mapping[str, int]:
         """For settings on which only later steps depend, the number of steps before the first such step."""
         end = dict.fromkeys(("mse_steps", "cooldown"), self.mse_steps - self.cooldown)
-        second = dict.fromkeys(("content", "vgg_weights", "pixel", "adversarial"), self.mse_steps)
+        second = dict.fromkeys((*LOSS_SETTINGS, "content", "vgg_weights", "discriminator"), self.mse_steps)
         return {**end, **second, "gan_steps": self.mse_steps + self.gan_steps // 2}

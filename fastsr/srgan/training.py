@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import FastsrError, InputError
+from ..metrics.st_lpips import ShiftTolerantFeatures
+from ..metrics.st_lpips import load_features as load_shift_tolerant
 from ..training import loop as training
 from ..training.accelerator import sync_on_last_part
 from ..training.learner import Learner
@@ -22,11 +24,13 @@ from ..training.optimizers import muon_adam
 from .checkpoints import Checkpoint, load, save
 from .inference import TiledUpscaler
 from .losses import SRRESNET, GeneratorLoss, LossWeights, discriminator_loss
-from .networks import Discriminator, SRResNet
-from .train_settings import PIXELS, TrainSettings
-from .vgg import load_features
+from .networks import Discriminator, PatchDiscriminator, SRResNet
+from .train_settings import PIXELS, SHIFT_TOLERANT, TrainSettings
+from .vgg import VGGFeatures, load_features
 
 SRRESNET_STAGE, SRGAN_STAGE = "srresnet", "srgan"
+PATCH_BETAS = (0.5, 0.99)
+"""Decay rates of Adam for the patch discriminator, with less momentum than usual, as for most adversarial training."""
 
 
 def first_generator(settings: TrainSettings) -> SRResNet:
@@ -81,30 +85,43 @@ def stage_losses(settings: TrainSettings, device: torch.device) -> dict[str, Gen
         pixels = settings.content == PIXELS
         pixel = 1.0 if pixels else settings.pixel
         absolute = settings.pixel_loss == "l1" and not pixels
-        weights = LossWeights(
-            0.0 if absolute else pixel, float(not pixels), settings.adversarial, pixel if absolute else 0.0
-        )
-        features = None if pixels else load_features(settings.content, settings.vgg_weights)
+        content = 0.0 if pixels else settings.content_weight
+        weights = LossWeights(0.0 if absolute else pixel, content, settings.adversarial, pixel if absolute else 0.0)
+        features = content_features(settings) if content else None
         # As the pictures are laid out; else each convolution would copy what it gets.
         loss = GeneratorLoss(weights, features).to(device)
         losses[SRGAN_STAGE] = loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return losses
 
 
+def content_features(settings: TrainSettings) -> VGGFeatures | ShiftTolerantFeatures:
+    """Return the network whose features the content loss compares."""
+    if settings.content in SHIFT_TOLERANT:
+        levels = 1 + SHIFT_TOLERANT.index(settings.content)
+        return load_shift_tolerant("vgg", settings.vgg_weights, levels)
+    return load_features(settings.content, settings.vgg_weights)
+
+
 class DiscriminatorStep:
     """A discriminator, new, and its optimizer.
 
     Args:
-        crop: the side of the pictures.
-        beta1: of Adam; its rate is set for each step.
+        settings: of the training.
         accelerator: of the training.
     """
 
-    def __init__(self, crop: int, beta1: float, accelerator: Accelerator):
+    def __init__(self, settings: TrainSettings, accelerator: Accelerator):
         self._accelerator = accelerator
-        self.network = Discriminator(crop)
-        self._learner = Learner(self.network, beta1, accelerator)
+        self.network: nn.Module
+        if settings.discriminator == "patch":
+            self.network = PatchDiscriminator()
+            self._learner = Learner(self.network, PATCH_BETAS[0], accelerator, beta2=PATCH_BETAS[1])
+        else:
+            self.network = Discriminator(settings.crop)
+            self._learner = Learner(self.network, settings.beta1, accelerator)
         self.optimizer = self._learner.optimizer
+        for group in self.optimizer.param_groups:
+            group["rate_factor"] = settings.discriminator_rate
 
     def step(self, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
         """Make one update from pictures and generated ones, each in parts of a step, and return the loss."""
@@ -118,7 +135,7 @@ class DiscriminatorStep:
         return total
 
     @contextmanager
-    def frozen(self) -> Iterator[Discriminator]:
+    def frozen(self) -> Iterator[nn.Module]:
         """Give the discriminator of this process for the generator's gradients, and get none for itself."""
         self.network.requires_grad_(False)
         try:
@@ -168,7 +185,7 @@ class SRGANTraining(CropTraining):
         if self.stage(step) == SRGAN_STAGE and self._adversary is None:
             self._generator.network.load_state_dict(self._generator.result())
             self._generator.optimizer.state.clear()
-            self._adversary = DiscriminatorStep(self._settings.crop, self._settings.beta1, self.accelerator)
+            self._adversary = DiscriminatorStep(self._settings, self.accelerator)
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Return generator, average and discriminator."""

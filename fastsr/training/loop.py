@@ -247,7 +247,7 @@ class _Run:
     def _set_rate(self, rate: float) -> None:
         for optimizer in self._method.optimizers().values():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("rate_factor", 1.0)
 
     def _stopping(self, stop: Stop) -> bool:
         """Whether one of the processes was told to stop, the same in all of them."""
