@@ -1,8 +1,8 @@
 """ST-LPIPS, a perceptual distance that tolerates small shifts (Ghildyal and Liu 2022, arXiv 2207.13686).
 
 The network is AlexNet or VGG16 in which every reduction blurs before it drops pixels (Zhang 2019, arXiv 1904.11486).
-Its features, and the gradients that flow back through them, therefore do not depend on where a pixel lies in a grid of 2
-or 4 pixels. That makes it a content loss that leaves no checkerboard artifacts, too: see `fastsr.srgan.losses`.
+Its features, and the gradients that flow back through them, therefore do not depend on where a pixel lies in a grid of
+2 or 4 pixels. That makes it a content loss that leaves no checkerboard artifacts, too: see `fastsr.srgan.losses`.
 
 The weights (BSD-2-Clause) are read from the package stlpips_pytorch, of which no code is run, or from a file.
 """
@@ -24,7 +24,7 @@ from ..checkpoints.sources import locate
 from ..checks import choice
 from ..errors import InputError, MissingFileError
 from ..runtime.device import resolve_device
-from .color import pictures, size_of
+from .color import pictures, shaved, size_of
 
 Net = Literal["alex", "vgg"]
 
@@ -138,7 +138,8 @@ def load_features(net: Net, weights: str | os.PathLike[str] | None = None, level
         package = find_spec(PACKAGE)
         if package is None or not package.submodule_search_locations:
             raise MissingFileError(
-                f"ST-LPIPS needs the weights in the package {PACKAGE}: pip install 'fastsr[perceptual]', or give their path"
+                f"ST-LPIPS needs the weights of the package {PACKAGE}, which is not installed: "
+                f"pip install --no-deps {PACKAGE}, or give the path of {FILES[net]}"
             )
         weights = Path(next(iter(package.submodule_search_locations))) / "weights" / "vST0.0" / FILES[net]
     return ShiftTolerantFeatures(net, read(locate(weights), prefixed=False), levels)
@@ -191,8 +192,6 @@ def st_lpips(
 
 def _prepared(images: Sequence[Tensor], shave: int, device: torch.device | None) -> list[Tensor]:
     """Return images (1, 3, H, W) in float32 on the device, cropped by `shave`."""
-    from .color import shaved
-
     kept = [shaved(image, shave) for image in images]
     return [(image if device is None else image.to(device)).float().expand(1, 3, -1, -1) for image in kept]
 
