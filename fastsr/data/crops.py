@@ -59,7 +59,7 @@ class Crops(Dataset[dict[str, Tensor]]):
         """Look at the header of every image, and decode all where they are to be kept.
 
         Args:
-            images: all with LR files or all without, as `find_training_pictures` gives them.
+            pictures: all with LR files or all without, as `find_training_pictures` gives them.
             crop: the side of an HR crop in pixels, a multiple of `factor`.
             factor: HR side over LR side.
             seed: of all that is random, an integer from 0 to 2**63 - 1.

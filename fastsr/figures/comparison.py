@@ -51,7 +51,7 @@ def compare(
     neighbour, so that its pixels are seen. More than six images take several rows.
 
     Args:
-        images: of any kind that `fastsr.images.read` takes, of one shape and any size; also lists, batches, and the
+        pictures: of any kind that `fastsr.images.read` takes, of one shape and any size; also lists, batches, and the
             samples of `fastsr.sr3`.
         titles: one for each argument; the images of a list or batch are numbered. By default the names of files,
             else a, b, c and so on.

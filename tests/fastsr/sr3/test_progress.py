@@ -8,7 +8,7 @@ import torch
 import fastsr
 from fastsr.sr3.inference import Tiles
 
-MODULE = importlib.import_module("fastsr.sr3")  # whose name in fastsr is the function
+MODULE = importlib.import_module("fastsr.runtime.progress")
 STEPS = 3
 QUICK = {"device": "cpu", "dtype": "float32", "steps": STEPS, "progress": False}
 

@@ -17,7 +17,7 @@ from fastsr.sr3.inference import DiffusionSampler
 from fastsr.sr3.samples import Samples
 from fastsr.sr3.schedules import Schedule
 
-MODULE = importlib.import_module("fastsr.sr3")  # whose name in fastsr is the function
+MODULE = importlib.import_module("fastsr.sr3.inference")
 QUICK = {"device": "cpu", "dtype": "float32", "progress": False, "steps": 3}
 
 
@@ -182,7 +182,7 @@ def test_every_picture_of_a_list_is_looked_at_before_the_work(second, message, s
     def never(*arguments):
         raise AssertionError("worked")
 
-    monkeypatch.setattr(MODULE, "Diffuser", never)
+    monkeypatch.setattr(MODULE, "DiffusionSampler", never)
     with pytest.raises(InputError, match=message):
         enlarge([picture(3, 4, 4), second], weights=small())
 
