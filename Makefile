@@ -3,7 +3,7 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 QUICK = tests/test_layers.py tests/test_public_api.py \
-	tests/fastsr/images/test_picture.py tests/fastsr/images/test_resizing.py tests/fastsr/metrics/test_reference.py tests/fastsr/test_consistency.py \
+	tests/fastsr/test_images.py tests/fastsr/test_resize.py tests/fastsr/test_metrics.py tests/fastsr/test_consistency.py \
 	tests/fastsr/dip/test_network.py tests/fastsr/srgan/test_network.py \
 	tests/kernels/test_axis_table.py tests/kernels/test_upsample_blur.py
 

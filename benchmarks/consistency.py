@@ -9,6 +9,7 @@ agree, or not by it alone. PSNR is by the protocol rgb8.
 
 from __future__ import annotations
 
+import argparse
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,18 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from benchmarks.report import (
-    command_parser,
-    data_folder,
-    publish,
-)
+from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.consistency import agree
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import Case, find_protocol
-from fastsr.data.stored_images import to_uint8
+from fastsr.data.protocols import Case, eight_bits, find_protocol
 from fastsr.imresize import imresize
-from fastsr.srgan.checkpoints import load
-from fastsr.srgan.inference import TiledUpscaler
+from fastsr.srgan.formats import load
+from fastsr.srgan.inference import Enlarger
 
 FACTOR = 4
 WEIGHTS = "leftthomas-srgan-x4.pth"
@@ -47,7 +43,7 @@ def both(enlarge: Enlarge, lr: Tensor) -> tuple[Tensor, Tensor]:
     """Return what `enlarge` makes of `lr`, as it is and made to agree; all are uint8 (C, height, width)."""
     pixels = lr[None].float() / 255
     large = enlarge(pixels)
-    return to_uint8(large[0]), to_uint8(agree(large, pixels)[0])
+    return eight_bits(large[0]), eight_bits(agree(large, pixels)[0])
 
 
 def disagreement(result: Tensor, lr: Tensor) -> dict[str, float]:
@@ -89,14 +85,14 @@ def inputs(case: Case) -> dict[str, Tensor]:
     def jpeg(quality: int) -> Tensor:
         file = io.BytesIO()
         _pil(case.lr).save(file, "JPEG", quality=quality)
-        return to_uint8(Image.open(file))
+        return eight_bits(Image.open(file))
 
     def noisy(levels: float) -> Tensor:
         noise = torch.randn(case.lr.shape, generator=torch.Generator().manual_seed(0))
         return (case.lr + levels * noise).round().clamp(0, 255).to(torch.uint8)
 
     def pillow(kernel: Image.Resampling) -> Tensor:
-        return to_uint8(_pil(case.hr).resize((case.lr.shape[-1], case.lr.shape[-2]), kernel))
+        return eight_bits(_pil(case.hr).resize((case.lr.shape[-1], case.lr.shape[-2]), kernel))
 
     return {
         "MATLAB's bicubic": case.lr,
@@ -137,10 +133,10 @@ def input_table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure; the tables go to docs/consistency.md too."""
-    command_parser(__doc__).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     data = data_folder()
     cases = {name: _cases(data / name) for name in ("Set5", "Set14")}
-    srgan = TiledUpscaler(load(data / "weights" / WEIGHTS), torch.device("cpu"), torch.float32)
+    srgan = Enlarger(load(data / "weights" / WEIGHTS), torch.device("cpu"), torch.float32)
     methods: dict[str, Enlarge] = {"bicubic": lambda pixels: fastsr.resize(pixels, FACTOR), "SRGAN": srgan}
     rows = [
         row
@@ -150,7 +146,11 @@ def main() -> None:
     ]
     kinds = input_rows(srgan, cases["Set5"])
     parts = {AGREEMENT_MARKS: agreement_table(rows), INPUTS_MARKS: input_table(kinds)}
-    publish("consistency", {"weights": WEIGHTS, "rows": rows, "inputs": kinds}, parts, "consistency.md")
+    print("\n\n".join(parts.values()))
+    facts = {"weights": WEIGHTS, "rows": rows, "inputs": kinds}
+    save(RESULTS / "consistency.json", {"format": FORMAT, **environment(torch.device("cpu")), **facts})
+    for marks, text in parts.items():
+        write_between_marks(ROOT / "docs" / "consistency.md", marks, text)
 
 
 def _cases(folder: Path) -> list[Case]:

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 import fastsr
-from fastsr.figures.sheets import side_by_side
+from fastsr.sheets import side_by_side
 
 FACTOR = 4
 FACE = (96, 0, 352, 256)

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from dataclasses import dataclass
-from typing import Any
-
-from benchmarks.report import ROOT
 
 
 @dataclass(frozen=True)
@@ -34,60 +28,56 @@ class Item:
 
 
 KERNELS = "kernels/fastsr_kernels/"
-OPS = tuple(f"{KERNELS}{name}.py" for name in ("backend", "common", "tiles"))
+OPS = tuple(f"{KERNELS}{name}.py" for name in ("arguments", "backend", "definitions", "memory", "tiles"))
 """What every op may use."""
 NOISE = (*OPS, f"{KERNELS}noise*.py", f"{KERNELS}philox.py")
-HARNESS = ("benchmarks/kernels/__init__.py", "benchmarks/harness.py")
+HARNESS = ("benchmarks/kernels.py", "benchmarks/measure.py", "benchmarks/timing.py")
 DIP = (
     "fastsr/dip/*.py",
-    "fastsr/runtime/*.py",
-    *(f"fastsr/{name}.py" for name in ("consistency", "nn", "operators")),
+    *(f"fastsr/{name}.py" for name in ("allocation", "consistency", "device", "graph", "masks", "nn", "operators")),
     f"{KERNELS}*.py",
     f"{KERNELS}reflect_conv_table.json",
 )
-SR3 = ("fastsr/sr3/*.py", "fastsr/runtime/cuda_graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
-PULSE = (
-    "fastsr/pulse/*.py",
-    "fastsr/stylegan/*.py",
-    "fastsr/consistency.py",
-    "fastsr/runtime/cuda_graph.py",
-    f"{KERNELS}*.py",
-)
+SR3 = ("fastsr/sr3/*.py", "fastsr/graph.py", "fastsr/nn.py", f"{KERNELS}*.py")
+PULSE = ("fastsr/pulse/*.py", "fastsr/consistency.py", "fastsr/graph.py", f"{KERNELS}*.py")
 STYLE = (*OPS, *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "style*", "upsample_blur*")))
-SCORING = ("fastsr/images/*.py", "fastsr/io/codecs.py", "fastsr/methods.py", "fastsr/metrics/*.py")
+SCORING = tuple(f"fastsr/{name}.py" for name in ("codecs", "images", "methods", "metrics", "resize"))
 PROTOCOLS = ("fastsr/data/benchmarks.py", "fastsr/data/protocols.py")
-SET14 = (*DIP, *SCORING, *PROTOCOLS, "fastsr/evaluate/*.py", "benchmarks/dip/set14.py", "benchmarks/dip/published.csv")
+# Of a training the recipe alone: other code would train other weights, and those that there are stay as good.
+RECIPES = ("benchmarks/gpu_train_recipes.py",)
+SET14 = (*DIP, *SCORING, *PROTOCOLS, "fastsr/evaluate/*.py", "benchmarks/dip_set14.py", "benchmarks/dip_published.csv")
 TRAINED = (
-    ("srresnet-x4", "SRResNet x4, from which SRGAN starts", 6.5),
+    ("srresnet-x4", "SRResNet x4, of which SRGAN is made", 6.5),
     ("srresnet-x2", "SRResNet x2", 4.0),
     ("srgan-x4", "SRGAN x4 from SRResNet x4", 5.0),
     ("sr3-faces-x8", "SR3 for faces from 16x16 to 128x128", 6.5),
     ("faces-128", "StyleGAN for faces of 128x128", 8.0),
 )
-"""Recipes of `benchmarks.training` in their order, what they train, and their minutes."""
+"""Recipes of `benchmarks.gpu_train_recipes`, in their order, what they train, and minutes with start and transfers."""
 ITEMS = (
     Item(
         "kernels-correct",
         priority=1,
         why="no kernel has met a GPU until its tests have",
-        function="benchmarks.gpu_items:run_kernel_tests",
+        function="benchmarks.correctness:run",
         minutes=6,
-        sources=(f"{KERNELS}*.py", "tests/kernels/*.py"),
+        sources=(f"{KERNELS}*.py", "tests/kernels/*.py", "benchmarks/correctness.py"),
     ),
     Item(
         "graphs-correct",
         priority=2,
         why="replays of the captured steps of fastsr.dip, fastsr.sr3 and fastsr.pulse, what ends a fit, and several "
         "fits at once, bit by bit",
-        function="benchmarks.gpu_items:run_graph_tests",
+        function="benchmarks.correctness:graphs",
         minutes=1.5,
         sources=(
             *DIP,
             *SR3,
             *PULSE,
-            "tests/fastsr/runtime/test_cuda_graph.py",
+            "tests/fastsr/test_graph.py",
             "tests/fastsr/sr3/test_graph.py",
             "tests/fastsr/pulse/test_graph.py",
+            "benchmarks/correctness.py",
         ),
     ),
     Item(
@@ -114,7 +104,7 @@ ITEMS = (
         minutes=1.5,
         sources=(
             *OPS,
-            *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "*_pad", "*_pad_*")),
+            *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "*_pad", "*_pad_*kernels")),
             *HARNESS,
         ),
     ),
@@ -125,7 +115,7 @@ ITEMS = (
         "formulas, eager and compiled",
         function="benchmarks.kernels:diffusion",
         minutes=2,
-        sources=(*NOISE, "benchmarks/kernels/cases.py", *HARNESS),
+        sources=(*NOISE, "benchmarks/diffusion_cases.py", *HARNESS),
     ),
     Item(
         "group-norm",
@@ -137,7 +127,7 @@ ITEMS = (
         sources=(
             *OPS,
             *(f"{KERNELS}{name}.py" for name in ("channel_statistics", "group_norm*")),
-            "benchmarks/kernels/cases.py",
+            "benchmarks/group_norm_cases.py",
             *HARNESS,
         ),
     ),
@@ -148,7 +138,7 @@ ITEMS = (
         "eager and compiled",
         function="benchmarks.kernels:styles",
         minutes=3,
-        sources=(*STYLE, "benchmarks/kernels/cases.py", *HARNESS),
+        sources=(*STYLE, "benchmarks/style_cases.py", *HARNESS),
     ),
     Item(
         "blur",
@@ -160,7 +150,7 @@ ITEMS = (
         sources=(
             *OPS,
             f"{KERNELS}upsample_blur*.py",
-            "benchmarks/kernels/cases.py",
+            "benchmarks/blur_cases.py",
             *HARNESS,
         ),
     ),
@@ -168,14 +158,14 @@ ITEMS = (
         "reflect-conv",
         priority=10,
         why="128->128 3x3 at 512x512 in bfloat16: target 60 % of the matrix rate each way, and no slower than "
-        "F.pad + cuDNN; then run benchmarks.kernels.conv_table, and the queue again",
+        "F.pad + cuDNN; then run benchmarks.conv_table, and the queue again",
         function="benchmarks.kernels:convolutions",
         minutes=6,
         sources=(
             *OPS,
             f"{KERNELS}reflect_conv*.py",
             f"{KERNELS}reflect_pad*.py",
-            "benchmarks/kernels/conv.py",
+            "benchmarks/conv_cases.py",
             *HARNESS,
         ),
     ),
@@ -184,15 +174,15 @@ ITEMS = (
         priority=11,
         why="milliseconds a step of fastsr.dip at 512x512 (targets: paper 2.0, fast 0.8), against a straightforward "
         "module, eager and compiled",
-        function="benchmarks.dip.step:run",
+        function="benchmarks.dip_step:run",
         minutes=5,
-        sources=(*DIP, "benchmarks/dip/step.py", "benchmarks/baselines.py"),
+        sources=(*DIP, "benchmarks/dip_step.py", "benchmarks/straightforward.py"),
     ),
     Item(
         "set14-fast-x8",
         priority=12,
         why="Set14 x8 by the paper's protocol, preset fast, beside the published pictures: mean of at least 24.15 dB",
-        function="benchmarks.dip.set14:fast_x8",
+        function="benchmarks.dip_set14:fast_x8",
         minutes=3,
         sources=SET14,
     ),
@@ -200,7 +190,7 @@ ITEMS = (
         "set14-fast-x4",
         priority=13,
         why="Set14 x4, preset fast, beside the published pictures (mean 27.005 dB)",
-        function="benchmarks.dip.set14:fast_x4",
+        function="benchmarks.dip_set14:fast_x4",
         minutes=3,
         sources=SET14,
     ),
@@ -208,7 +198,7 @@ ITEMS = (
         "set14-paper-x8",
         priority=14,
         why="Set14 x8, preset paper, 5000 steps a picture; goes on where it was stopped",
-        function="benchmarks.dip.set14:paper_x8",
+        function="benchmarks.dip_set14:paper_x8",
         minutes=8,
         sources=SET14,
     ),
@@ -216,7 +206,7 @@ ITEMS = (
         "set14-paper-x4",
         priority=15,
         why="Set14 x4, preset paper, 2000 steps a picture; goes on where it was stopped",
-        function="benchmarks.dip.set14:paper_x4",
+        function="benchmarks.dip_set14:paper_x4",
         minutes=5,
         sources=SET14,
     ),
@@ -224,17 +214,17 @@ ITEMS = (
         "dip-tasks-fast",
         priority=16,
         why="denoising and restoration on the paper's pictures, preset fast, beside the published figures",
-        function="benchmarks.dip.tasks:fast",
+        function="benchmarks.dip_tasks:fast",
         minutes=3,
-        sources=(*DIP, *SCORING, "benchmarks/dip/tasks.py"),
+        sources=(*DIP, *SCORING, "benchmarks/dip_tasks.py"),
     ),
     Item(
         "dip-tasks-paper",
         priority=17,
         why="the same with preset paper, 3000 and 11000 steps a picture",
-        function="benchmarks.dip.tasks:paper",
+        function="benchmarks.dip_tasks:paper",
         minutes=9,
-        sources=(*DIP, *SCORING, "benchmarks/dip/tasks.py"),
+        sources=(*DIP, *SCORING, "benchmarks/dip_tasks.py"),
     ),
     Item(
         "srgan-speed",
@@ -244,9 +234,8 @@ ITEMS = (
         function="benchmarks.srgan_speed:run",
         minutes=4,
         sources=(
-            *(f"fastsr/srgan/{name}.py" for name in ("checkpoints", "inference", "networks")),
-            "fastsr/runtime/*.py",
-            "fastsr/images/tiling.py",
+            *(f"fastsr/srgan/{name}.py" for name in ("checkpoint", "fast", "inference", "network")),
+            *(f"fastsr/{name}.py" for name in ("allocation", "device", "tiling")),
             *PROTOCOLS,
             "benchmarks/srgan_speed.py",
         ),
@@ -256,22 +245,22 @@ ITEMS = (
         priority=19,
         why="milliseconds a step of fastsr.sr3 with the two published U-Nets, as a graph in bfloat16, against a "
         "straightforward module, eager and compiled",
-        function="benchmarks.sr3.speed:run",
+        function="benchmarks.sr3_speed:run",
         minutes=4,
-        sources=(*SR3, "benchmarks/sr3/speed.py", "benchmarks/harness.py", "benchmarks/baselines.py"),
+        sources=(*SR3, "benchmarks/sr3_speed.py", "benchmarks/step_times.py", "benchmarks/straightforward_sr3.py"),
     ),
     Item(
         "pulse-speed",
         priority=20,
         why="milliseconds a step of fastsr.pulse at 64x64, 256x256 and 1024x1024, as a graph in bfloat16, against a "
         "straightforward module, eager and compiled",
-        function="benchmarks.pulse.speed:run",
+        function="benchmarks.pulse_speed:run",
         minutes=5,
         sources=(
             *PULSE,
-            "benchmarks/pulse/speed.py",
-            "benchmarks/harness.py",
-            "benchmarks/baselines.py",
+            "benchmarks/pulse_speed.py",
+            "benchmarks/step_times.py",
+            "benchmarks/straightforward_stylegan.py",
         ),
     ),
     Item(
@@ -282,9 +271,8 @@ ITEMS = (
         minutes=3,
         sources=(
             *(f"fastsr/{name}/*.py" for name in ("data", "training")),
-            *(f"fastsr/srgan/{name}.py" for name in ("losses", "networks", "training", "train_settings")),
-            "fastsr/runtime/*.py",
-            "fastsr/images/resizing.py",
+            *(f"fastsr/srgan/{name}.py" for name in ("losses", "network", "training", "train_parts", "train_settings")),
+            *(f"fastsr/{name}.py" for name in ("allocation", "device", "resize")),
             *(f"{KERNELS}{name}.py" for name in ("axis_table", "backend", "resample")),
             "benchmarks/loader.py",
         ),
@@ -293,41 +281,12 @@ ITEMS = (
         Item(
             f"train-{name}",
             priority=priority,
-            why=f"weights: {what}; an interrupted run resumes",
-            function=f"benchmarks.training:{name.replace('-', '_')}",
+            why=f"weights: {what}; the run goes on where it was stopped",
+            function=f"benchmarks.gpu_train:{name.replace('-', '_')}",
             minutes=minutes,
-            # The recipe alone: other code would train other weights, but weights that exist stay as good.
-            sources=(f"benchmarks/recipes/{name}.yaml",),
+            sources=RECIPES,
             anywhere=True,
         )
         for priority, (name, what, minutes) in enumerate(TRAINED, 22)
     ),
 )
-
-
-def run_kernel_tests(folder: str = "tests/kernels") -> dict[str, Any]:
-    """Run the tests marked `triton` in a folder and return how many passed and were skipped.
-
-    Raises:
-        ArithmeticError: one failed, or none was run.
-    """
-    return _pytest("-m", "triton", folder)
-
-
-def run_graph_tests() -> dict[str, Any]:
-    """Run the tests of the CUDA graphs of `fastsr.dip`, `sr3` and `pulse`; otherwise like `run`."""
-    return _pytest(
-        *(f"tests/fastsr/{name}.py" for name in ("runtime/test_cuda_graph", "sr3/test_graph", "pulse/test_graph"))
-    )
-
-
-def _pytest(*arguments: str) -> dict[str, Any]:
-    # A warning of other versions than those the tests were written with is no wrong result.
-    options = ["-o", "filterwarnings=default", "-p", "no:cacheprovider", "-rs"]
-    command = [sys.executable, "-m", "pytest", *options, *arguments]
-    tests = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(tests.stdout)
-    counts = {name: int(count) for count, name in re.findall(r"(\d+) (passed|failed|error|skipped)", tests.stdout)}
-    if tests.returncode != 0 or not counts.get("passed"):
-        raise ArithmeticError(f"pytest ended with status {tests.returncode}: {counts or 'no test was run'}")
-    return {"passed": counts["passed"], "skipped": counts.get("skipped", 0)}

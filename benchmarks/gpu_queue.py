@@ -12,6 +12,7 @@ needs pictures takes them from the folder that FASTSR_DATA names.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 import json
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_items import ITEMS, Item
-from benchmarks.report import FORMAT, RESULTS, ROOT, command_parser, environment, folder_name, save
+from benchmarks.report import FORMAT, RESULTS, ROOT, environment, folder_name, save
 
 OVERRUN = 3
 """An item that takes so many times its estimate is stopped, and has failed."""
@@ -188,7 +189,9 @@ def _call(function: str, answer: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0, 1 when an item failed, or 2 when `run` finds no GPU."""
-    parser = command_parser(__doc__, "gpu_queue")
+    parser = argparse.ArgumentParser(
+        "gpu_queue", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command")
     lister = commands.add_parser("list", help="the items and which of them are owed (default)")
     runner = commands.add_parser("run", help="run what is owed on this machine's GPU")

@@ -11,6 +11,7 @@ pictures as PNG files and as LMDB, which are made for the while.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +24,13 @@ import torch
 
 from fastsr.data.crops import Crops, batches
 from fastsr.data.prepare import prepare
-from fastsr.data.training_sets import find_training_pictures
-from fastsr.runtime.device import resolve_device
+from fastsr.data.training import find_training_pictures
+from fastsr.device import resolve_device
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining
-from fastsr.training.accelerator import fast_arithmetic, start
+from fastsr.training.start import fast_arithmetic, start
 
-from .report import command_parser, data_folder, publish
+from .report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 
 TRAINING = "bsds500/train"
 """Where FASTSR_DATA has the pictures."""
@@ -110,7 +111,7 @@ def measure(settings: TrainSettings, seconds: float = SECONDS) -> list[dict[str,
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    lines = ["| source | workers | crops per second | relative to the step |", "|---|---|---|---|"]
+    lines = ["| what | workers | crops a second | times the step |", "|---|---|---|---|"]
     for row in rows:
         workers = "" if row["workers"] is None else row["workers"]
         lines.append(f"| {row['case']} | {workers} | {row['crops_per_second']:.1f} | {row['of_step']:.1f} |")
@@ -131,7 +132,7 @@ def _finish(device: torch.device) -> None:
 
 
 def main() -> None:
-    parser = command_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR", help=f"only print; default: $FASTSR_DATA/{TRAINING}"
     )
@@ -140,11 +141,13 @@ def main() -> None:
     device = resolve_device(options.device)
     settings = paper(options.data or [data_folder() / TRAINING], device)
     rows = measure(settings)
-    if options.data is not None:
-        print(table(rows))
-        return
-    facts = {"batch": settings.batch, "crop": settings.crop, "rows": rows}
-    publish("loader", facts, {MARKS: table(rows)}, "train.md", device)
+    print(table(rows))
+    if options.data is None:
+        save(
+            RESULTS / "loader.json",
+            {"format": FORMAT, **environment(device), "batch": settings.batch, "crop": settings.crop, "rows": rows},
+        )
+        write_between_marks(ROOT / "docs" / "train.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":

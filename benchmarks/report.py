@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -20,11 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 FORMAT = 1
 """Version of the layout of a result file (see results/README.md)."""
-
-
-def command_parser(description: str | None, name: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of a command, whose help begins with the docstring of its module as it is written."""
-    return argparse.ArgumentParser(name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def data_folder(holds: str = "Set5, Set14 and dip") -> Path:
@@ -106,35 +100,11 @@ def _commit() -> str | None:
 
 def save(path: Path, report: dict[str, Any]) -> None:
     """Write `report` as JSON, the file appearing whole or not at all."""
-    from fastsr.io.files import atomic_write
+    from fastsr.files import atomic_write  # it imports torch, and every item of a queue imports this
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
-
-
-def publish(
-    name: str,
-    facts: dict[str, Any],
-    tables: dict[tuple[str, str], str],
-    page: str,
-    device: torch.device | None = None,
-) -> None:
-    """Print tables, save a measurement, and write the tables into the documentation.
-
-    Args:
-        name: of the file in benchmarks/results, without .json.
-        facts: what the file holds beside where it was measured.
-        tables: Markdown tables by the marks between which they are in the page.
-        page: path of the page in docs.
-        device: where it was measured; None for the CPU.
-    """
-    import torch
-
-    print("\n\n".join(tables.values()))
-    save(RESULTS / f"{name}.json", {"format": FORMAT, **environment(device or torch.device("cpu")), **facts})
-    for marks, table in tables.items():
-        write_between_marks(ROOT / "docs" / page, marks, table)
 
 
 def write_between_marks(path: Path, marks: tuple[str, str], table: str) -> None:

@@ -9,10 +9,14 @@ turns. PSNR is that of Set5 x4 (protocol rgb8) with the weights of $FASTSR_DATA/
 
 from __future__ import annotations
 
+import argparse
+import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -20,36 +24,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.harness import (
-    COMPILED,
-    COMPILED_BF16,
-    EAGER,
-    EAGER_BF16,
-    OURS,
-    OURS_FLOAT32,
-    RIVALS,
-    peak_bytes,
-    processes,
-    reset_peak_bytes,
-)
-from benchmarks.report import (
-    command_parser,
-    data_folder,
-    publish,
-)
+from benchmarks.memory import peak_bytes, reset_peak_bytes
+from benchmarks.report import FORMAT, RESULTS, ROOT, data_folder, environment, save, write_between_marks
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import find_protocol
-from fastsr.data.stored_images import to_uint8
+from fastsr.data.protocols import eight_bits, find_protocol
 from fastsr.images import read
-from fastsr.srgan.checkpoints import Checkpoint, load
-from fastsr.srgan.inference import TiledUpscaler
-from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.srgan.checkpoint import Checkpoint
+from fastsr.srgan.formats import load
+from fastsr.srgan.inference import Enlarger
+from fastsr.srgan.network import SRResNet, SRResNetConfig
 
 FACTOR = 4
 SIDES = {256: 5, 1024: 2}
 """Of the pictures, with the rounds that are timed."""
 LARGER = (2048,)
+EAGER = "straightforward module"
+COMPILED = "straightforward module, torch.compile"
+EAGER_BF16 = "straightforward module, bfloat16 by autocast"
+COMPILED_BF16 = "straightforward module, bfloat16 by autocast, torch.compile"
+OURS_FLOAT32 = "fastsr, float32"
+OURS = "fastsr, bfloat16"
 MARKS = ("<!-- speed -->", "<!-- end of speed -->")
+RIVALS = (EAGER, COMPILED, EAGER_BF16, COMPILED_BF16, OURS_FLOAT32, OURS)
 
 Enlarge = Callable[[Tensor], Tensor]
 _device = torch.device("cpu")
@@ -58,13 +54,10 @@ _enlarge: Enlarge
 
 
 def prepare(rival: str, device: str, threads: int, cache: str) -> None:
-    """Build a rival in this process, which does nothing else.
-
-    What it compiles goes to a folder of its own in `cache`, which is empty: a user's first call pays a compilation.
-    """
+    """Build a rival in this process, which does nothing else; what it compiles goes to the folder `cache`."""
     global _device, _rival, _enlarge
     torch.set_num_threads(threads)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(cache, str(RIVALS.index(rival))))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
     _device, _rival = torch.device(device), rival
     torch.manual_seed(0)
     network = SRResNet(SRResNetConfig()).eval().requires_grad_(False)
@@ -74,7 +67,7 @@ def prepare(rival: str, device: str, threads: int, cache: str) -> None:
 def make(checkpoint: Checkpoint) -> Enlarge:
     """Return what enlarges a picture (1, 3, H, W) in [0, 1] in the way of this process's rival, on its device."""
     if _rival in (OURS, OURS_FLOAT32):
-        enlarger = TiledUpscaler(checkpoint, _device, torch.float32 if _rival == OURS_FLOAT32 else torch.bfloat16)
+        enlarger = Enlarger(checkpoint, _device, torch.float32 if _rival == OURS_FLOAT32 else torch.bfloat16)
         return lambda pixels: enlarger(pixels.cpu())
     network = checkpoint.network.to(_device)
     call = torch.compile(network) if _rival in (COMPILED, COMPILED_BF16) else network
@@ -105,7 +98,7 @@ def score(data: Path) -> float:
     scores = []
     for sample in find_benchmark(data / "Set5", FACTOR).samples:
         case = protocol.prepare(sample, FACTOR)
-        result = to_uint8(enlarge(read(case.lr).pixels))
+        result = eight_bits(enlarge(read(case.lr).pixels))
         scores.append(protocol.score(result, case, FACTOR).psnr_y)
     return fmean(scores)
 
@@ -134,22 +127,27 @@ def measure(
         larger: sides of further pictures.
         rivals: of `RIVALS`, with `OURS` where there are larger pictures.
     """
+    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
     rows: list[dict[str, Any]] = []
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        processes(rivals, prepare, device, torch.get_num_threads(), cache) as running,
-    ):
+    with ExitStack() as stack:
+        processes = {}
+        for rival in rivals:
+            # An empty cache for each: what a user's first call pays is a compilation.
+            cache = stack.enter_context(tempfile.TemporaryDirectory())
+            arguments = rival, device, torch.get_num_threads(), cache
+            process = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=arguments)
+            processes[rival] = stack.enter_context(process)
         for side, rounds in sides.items():
-            first = {rival: process.submit(time_once, side).result() for rival, process in running.items()}
-            taken: dict[str, list[dict[str, float]]] = {rival: [] for rival in running}
+            first = {rival: process.submit(time_once, side).result() for rival, process in processes.items()}
+            taken: dict[str, list[dict[str, float]]] = {rival: [] for rival in processes}
             for _ in range(rounds):
-                for rival, process in running.items():
+                for rival, process in processes.items():
                     taken[rival].append(process.submit(time_once, side).result())
-            rows += [row(side, rival, first[rival], taken[rival]) for rival in running]
+            rows += [row(side, rival, first[rival], taken[rival]) for rival in processes]
         for side in larger:
-            rows.append(row(side, OURS, running[OURS].submit(time_once, side).result(), []))
+            rows.append(row(side, OURS, processes[OURS].submit(time_once, side).result(), []))
         if data is not None:
-            psnr = {rival: process.submit(score, data).result() for rival, process in running.items()}
+            psnr = {rival: process.submit(score, data).result() for rival, process in processes.items()}
             for one in rows:
                 one["set5_psnr_y"] = psnr[one["rival"]]
     return rows
@@ -172,7 +170,8 @@ def row(side: int, rival: str, first: dict[str, float], taken: list[dict[str, fl
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table, each beside the straightforward module."""
     lines = [
-        "| image | | seconds | range | speed-up | peak memory, MiB | result alone, MiB | first call, s | Set5 PSNR |",
+        "| picture | | seconds | spread | times faster | peak of memory, MiB | result alone, MiB | first call, s "
+        "| Set5 PSNR |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     plain = {row["side"]: row["seconds"] for row in rows if row["rival"] == EAGER}
@@ -198,9 +197,12 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Measure on the CPU; the table goes to docs/measured/srgan.md too."""
-    command_parser(__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
     rows = measure("cpu", data_folder() if "FASTSR_DATA" in os.environ else None, SIDES, LARGER)
-    publish("srgan_speed", {"rows": rows}, {MARKS: table(rows)}, "measured/srgan.md")
+    print(table(rows))
+    save(RESULTS / "srgan_speed.json", {"format": FORMAT, **environment(torch.device("cpu")), "rows": rows})
+    write_between_marks(ROOT / "docs" / "measured" / "srgan.md", MARKS, table(rows))
 
 
 if __name__ == "__main__":

@@ -1,73 +1,153 @@
-"""Consistency with the input: projections onto the images whose downscale is the input.
+"""Agreement with the input: the downscale operator, its adjoint and pseudo-inverse, and results made to agree.
 
-`project` is for images of any kind; methods use `agree` for tensors and `remade_to_agree` for a `Picture`. The
-downscale operator, with its adjoint and pseudo-inverse, is `fastsr.operators.Downscale`.
+`project` is for pictures of any kind; methods use `agree` for tensors and `remade_to_agree` for a `Picture`.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InputError
-from .images import Picture, flatten, is_sequence, read, unflatten_like
-from .images.picture import TOLERANCE
-from .imresize import KERNELS, check_options, imresize
-from .operators import Downscale
-from .runtime.memory import require_memory
+from fastsr_kernels.resample import AxisTable, axis_table, resample
 
+from .device import require_memory
+from .errors import InputError
+from .images import TOLERANCE, Picture, arranged, read, several, single
+from .imresize import KERNELS, check_options, imresize
+
+NEGLIGIBLE = 1e-14
+"""Entries of the inverse of A A^T that are less than this part of the largest about them are left out."""
+COLUMNS = 256
+"""Of that inverse, computed at a time: all of them would take memory that grows with the square of a side."""
 CLOSE = 0.25 / 255
-"""The largest difference of a pixel between the downscaled result and the input: none after rounding to 8 bits."""
-MAX_ITERATIONS = 50
-"""Iterations at most; images with which no colours in [0, 1] agree take all of them."""
+"""How near the downscale of a result is to come, in every pixel: in 8 bits it is the input."""
+ROUNDS = 50
+"""At the most, for pictures that no colours can be made to agree with."""
 COPIES = 4
-"""Images of the result's size in memory at a time, beside the one that is projected."""
+"""Pictures of the result's size, beside the one that is made to agree, that are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Downscale:
+    """A linear downscale from `large` to `small` (height, width), at any ratio: y = A_h x A_w^T.
+
+    With the defaults and an even integer ratio this is the downsampler of Deep Image Prior: Lanczos-2
+    stretched by the ratio, phase 0.5, edge pixels replicated.
+    """
+
+    large: tuple[int, int]
+    small: tuple[int, int]
+    kernel: str = "lanczos2"
+    border: str = "replicate"
+
+    @cached_property
+    def tables(self) -> tuple[AxisTable, AxisTable]:
+        """The rows' and the columns' table."""
+        rows, columns = (
+            axis_table(large, small, kernel=self.kernel, border=self.border)
+            for large, small in zip(self.large, self.small, strict=True)
+        )
+        return rows, columns
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return A x: (..., H, W) -> (..., h, w)."""
+        return resample(x, *self.tables)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return A^T y: (..., h, w) -> (..., H, W)."""
+        rows, columns = self.tables
+        return resample(y, rows.transpose(), columns.transpose())
+
+    def pseudo_inverse(self, y: Tensor) -> Tensor:
+        """Return A^+ y = A^T (A A^T)^-1 y, the least-norm picture whose downscale is exactly `y`."""
+        return self.adjoint(self.solve(y))
+
+    def solve(self, y: Tensor) -> Tensor:
+        """Return (A A^T)^-1 y: (..., h, w) -> (..., h, w)."""
+        rows, columns = (_inverse_gram(table) for table in self.tables)
+        return resample(y, rows, columns)
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the picture nearest to `x` whose downscale is `y`: x + A^+ (y - A x)."""
+        return x + self.pseudo_inverse(y - self(x))
+
+
+@lru_cache(maxsize=256)
+def _inverse_gram(table: AxisTable) -> AxisTable:
+    """Return (A A^T)^-1 of one axis.
+
+    A A^T is banded and its condition number is about 2, so that its inverse falls off exponentially beside the
+    diagonal: some 26 neighbours on either side are all that float64 can tell from zero.
+    """
+    from scipy.linalg import cho_solve_banded, cholesky_banded
+
+    size = table.out_size
+    factor = cholesky_banded(_gram(table), lower=True)
+    found = []
+    for first in range(0, size, COLUMNS):
+        columns = cho_solve_banded((factor, True), np.eye(size, min(COLUMNS, size - first), -first))
+        row, column = (np.abs(columns) > NEGLIGIBLE * np.abs(columns).max()).nonzero()
+        found.append((row, column + first, columns[row, column]))
+    row, column, values = (torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
+    reach = int((row - column).abs().max())
+    taps = min(2 * reach + 1, size)
+    start = (torch.arange(size, device="cpu") - reach).clamp(0, size - taps)
+    weights = table.weights.new_zeros(size, taps)
+    weights[row, column - start[row]] = values
+    return AxisTable(size, size, start, weights)
+
+
+def _gram(table: AxisTable) -> np.ndarray:
+    """Return A A^T of one axis, as its diagonals from the main one down: (diagonals, out_size), float64."""
+    from scipy.sparse import csr_array
+
+    output, tap = table.weights.nonzero(as_tuple=True)
+    places = output.numpy(), (table.start[output] + tap).numpy()
+    factor = csr_array((table.weights[output, tap].numpy(), places), (table.out_size, table.in_size))
+    gram = (factor @ factor.T).tocoo()
+    below = gram.row - gram.col
+    diagonals = np.zeros((below.max() + 1, table.out_size))
+    lower = below >= 0
+    diagonals[below[lower], gram.col[lower]] = gram.data[lower]
+    return diagonals
 
 
 def project(sr: Any, lr: Any, *, kernel: str = "bicubic") -> Any:
-    """Return the image nearest to `sr` whose downscale is `lr`, with colours in [0, 1].
+    """Return the picture nearest to `sr` whose downscale is `lr`, with colours in [0, 1].
 
-    The downscale is `fastsr.resize(result, size=(h, w), kernel=kernel)`, at any ratio. No gradient flows through.
+    Downscaled is as `fastsr.resize(result, size=(h, w), kernel=kernel)` does it, at any ratio. No gradient flows
+    through.
 
     Args:
-        sr: the high-resolution result of a method for `lr`, at least as large: an image of any kind that
-            `images.read` takes, or a sequence or batch of them.
-        lr: the low-resolution image or images, with the same channels.
-        kernel: the kernel with which `lr` was, or is assumed to have been, downscaled: bicubic, lanczos2, lanczos3,
-            linear or box.
+        sr: what a method made of `lr`, of any size that is not smaller: a picture of any kind that `images.read`
+            takes, or a sequence or batch of them.
+        lr: the picture or pictures that it was made from, with the same channels.
+        kernel: how `lr` was made small, or is taken to be: bicubic, lanczos2, lanczos3, linear or box.
 
     Returns:
-        The image, of the kind and dtype of `sr`; a list for a sequence. Its downscale differs from `lr` by at most
-        0.25 / 255 in every pixel, except where no colours in [0, 1] have such a downscale, as beside clipped pixels;
-        there it is as near as 50 iterations come. Integers are then rounded. Alpha is that of `sr`; the colours of the
-        downscale, which `resize` weights by alpha, are those of `lr` where it is visible.
+        The picture, of the kind and dtype of `sr`; a list for a sequence. Its downscale is within 0.25 / 255 of `lr`,
+        but where no colours in [0, 1] have such a downscale, as beside pixels that were clipped; there it is as near
+        as 50 rounds come. Integers are then rounded. Alpha stays that of `sr`; the colours of the downscale, which
+        `resize` weights by alpha, are those of `lr` where that is visible.
 
     Raises:
         InputError: `sr` and `lr` differ in number or channels, `lr` is larger, or `kernel` is unknown.
         NotEnoughMemoryError: the work does not fit into memory.
     """
-    large, small = flatten(sr, "sr"), flatten(lr, "lr")
-    if is_sequence(sr) != is_sequence(lr) or len(large) != len(small):
-        raise InputError(
-            f"sr is {_describe_count(sr, large)} and lr is {_describe_count(lr, small)}; give them in pairs"
-        )
-    return unflatten_like(sr, (_project(*pair, kernel) for pair in zip(large, small, strict=True)))
+    large, small = single(sr, "sr"), single(lr, "lr")
+    if several(sr) != several(lr) or len(large) != len(small):
+        raise InputError(f"sr has {_number(sr, large)} and lr has {_number(lr, small)}; give them in pairs")
+    return arranged(sr, (_project(*pair, kernel) for pair in zip(large, small, strict=True)))
 
 
 def remade_to_agree(lr: Picture, premultiplied: Tensor, kernel: str = "bicubic") -> Any:
-    """Return `lr.remade(premultiplied)` with colours projected to agree with `lr`, as `project` does.
-
-    Args:
-        lr: the low-resolution input, (N, C, h, w).
-        premultiplied: the colours of the result multiplied by alpha, (N, C, H, W).
-        kernel: as for `project`.
-
-    Returns:
-        The image, (N, C, H, W), of the kind of the input.
-    """
+    """Return `lr.remade(premultiplied)`, with colours that agree with `lr` as those of `project` do."""
     if lr.alpha is None:
         return lr.remade(agree(premultiplied, lr.pixels, kernel))
     alpha = imresize(lr.alpha, size=tuple(premultiplied.shape[-2:])).clamp(0, 1)
@@ -76,7 +156,7 @@ def remade_to_agree(lr: Picture, premultiplied: Tensor, kernel: str = "bicubic")
 
 @torch.no_grad()
 def agree(sr: Tensor, lr: Tensor, kernel: str = "bicubic", *, ceiling: Tensor | None = None) -> Tensor:
-    """Return the images nearest to `sr` whose downscale is `lr`, in [0, 1]; see `project`.
+    """Return the pictures nearest to `sr` whose downscale is `lr`, in [0, 1]; see `project`.
 
     Args:
         sr: (N, C, H, W), float32 or float64.
@@ -85,15 +165,15 @@ def agree(sr: Tensor, lr: Tensor, kernel: str = "bicubic", *, ceiling: Tensor | 
         ceiling: (N, 1, H, W), the largest value of each pixel; None for 1.
 
     Returns:
-        (N, C, H, W); each image of the batch is the same as alone.
+        (N, C, H, W); each picture is what it would be alone.
 
     Raises:
         NotEnoughMemoryError: the work does not fit into memory.
     """
-    size, small_size = ((x.shape[-2], x.shape[-1]) for x in (sr, lr))
-    operator = Downscale(size, small_size, kernel=KERNELS[kernel], border="symmetric")
+    large, small = ((x.shape[-2], x.shape[-1]) for x in (sr, lr))
+    operator = Downscale(large, small, kernel=KERNELS[kernel], border="symmetric")
     needed = sr.nbytes + (COPIES - 1) * sr[:1].nbytes
-    require_memory(needed, sr.device, f"projecting a result of {size[1]}x{size[0]} pixels to agree with its input")
+    require_memory(needed, sr.device, f"making a result of {large[1]}x{large[0]} pixels agree with its input")
     result = torch.empty_like(sr)
     for n in range(len(sr)):
         result[n] = _nearest(sr[n], lr[n], operator, None if ceiling is None else ceiling[n])
@@ -101,28 +181,27 @@ def agree(sr: Tensor, lr: Tensor, kernel: str = "bicubic", *, ceiling: Tensor | 
 
 
 def _nearest(start: Tensor, y: Tensor, operator: Downscale, ceiling: Tensor | None) -> Tensor:
-    """Return the image x, (C, H, W), nearest to `start`, from 0 to `ceiling`, with A x = y.
+    """Return the picture x nearest to `start`, from 0 to `ceiling`, with A x = y.
 
-    The dual problem has no bounds: x is start + A^T m, clipped, and the gradient with respect to m is y - A x. It is
-    solved by Nesterov's accelerated ascent with (A A^T)^-1 as the step size, so that the first iteration is
-    `Downscale.project`. Without the momentum the iterations would be alternating projections, of which it takes several
-    times as many.
+    Its dual problem has no bounds: x is start + A^T m, clipped, and the gradient for m is y - A x. This is its ascent
+    by Nesterov's method, with (A A^T)^-1 as the step, so that the first round is `Downscale.project`. Without the
+    momentum the rounds would be those of alternating projections, of which it takes several times as many.
     """
 
-    def clip(x: Tensor) -> Tensor:
+    def clipped(x: Tensor) -> Tensor:
         return x.clamp_(0, 1) if ceiling is None else torch.minimum(x.clamp_(min=0), ceiling)
 
-    residual = y - operator(start)
-    previous = m = torch.zeros_like(y)
-    t = 1.0
-    for _ in range(MAX_ITERATIONS):
-        current = m + operator.solve(residual)
-        next_t = (1 + math.sqrt(1 + 4 * t**2)) / 2
-        m = torch.lerp(previous, current, 1 + (t - 1) / next_t)
-        previous, t = current, next_t
-        x = clip(operator.adjoint(m).add_(start))
-        residual = y - operator(x)
-        if residual.abs().amax() <= CLOSE:
+    missing = y - operator(start)
+    before = m = torch.zeros_like(y)
+    pace = 1.0
+    for _ in range(ROUNDS):
+        now = m + operator.solve(missing)
+        next_pace = (1 + math.sqrt(1 + 4 * pace**2)) / 2
+        m = torch.lerp(before, now, 1 + (pace - 1) / next_pace)
+        before, pace = now, next_pace
+        x = clipped(operator.adjoint(m).add_(start))
+        missing = y - operator(x)
+        if missing.abs().amax() <= CLOSE:
             break
     return x
 
@@ -132,18 +211,17 @@ def _agree_where_visible(premultiplied: Tensor, alpha: Tensor, lr: Picture, kern
     assert lr.alpha is not None
     weight = imresize(alpha, size=tuple(lr.alpha.shape[-2:]), kernel=kernel)
     visible = lr.alpha.to(alpha.device) > TOLERANCE
-    target = torch.where(visible, lr.pixels.to(alpha.device) * weight, 0)
-    return agree(premultiplied, target, kernel, ceiling=alpha)
+    wanted = torch.where(visible, lr.pixels.to(alpha.device) * weight, 0)
+    return agree(premultiplied, wanted, kernel, ceiling=alpha)
 
 
 def _project(sr: tuple[Any, str], lr: tuple[Any, str], kernel: str) -> Any:
-    """Return the projection of one image or batch; `sr` and `lr` are images of any kind with their names in errors."""
     large, small = read(*sr), read(*lr)
     size = (small.pixels.shape[-2], small.pixels.shape[-1])
     check_options(None, size, kernel, "symmetric")
-    first, second = f"{sr[1]} is {_describe(large)}", f"{lr[1]} is {_describe(small)}"
+    first, second = f"{sr[1]} is {_what(large)}", f"{lr[1]} is {_what(small)}"
     if large.pixels.shape[:2] != small.pixels.shape[:2] or (large.alpha is None) != (small.alpha is None):
-        raise InputError(f"{first} and {second}; give as many images with the same channels")
+        raise InputError(f"{first} and {second}; give as many pictures of the same channels")
     if large.pixels.shape[-2] < size[0] or large.pixels.shape[-1] < size[1]:
         raise InputError(f"{first} and {second}; lr is the smaller one")
     if large.alpha is None:
@@ -151,14 +229,13 @@ def _project(sr: tuple[Any, str], lr: tuple[Any, str], kernel: str) -> Any:
     return large.remade(_agree_where_visible(large.premultiplied, large.alpha, small, kernel), large.alpha)
 
 
-def _describe(image: Picture) -> str:
-    """Return size and channels of an image for errors."""
-    count, channels, height, width = image.pixels.shape
+def _what(picture: Picture) -> str:
+    count, channels, height, width = picture.pixels.shape
     colours = "grey" if channels == 1 else "RGB"
-    alpha = "" if image.alpha is None else " and alpha"
+    alpha = "" if picture.alpha is None else " and alpha"
     batch = "" if count == 1 else f"{count} times "
     return f"{batch}{width}x{height} pixels of {colours}{alpha}"
 
 
-def _describe_count(img: Any, images: list[tuple[Any, str]]) -> str:
-    return f"a list of {len(images)}" if is_sequence(img) else "one image"
+def _number(images: Any, found: list[tuple[Any, str]]) -> str:
+    return f"a list of {len(found)}" if several(images) else "one image"

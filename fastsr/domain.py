@@ -1,14 +1,16 @@
-"""The domain of weights, the kind of images they were trained on, and warnings of images outside it.
+"""What the pictures look like that weights were trained on, and warnings of pictures of another kind.
 
-An image is downscaled to 8x8 pixels, and normalized to mean 0 and standard deviation 1. Such thumbnails of one kind of
-image, such as aligned faces, vary mainly along a few principal components. Two statistics measure how far an image is
-from the kind, as in statistical process control (Jackson and Mudholkar 1979, Technometrics 21, pages 341-349): T2, the
-squared standard deviations along the components, and Q, the squared residual.
+A picture is made small, 8x8 colours, and brought to one brightness and contrast. Small pictures of one kind, such as
+aligned faces, differ in few directions, and little is left beside them: these are the principal components. Two numbers
+say how far a picture is from the kind, as in the monitoring of processes (Jackson and Mudholkar 1979, Technometrics 21,
+pages 341-349): T2, the squared standard deviations along the components, and Q, the square of what is left.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -26,27 +28,28 @@ SIDE = 8
 NUMBERS = 3 * SIDE**2
 COMPONENTS = 60
 LEAST = 2 * COMPONENTS
-"""Minimum number of images to fit a domain to."""
+"""Pictures to learn from, at the least."""
 FOLDS = 5
 BEYOND = 0.005
-"""The fraction of images of the kind that exceeds the limit of T2, and the fraction that exceeds that of Q."""
+"""The part of the pictures of the kind itself that is beyond the limit of T2, and beyond that of Q."""
 LEVEL = 1 / 255
-"""The resolution of 8-bit colours: an image with less contrast shows nothing, and no component varies less."""
+"""What colours of 8 bits are known to: a picture with less contrast shows nothing, nor does less than that vary."""
 KEY = "domain."
-"""Prefix of the names of a domain's tensors in a file of weights."""
+"""What the names of a domain's tensors begin with, beside those of a network."""
+PACKAGE = os.path.dirname(__file__) + os.sep
 NAMED = 3
-"""Maximum number of images that a warning names."""
+"""Pictures that a warning names, at the most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """The distribution of the thumbnails of one kind of image.
+    """What small pictures of one kind look like.
 
     Attributes:
-        mean: mean of the 192 numbers of a thumbnail, (192,).
-        components: principal components, (k, 192), orthonormal.
-        scales: standard deviation along each component, (k,).
-        limit: limits of T2 and Q for images of the kind, (2,).
+        mean: of the 192 numbers of a small picture, (192,).
+        components: the directions in which the pictures differ most, (k, 192), orthonormal.
+        scales: the standard deviation along each of them, (k,).
+        limit: the largest T2 and the largest Q of pictures of the kind, (2,).
     """
 
     mean: Tensor
@@ -54,143 +57,136 @@ class Domain:
     scales: Tensor
     limit: Tensor
 
-    def distances(self, images: Tensor) -> Tensor:
-        """Return how far images are from the kind: the larger of T2 and Q, each over its limit.
+    def distances(self, pictures: Tensor) -> Tensor:
+        """Return how far pictures are from the kind: the larger one of T2 and Q, each over its limit.
 
         Args:
-            images: (N, C, H, W) in [0, 1], C 1 or 3.
+            pictures: (N, C, H, W) in [0, 1], C 1 or 3.
 
         Returns:
-            (N,), float64, on the CPU: 1 at the limit, infinite for an image without contrast.
+            (N,), float64, on the CPU: 1 at the limit, infinite for a picture without contrast.
         """
-        features, contrast = _thumbnail_features(images)
-        distances = (self.t2_and_q(features) / self.limit.double()).amax(1)
-        return distances.where(contrast >= LEVEL, math.inf)
+        looks, contrast = _looks(pictures)
+        found = (self.t2_and_q(looks) / self.limit.double()).amax(1)
+        return found.where(contrast >= LEVEL, math.inf)
 
-    def outside(self, images: Tensor) -> bool:
-        """Whether any of the images, (N, C, H, W) in [0, 1], is of another kind.
+    def outside(self, pictures: Tensor) -> bool:
+        """Whether any of the pictures, (N, C, H, W) in [0, 1], is of another kind.
 
-        Images with a side of less than 8 pixels are not judged.
+        Pictures with a side of less than 8 pixels are not judged.
         """
-        return min(images.shape[-2:]) >= SIDE and bool((self.distances(images) > 1).any())
+        return min(pictures.shape[-2:]) >= SIDE and bool((self.distances(pictures) > 1).any())
 
-    def t2_and_q(self, features: Tensor) -> Tensor:
-        """Return T2 and Q, float64 (N, 2), of thumbnails (N, 192) of mean 0 and deviation 1."""
-        differences, components = features - self.mean.double(), self.components.double()
+    def t2_and_q(self, looks: Tensor) -> Tensor:
+        """Return T2 and Q, float64 (N, 2), of small pictures (N, 192) of mean 0 and deviation 1."""
+        differences, components = looks - self.mean.double(), self.components.double()
         along = differences @ components.T
-        residual = differences - along @ components
-        return torch.stack([(along / self.scales.double()).square().sum(1), residual.square().sum(1)], 1)
+        left = differences - along @ components
+        return torch.stack([(along / self.scales.double()).square().sum(1), left.square().sum(1)], 1)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return its tensors by their names in a file of weights."""
+        """Return what a file of weights holds of it."""
         values = {"mean": self.mean, "components": self.components, "scales": self.scales, "limit": self.limit}
         return {f"{KEY}{name}": value.float() for name, value in values.items()}
 
     @classmethod
     def taken(cls, tensors: MutableMapping[str, Tensor]) -> Domain | None:
-        """Remove a domain from the tensors of a file and return it, or None if there is none.
+        """Take it out of the tensors of a file; return None where there is none.
 
         Raises:
-            KeyError: a tensor of it is missing, or has an unusable shape or value.
+            KeyError: a part of it is missing, or cannot be used.
         """
-        own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(KEY)}
-        if not own:
+        found = {key: tensors.pop(key) for key in list(tensors) if key.startswith(KEY)}
+        if not found:
             return None
-        parts = [own.pop(f"{KEY}{name}") for name in ("mean", "components", "scales", "limit")]
+        parts = [found.pop(f"{KEY}{name}") for name in ("mean", "components", "scales", "limit")]
         mean, components, scales, limit = parts
         shapes = [(NUMBERS,), (len(components), NUMBERS), (len(components),), (2,)]
         fits = len(components) > 0 and [tuple(part.shape) for part in parts] == shapes
-        if own or not fits or min(scales.min(), limit.min()) <= 0:
+        if found or not fits or min(scales.min(), limit.min()) <= 0:
             raise KeyError(KEY)
         return cls(mean, components, scales, limit)
 
 
-def fit(images: Iterable[Tensor]) -> Domain:
-    """Return the domain of images of one kind, and of their mirror images.
+def fit(pictures: Iterable[Tensor]) -> Domain:
+    """Return what pictures of a kind, and those mirrored left to right, look like.
 
-    Each limit is exceeded by 1 in 200 of the images, as measured by cross-validation.
+    Each limit is what 1 in 200 of them is beyond, measured on parts of them that are left out of the fit in turn.
 
     Args:
-        images: (C, H, W) in [0, 1], at least 120.
+        pictures: (C, H, W) in [0, 1], at least 120.
 
     Raises:
-        InputError: there are fewer images, or one has no contrast.
+        InputError: there are fewer, or one has no contrast.
     """
-    thumbnails = [_thumbnail_features(image[None]) for image in images]
-    if len(thumbnails) < LEAST:
-        raise InputError(f"images: {len(thumbnails)} are too few to fit a domain to; give at least {LEAST}")
-    flat = [index for index, (_, contrast) in enumerate(thumbnails) if contrast < LEVEL]
+    small = [_looks(picture[None]) for picture in pictures]
+    if len(small) < LEAST:
+        raise InputError(f"pictures: {len(small)} are too few to know their kind by; give at least {LEAST}")
+    flat = [index for index, (_, contrast) in enumerate(small) if contrast < LEVEL]
     if flat:
-        raise InputError(f"images[{flat[0]}] has a single colour; leave it out")
-    features = torch.cat([each for each, _ in thumbnails])
-    folds = features.tensor_split(FOLDS)  # neighbours, which may show the same person, are left out together
-    held_out = [
-        _without_limit(torch.cat(folds[:number] + folds[number + 1 :])).t2_and_q(fold)
-        for number, fold in enumerate(folds)
+        raise InputError(f"pictures[{flat[0]}] shows nothing: it has one colour")
+    looks = torch.cat([each for each, _ in small])
+    parts = looks.tensor_split(FOLDS)  # neighbours, which may show the same person, are left out together
+    held = [
+        _fitted(torch.cat(parts[:number] + parts[number + 1 :])).t2_and_q(part) for number, part in enumerate(parts)
     ]
-    domain = _without_limit(features)
-    return Domain(domain.mean, domain.components, domain.scales, torch.cat(held_out).quantile(1 - BEYOND, 0))
+    found = _fitted(looks)
+    return Domain(found.mean, found.components, found.scales, torch.cat(held).quantile(1 - BEYOND, 0))
 
 
-def warn(doubts: Iterable[Doubt], stacklevel: int = 3) -> None:
-    """Warn of images, if there are any, in one `DomainWarning`.
-
-    Args:
-        doubts: images outside the domain of the weights, and why.
-        stacklevel: of the line that the warning names; by default the one that called the caller.
-    """
+def warn(doubts: Iterable[Doubt]) -> None:
+    """Warn of pictures, if there are any, in one `DomainWarning` of the line that called fastsr."""
     found = tuple(doubts)
-    by_reason: dict[str, list[str]] = {}
+    named: dict[str, list[str]] = {}
     for doubt in found:
-        by_reason.setdefault(doubt.reason, []).append(doubt.name)
-    if by_reason:
-        message = ". ".join(f"{_listed(names)} {reason}" for reason, names in by_reason.items())
-        warnings.warn(DomainWarning(message, found), stacklevel=stacklevel)
+        named.setdefault(doubt.reason, []).append(doubt.name)
+    if named:
+        message = ". ".join(f"{_listed(names)} {reason}" for reason, names in named.items())
+        warnings.warn(DomainWarning(message, found), stacklevel=_calls_within() + 1)
 
 
-def run_and_warn(
-    run: Callable[[Iterator[tuple[Any, str]]], Iterator[Any]],
-    images: Iterable[tuple[Any, str]],
-    mismatches: Callable[[Picture, str], list[Doubt]],
-) -> Iterator[Any]:
-    """Yield the results of `run` for images with their names; warn before a result of the images read for it."""
-    doubts: list[Doubt] = []
-
-    def checked() -> Iterator[tuple[Any, str]]:
-        for image, name in images:
-            doubts.extend(mismatches(read(image, name), name))
-            yield image, name
-
-    for result in run(checked()):
-        warn(doubts)
-        doubts.clear()
-        yield result
+def warned_of(
+    images: Iterable[tuple[Any, str]], doubts_of: Callable[[Picture, str], list[Doubt]]
+) -> Iterator[tuple[Any, str]]:
+    """Yield images with their names, and warn of each that there are doubts of."""
+    for image, name in images:
+        warn(doubts_of(read(image, name), name))
+        yield image, name
 
 
 @contextmanager
-def collect_doubts() -> Iterator[list[Doubt]]:
-    """Collect the doubts of every `DomainWarning` in a list, instead of showing the warnings.
+def gathered() -> Iterator[list[Doubt]]:
+    """Keep the doubts that are warned of in a list, in place of showing them."""
+    found: list[Doubt] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+        warnings.simplefilter("always", DomainWarning)
 
-    The list is complete when the context ends; other warnings are shown then.
-    """
-    doubts: list[Doubt] = []
-    caught: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", DomainWarning)
-            yield doubts
-    finally:
-        for one in caught:
-            if isinstance(one.message, DomainWarning) and one.message.doubts:
-                doubts.extend(one.message.doubts)
+        def keep(message: Warning | str, *where: Any, **more: Any) -> None:
+            if isinstance(message, DomainWarning) and message.doubts:
+                found.extend(message.doubts)
             else:
-                warnings.showwarning(one.message, one.category, one.filename, one.lineno, one.file, one.line)
+                show(message, *where, **more)
+
+        warnings.showwarning = keep
+        yield found
 
 
-def _without_limit(features: Tensor) -> Domain:
-    """Return the domain of thumbnails (N, 192), with infinite limits."""
-    mirrored = features.unflatten(1, (3, SIDE, SIDE)).flip(-1).flatten(1)
-    both = torch.cat([features, mirrored])
+def _calls_within() -> int:
+    """Return how many calls of fastsr's own lie between the caller of this and the line that called fastsr.
+
+    A generator is called by whoever asks it for a value.
+    """
+    frame, count = sys._getframe(1), 0
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, count = frame.f_back, count + 1
+    return count
+
+
+def _fitted(looks: Tensor) -> Domain:
+    """Return what small pictures (N, 192) look like, without a limit."""
+    mirrored = looks.unflatten(1, (3, SIDE, SIDE)).flip(-1).flatten(1)
+    both = torch.cat([looks, mirrored])
     mean = both.mean(0)
     _, values, directions = torch.linalg.svd(both - mean, full_matrices=False)
     scales = (values[:COMPONENTS] / math.sqrt(len(both))).clamp(min=LEVEL)
@@ -198,9 +194,9 @@ def _without_limit(features: Tensor) -> Domain:
 
 
 @torch.no_grad()
-def _thumbnail_features(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return thumbnails (N, 192) normalized to mean 0 and deviation 1, and the deviation before, (N,)."""
-    small = imresize(images.detach().to("cpu", torch.float64), size=(SIDE, SIDE)).clamp(0, 1)
+def _looks(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return small pictures (N, 192) of mean 0 and deviation 1, and the deviation that they had, (N,)."""
+    small = imresize(pictures.detach().to("cpu", torch.float64), size=(SIDE, SIDE)).clamp(0, 1)
     values = small.expand(-1, 3, -1, -1).flatten(1)
     values = values - values.mean(1, keepdim=True)
     contrast = values.square().mean(1).sqrt()

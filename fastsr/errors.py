@@ -1,7 +1,7 @@
-"""The errors of fastsr for input that it cannot use, and its warning about input unlike the training images.
+"""The errors that fastsr raises for input it cannot use, and its warning of input that it was not trained for.
 
-Each error names the argument, its value and what would be right. The command line prints every `FastsrError` as one
-line on stderr and exits with status 2.
+Each names the argument, the value that came and what would be right. The command line turns every
+`FastsrError` into one line on stderr and exit status 2.
 """
 
 from __future__ import annotations
@@ -11,23 +11,11 @@ from dataclasses import dataclass
 
 
 class FastsrError(Exception):
-    """Base class of the errors of fastsr.
-
-    Attributes:
-        argument: name of the argument that the error is about; None if it is about no argument.
-        value: value that was given for it.
-        problem: what is wrong with the value.
-        advice: what would be right.
-    """
-
-    argument: str | None = None
-    value: object = None
-    problem: str = ""
-    advice: str = ""
+    """Base of every error that fastsr raises on purpose."""
 
 
 class InputError(FastsrError, ValueError):
-    """An argument has the right type, but a value that cannot be used."""
+    """An argument has the right type and a value that cannot be used."""
 
 
 class InputTypeError(FastsrError, TypeError):
@@ -35,31 +23,31 @@ class InputTypeError(FastsrError, TypeError):
 
 
 class MissingFileError(FastsrError, FileNotFoundError):
-    """A file does not exist or cannot be read."""
+    """A path names nothing that can be read."""
 
 
 class OutputError(FastsrError, OSError):
-    """A result cannot be written to its path."""
+    """A result cannot be written where it was asked for."""
 
 
 class NotFiniteError(InputError):
-    """A network or a loss returns values that are not finite."""
+    """A network or a loss gives values that are not finite."""
 
 
 class DeviceError(FastsrError, RuntimeError):
-    """The requested device is not available."""
+    """The device asked for is not there."""
 
 
 class NotEnoughMemoryError(FastsrError, MemoryError):
-    """The estimated memory of the work exceeds the available memory."""
+    """The work is estimated to need more memory than there is."""
 
 
 class TrainingError(FastsrError, ArithmeticError):
-    """Training reached values that are not finite."""
+    """Training came to values that are not finite."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C stopped the work on an image; `image` is the result so far, of the kind of the input."""
+    """Ctrl-C stopped work on a picture; `image` is what it had reached, of the kind that came in."""
 
     def __init__(self, image: object):
         super().__init__("interrupted")
@@ -68,11 +56,11 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Doubt:
-    """An image outside the domain that weights were trained on.
+    """A picture that weights do not know.
 
     Attributes:
-        name: name of the image in messages.
-        reason: completes the sentence "<name> is ...".
+        name: what a message calls it.
+        reason: why; what follows upon "is" or "are".
     """
 
     name: str
@@ -80,10 +68,10 @@ class Doubt:
 
 
 class DomainWarning(UserWarning):
-    """An image is of another kind or size than the training images of the weights; it still gets a result.
+    """A picture is of another kind or size than weights were trained for; there is a result all the same.
 
     Attributes:
-        doubts: the images, and why.
+        doubts: which pictures, and why.
     """
 
     def __init__(self, message: str, doubts: Iterable[Doubt] = ()):

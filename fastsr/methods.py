@@ -1,24 +1,31 @@
-"""Methods by name, for `fastsr evaluate`, which runs any of them.
+"""The methods by name, for what runs any of them: `fastsr evaluate`.
 
-The built-in methods are imported on first use. `register` adds a method of your own.
+A method is known once its module has called `register`. The built-in ones are imported when they are asked for; a
+method of your own is there from the moment you register it.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from .checks import input_error
-from .errors import InputTypeError
+from .errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     import torch
 
     from .images import Picture
 
-BUILT_IN = ("bicubic", "lanczos", "dip", "srgan", "sr3", "pulse")
+BUILT_IN = {
+    "bicubic": "interpolation",
+    "lanczos": "interpolation",
+    "dip": "dip.method",
+    "srgan": "srgan.method",
+    "sr3": "sr3.method",
+    "pulse": "pulse.method",
+}
 
 _registered: dict[str, Method] = {}
 
@@ -29,29 +36,30 @@ class NoOptions:
 
 
 def _no_details(factor: int, options: Any) -> str:
+    """Say nothing, as a method does whose options say all."""
     return ""
 
 
 def _nothing_to_check(factor: int, options: Any, device: torch.device) -> None:
-    pass
+    """Take every option, as a method without options does."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to upscale an image.
+    """A way to enlarge a picture.
 
     Attributes:
-        name: its name on the command line and in tables.
+        name: what it is called on the command line and in tables.
         summary: one line of help.
-        options: a dataclass of the method's own options; every field has metadata {"help": "..."}.
-        upscale: called as ``upscale(image, factor, options, device, kernel)`` with a `Picture` of one image, a whole
-            number of at least 2, an instance of `options`, the device to compute on, and the name of the filter that
-            downscaled the image, as `fastsr.resize` has it; returns a `Picture` of the same channels at `factor` times
-            the height and width.
-        check: called with factor, options and device before the first image; raises a `FastsrError` for options that
+        options: a dataclass of the options that are the method's own; every field has metadata {"help": "..."}.
+        upscale: called as ``upscale(picture, factor, options, device, kernel)`` with a `Picture` of one image, a whole
+            number of at least 2, an instance of `options`, the device to compute on, and the name of the filter by
+            which the picture was made small, as `fastsr.resize` has it; returns a `Picture` of the same channels at
+            `factor` times the height and width.
+        check: called with factor, options and device before any picture is worked on; raises a `FastsrError` for what
             cannot be used.
-        details: called with factor and options; returns a text that changes whenever the results do, such as the
-            recipe or a digest of the weights, so that an evaluation is not resumed with another one.
+        details: called with factor and options; says what they amount to, in words that change when results do, so
+            that those of another recipe or other weights are not taken for these.
     """
 
     name: str
@@ -63,32 +71,29 @@ class Method:
 
 
 def register(method: Method) -> None:
-    """Make a method available by its name, in place of any other method of that name.
+    """Make a method known by its name, in place of one that had it.
 
     Raises:
         InputTypeError: its options are not a dataclass.
     """
     if not (isinstance(method.options, type) and is_dataclass(method.options)):
-        raise input_error(
-            "options", method.options, f"of method {method.name!r} is not a dataclass", kind=InputTypeError
-        )
+        raise InputTypeError(f"options={method.options!r} of method {method.name!r} is no dataclass")
     _registered[method.name] = method
 
 
 def find(name: str) -> Method:
-    """Return the method called `name`.
+    """Return the method called `name`, importing its module where it is a built-in one.
 
     Raises:
-        InputError: no method has this name.
+        InputError: there is no such method.
     """
-    if name in _registered:
-        return _registered[name]
-    if name in BUILT_IN:
-        built_in: Mapping[str, Method] = importlib.import_module("fastsr.evaluate.builtin").METHODS
-        return built_in[name]
-    raise input_error("method", name, "is unknown", f"choose one of {', '.join(names())}")
+    if name not in _registered and name in BUILT_IN:
+        importlib.import_module(f"fastsr.{BUILT_IN[name]}")
+    if name not in _registered:
+        raise InputError(f"method={name!r} is unknown; choose one of {', '.join(names())}")
+    return _registered[name]
 
 
 def names() -> list[str]:
-    """Return the names of all methods: the built-in ones, then the registered ones."""
+    """Return the names of all methods: the built-in ones, then those registered since."""
     return list(dict.fromkeys([*BUILT_IN, *_registered]))

@@ -1,4 +1,4 @@
-"""Modules that use the operations of `fastsr_kernels`."""
+"""Modules on the project's operations."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ class ReflectConv2d(nn.Conv2d):
     """Convolution with reflection padding, by `fastsr_kernels.reflect_conv.reflect_conv2d`.
 
     Takes the place of ``nn.Conv2d(..., padding=kernel_size // 2, padding_mode="reflect")``: the same parameters under
-    the same names, with the same initial values. Groups, dilation and inputs without batch dimension are not supported.
+    the same names, with the same initial values. There are no groups and no dilation, and batches only.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: of the input.
+        out_channels: of the result.
         kernel_size: 1 to 9, one number or (height, width).
         stride: 1 or 2.
         padding: pixels reflected on each side, one number or (rows, columns), less than the kernel; None for half the
-            kernel, 0 for an input that already includes its border.
-        bias: whether to add a bias.
+            kernel, 0 for an input that has its border already.
+        bias: whether there is one.
         impl: see `reflect_conv2d`.
-        device: device of the parameters.
-        dtype: dtype of the parameters.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Raises:
         TypeError: `kernel_size` or `padding` is not one whole number or two.
-        ValueError: `stride` is not 1 or 2.
     """
 
     padding: tuple[int, int]
@@ -65,12 +64,11 @@ class ReflectConv2d(nn.Conv2d):
         return reflect_conv2d(x, self.weight, self.bias, self.stride[0], self.impl, self.padding)
 
     def extra_repr(self) -> str:
-        """Return the arguments for `repr`."""
+        """Return the arguments, for printing."""
         return super().extra_repr() if self.impl is None else f"{super().extra_repr()}, impl={self.impl!r}"
 
 
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    """Return one whole number twice, or two as they are."""
     numbers = (value, value) if type(value) is int else value
     if not isinstance(numbers, (tuple, list)) or [type(number) for number in numbers] != [int, int]:
         raise TypeError(f"{name}={value!r} is not supported; give a whole number, or two")
@@ -78,14 +76,14 @@ def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm, optionally followed by Swish, by `fastsr_kernels.group_norm.group_norm`.
+    """Group norm, and Swish if asked for, by `fastsr_kernels.group_norm.group_norm`.
 
     Takes the place of ``nn.GroupNorm``: the same parameters under the same names, with the same initial values.
 
     Args:
-        num_groups: number of groups of channels.
-        num_channels: channels of the input, a multiple of `num_groups`.
-        swish: whether to apply Swish, x sigmoid(x), to the result.
+        num_groups: of the channels.
+        num_channels: of the input, a multiple of `num_groups`.
+        swish: whether x sigmoid(x) follows.
         impl: see `group_norm`.
     """
 
@@ -94,11 +92,11 @@ class GroupNorm(nn.GroupNorm):
         self.swish, self.impl = swish, impl
 
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Normalise `x`, (N, C, H, W), after adding `shift`, (N, C), if it is given."""
+        """Normalise (N, C, H, W), after `shift`, (N, C), has been added where there is one."""
         return group_norm(
             x, self.num_groups, self.weight, self.bias, self.eps, shift=shift, swish=self.swish, impl=self.impl
         )
 
     def extra_repr(self) -> str:
-        """Return the arguments for `repr`."""
+        """Return the arguments, for printing."""
         return f"{super().extra_repr()}, swish={self.swish}"

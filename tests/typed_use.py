@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,26 +17,21 @@ from PIL import Image
 from torch import Tensor
 
 import fastsr
-from fastsr.consistency import project
+from fastsr.consistency import Downscale, project
 from fastsr.errors import FastsrError, InputError
 from fastsr.images import Picture
 from fastsr.methods import Method, NoOptions, find, names, register
 from fastsr.nn import GroupNorm, ReflectConv2d
-from fastsr.operators import Downscale
-from fastsr.sr3.samples import Samples
-from fastsr.typing import ImageInput
 from fastsr_kernels.noise import add_noise
 from fastsr_kernels.resample import AxisTable, axis_table, resample
 
 
-def the_kind_stays(tensor: Tensor, array: NDArray[np.uint8], image: Image.Image, path: Path, picture: Picture) -> None:
+def the_kind_stays(tensor: Tensor, array: NDArray[np.uint8], image: Image.Image, path: Path) -> None:
     tensors: list[Tensor] = [fastsr.dip(tensor), fastsr.srgan(tensor), fastsr.pulse(tensor), fastsr.resize(tensor, 2)]
     arrays: list[NDArray[Any]] = [fastsr.dip(array, factor=2), fastsr.srgan(array), fastsr.resize(img=array, scale=2)]
     images: list[Image.Image] = [fastsr.dip(image), fastsr.pulse(image, steps=5), fastsr.resize(image, size=(4, 4))]
-    lists: list[Any] = [fastsr.resize([path, path], 2), fastsr.dip([tensor, image]), fastsr.sr3([path], samples=2)]
-    print(len(tensors), len(arrays), len(images), len(lists), fastsr.dip(path).width, fastsr.dip(picture).pixels)
-    print(next(fastsr.srgan(iter([path]))), next(fastsr.sr3(iter([path]), samples=2)))
-    array = fastsr.resize(tensor, 2)  # type: ignore[arg-type]
+    print(len(tensors), len(arrays), len(images), fastsr.dip(path), fastsr.resize([path, path], 2), fastsr.sr3(path))
+    array = fastsr.resize(tensor, 2)  # type: ignore[assignment]
     image = fastsr.srgan(tensor)  # type: ignore[assignment]
 
 
@@ -46,47 +41,11 @@ def arguments_have_types(tensor: Tensor) -> None:
     fastsr.srgan(tensor, weights=3)  # type: ignore[call-overload]
     fastsr.pulse(tensor, eps="small")  # type: ignore[call-overload]
     fastsr.resize(tensor, 2, (4, 4))  # type: ignore[call-overload]
-    fastsr.sr3(tensor, samples="four")  # type: ignore[call-overload]
-    fastsr.dip(3)  # type: ignore[call-overload]
-    fastsr.resize(iter([tensor]), 2)  # type: ignore[call-overload]
+    fastsr.sr3(tensor, samples="four")  # type: ignore[arg-type]
     fastsr.save(tensor)  # type: ignore[call-arg]
     fastsr.load(tensor)  # type: ignore[arg-type]
-    fastsr.metrics.psnr(tensor, tensor, channel="luma")  # type: ignore[call-overload]
+    fastsr.metrics.psnr(tensor, tensor, channel="luma")  # type: ignore[arg-type]
     fastsr.dipp(tensor)  # type: ignore[attr-defined]
-
-
-def choices_are_checked(tensor: Tensor, dtype: Literal["float32", "bfloat16"]) -> None:
-    fastsr.dip(tensor, task="denoise", preset="paper", kernel="box", dtype=dtype)
-    fastsr.dip(tensor, task="denoize")  # type: ignore[call-overload]
-    fastsr.dip(tensor, preset="slow")  # type: ignore[call-overload]
-    fastsr.dip(tensor, kernel="cubic")  # type: ignore[call-overload]
-    fastsr.srgan(tensor, dtype="float16")  # type: ignore[call-overload]
-    fastsr.sr3(tensor, sampler="euler")  # type: ignore[call-overload]
-    fastsr.sr3(tensor, spacing="linear")  # type: ignore[call-overload]
-    fastsr.pulse(tensor, optimizer="lbfgs")  # type: ignore[call-overload]
-    fastsr.pulse(tensor, schedule="cosine")  # type: ignore[call-overload]
-    fastsr.pulse(tensor, noise="none")  # type: ignore[call-overload]
-    fastsr.resize(tensor, 2, kernel="nearest")  # type: ignore[call-overload]
-    fastsr.resize(tensor, 2, border="zero")  # type: ignore[call-overload]
-    fastsr.metrics.niqe(tensor, channel="rgb")  # type: ignore[arg-type]
-
-
-def samples_of_sr3(tensor: Tensor, image: Image.Image, path: Path) -> None:
-    tensors: list[Tensor] = [fastsr.sr3(tensor), fastsr.sr3(tensor, samples=None)]
-    images: list[Image.Image] = [fastsr.sr3(image, 8, steps=5), fastsr.sr3(path)]
-    samples: list[Samples] = [fastsr.sr3(tensor, samples=2), fastsr.sr3(path, samples=2, seed=1)]
-    print(len(tensors), len(images), samples[0].mean)
-    print(fastsr.sr3(tensor).spread)  # type: ignore[attr-defined]
-
-
-def scores_are_numbers_or_lists(path: Path, image: Image.Image, tensor: Tensor) -> None:
-    numbers: list[float] = [fastsr.metrics.psnr(path, image), fastsr.metrics.ssim(image, tensor, shave=4)]
-    lists: list[list[float]] = [fastsr.metrics.psnr([path], [image]), fastsr.metrics.ssim([tensor], [path])]
-    print(len(numbers), len(lists))
-
-
-def any_image(img: ImageInput) -> None:
-    print(fastsr.resize([img], 2))
 
 
 def files_and_metrics(path: Path) -> float:

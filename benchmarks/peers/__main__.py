@@ -1,29 +1,30 @@
-"""Compare fastsr with other packages on the CPU, each part in one run.
+"""fastsr beside the packages that people use for the same work, measured on the CPU, each part in one run.
 
     FASTSR_DATA=... python -m benchmarks.peers                # all parts
-    FASTSR_DATA=... python -m benchmarks.peers resize dip     # only these parts; the others are kept
+    FASTSR_DATA=... python -m benchmarks.peers resize dip     # these alone; the others stay as they are
 
-Writes benchmarks/results/peers.json, docs/peers.md and its plots after every part: to continue an interrupted run, name
-the missing parts. The first call makes a virtual environment with the packages of requirements.txt. The number of
-threads is that of torch: OMP_NUM_THREADS=1 for one.
+Writes benchmarks/results/peers.json, docs/peers.md and its pictures, after every part: what was stopped is gone on with
+by naming the parts that are owed. The first call makes a virtual environment with the packages of requirements.txt.
+Threads are those that torch takes: OMP_NUM_THREADS=1 for one.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 from pathlib import Path
 
-from benchmarks.report import ROOT, command_parser
+from benchmarks.report import ROOT
 
-from .environment import ready
+from .venv import ready
 
 PARTS = ("resize", "metrics", "networks", "dip")
 """Those of `run`, which needs packages that may be only in the environment to be made."""
 
 
 def main() -> None:
-    parser = command_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all of them")
     parser.add_argument(
         "--venv",

@@ -14,17 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import fastsr
-from benchmarks.baselines import PlainScale
-from benchmarks.harness import peak_bytes, reset_peak_bytes
+from benchmarks.memory import peak_bytes, reset_peak_bytes
+from benchmarks.straightforward import Scale
 from fastsr import metrics
+from fastsr.consistency import Downscale
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.stored_images import to_uint8
+from fastsr.data.protocols import eight_bits
 from fastsr.dip.fit import INPUT_RANGE
-from fastsr.dip.options import Preset
 from fastsr.dip.recipes import Recipe, upscale
-from fastsr.operators import Downscale
 
-from .environment import load
+from .packages import load
 from .turns import rivals
 
 FACTOR = 4
@@ -52,7 +51,7 @@ Work = Callable[[Tensor, tuple[int, int], Report], Tensor | None]
 """Fits the small picture (1, 3, h, w) at (H, W); returns the result where the fit ends by itself."""
 
 
-def with_fastsr(preset: Preset | Recipe) -> Work:
+def with_fastsr(preset: str | Recipe) -> Work:
     """Return `fastsr.dip`, told that the picture was made small by the bicubic kernel."""
 
     def work(small: Tensor, size: tuple[int, int], report: Report) -> Tensor:
@@ -89,7 +88,7 @@ def plain(recipe: Recipe) -> Work:
     def work(small: Tensor, size: tuple[int, int], report: Report) -> None:
         config = recipe.network
         head = nn.Sequential(nn.Conv2d(config.channels[0], config.output_channels, 1), nn.Sigmoid())
-        network = nn.Sequential(PlainScale(config, 0, config.input_channels), head)
+        network = nn.Sequential(Scale(config, 0, config.input_channels), head)
         z = INPUT_RANGE * torch.rand(1, config.input_channels, *size)
         optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
         downscale = _downscale(small, size)
@@ -185,7 +184,7 @@ class Fit:
         self._resumed = time.perf_counter()
 
     def _look(self, image: Tensor) -> None:
-        result = to_uint8(image.detach().clamp(0, 1).float())
+        result = eight_bits(image.detach().clamp(0, 1).float())
         self.curve.append((self._spent, float(metrics.psnr(result, self._hr, shave=SHAVE))))  # type: ignore[arg-type]
 
 
@@ -235,7 +234,7 @@ def end(rival: Rival) -> dict[str, Any]:
 
 def crop(path: Path, side: int) -> Tensor:
     """Return the middle of a picture, uint8 (3, side, side)."""
-    picture = to_uint8(path).expand(3, -1, -1)
+    picture = eight_bits(path).expand(3, -1, -1)
     top, left = ((length - side) // 2 for length in picture.shape[-2:])
     return picture[:, top : top + side, left : left + side].contiguous()
 

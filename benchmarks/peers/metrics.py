@@ -17,7 +17,7 @@ from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.images import read
 
-from .environment import load
+from .packages import load
 from .turns import rivals, take_turns
 
 FACTOR = 4
@@ -70,8 +70,8 @@ def _fastsr(niqe_parameters: Path) -> Scorer:
     return Scorer(
         "BT.601, 16 to 235",
         lambda picture: picture,
-        lambda a, b: float(metrics.psnr(a, b, shave=FACTOR)),
-        lambda a, b: float(metrics.ssim(a, b, shave=FACTOR)),
+        lambda a, b: float(metrics.psnr(a, b, shave=FACTOR)),  # type: ignore[arg-type]  # one picture, one float
+        lambda a, b: float(metrics.ssim(a, b, shave=FACTOR)),  # type: ignore[arg-type]
         lambda a: float(metrics.niqe(a)),  # type: ignore[arg-type]
     )
 
@@ -95,7 +95,7 @@ def _pyiqa(niqe_parameters: Path) -> Scorer:
     ssim = create("ssim", device=device, crop_border=FACTOR, color_space="ycbcr")
     niqe = create("niqe", device=device, pretrained_model_path=str(niqe_parameters))
     return Scorer(
-        "own conversion, 0 to 255; for SSIM BT.601, 16 to 235",
+        "its own, of 0 to 255; for SSIM BT.601, 16 to 235",
         tensor,
         lambda a, b: float(psnr(a, b)),
         lambda a, b: float(ssim(a, b)),
@@ -106,7 +106,7 @@ def _pyiqa(niqe_parameters: Path) -> Scorer:
 def _piq(niqe_parameters: Path) -> Scorer:
     piq, luma = load("piq"), _skimage_luma()
     return Scorer(
-        "scikit-image's, for PSNR own conversion, 0 to 255",
+        "scikit-image's, for PSNR its own, of 0 to 255",
         lambda picture: picture,
         lambda a, b: float(piq.psnr(*(cut_tensor(tensor(x)) for x in (a, b)), convert_to_greyscale=True)),
         lambda a, b: float(piq.ssim(*(luma(x) for x in (a, b)), data_range=255, downsample=False)),
@@ -152,7 +152,7 @@ def _kornia(niqe_parameters: Path) -> Scorer:
         return cut_tensor(colour.rgb_to_y(x))
 
     return Scorer(
-        "own conversion, 0 to 255",
+        "its own, of 0 to 255",
         tensor,
         lambda a, b: float(package.psnr(luma(a), luma(b), 1.0)),
         lambda a, b: float(package.ssim(luma(a), luma(b), 11, padding="valid").mean()),
@@ -166,7 +166,7 @@ def _opencv(niqe_parameters: Path) -> Scorer:
     def luma(picture: np.ndarray) -> Any:
         return cut(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., 0])
 
-    return Scorer("own conversion, 0 to 255", lambda picture: picture, lambda a, b: float(cv2.PSNR(luma(a), luma(b))))
+    return Scorer("its own, of 0 to 255", lambda picture: picture, lambda a, b: float(cv2.PSNR(luma(a), luma(b))))
 
 
 MAKERS: dict[str, Callable[[Path], Scorer]] = {

@@ -14,13 +14,12 @@ from torch import Tensor
 
 import fastsr
 from fastsr.data.benchmarks import find_benchmark
-from fastsr.data.protocols import find_protocol
-from fastsr.data.stored_images import to_uint8
+from fastsr.data.protocols import eight_bits, find_protocol
 from fastsr.images import read
-from fastsr.srgan.checkpoints import load as load_generator
-from fastsr.srgan.esrgan import RRDBNet, RRDBNetConfig
+from fastsr.srgan.formats import load as load_generator
+from fastsr.srgan.relatives import RRDBNet, RRDBNetConfig
 
-from .environment import in_words, load
+from .packages import in_words, load
 from .turns import Rival, rivals, take_turns
 
 FACTOR = 4
@@ -99,7 +98,7 @@ def set5_psnr(work: Networks, path: Path, folder: Path) -> float:
     scores = []
     for sample in find_benchmark(folder, FACTOR).samples:
         case = protocol.prepare(sample, FACTOR)
-        result = to_uint8(work.enlarge(path)(read(case.lr).pixels))
+        result = eight_bits(work.enlarge(path)(read(case.lr).pixels))
         scores.append(protocol.score(result, case, FACTOR).psnr_y)
     return float(np.mean(scores))
 

@@ -16,7 +16,7 @@ from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.protocols import find_protocol
 from fastsr.imresize import imresize
 
-from .environment import load
+from .packages import load
 from .turns import rivals, take_turns
 
 FACTOR = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.report import FORMAT, command_parser, data_folder, environment, save
+from benchmarks.report import FORMAT, data_folder, environment, save
 
 from . import dip, document, metrics, networks, resize
-from .environment import missing, requirements, state
+from .packages import state
+from .venv import missing, requirements
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "resize": resize.measure,
@@ -47,7 +49,7 @@ def measure(name: str, data: Path, path: Path = document.PATH) -> dict[str, Any]
 
 
 def main() -> None:
-    parser = command_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--venv", type=Path, required=True, help="the folder of the environment")
     arguments = parser.parse_args()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks.harness import peak_bytes, processes, reset_peak_bytes
+from benchmarks.memory import peak_bytes, reset_peak_bytes
 
-from .environment import in_words
+from .packages import in_words
 
 Make = Callable[[str], Any]
 """From the name of a rival to what does its work; a function of a module, for it is called in the rival's process."""
@@ -42,9 +43,12 @@ def rivals(make: Make, names: tuple[str, ...]) -> Iterator[tuple[dict[str, Rival
     Yields:
         The rivals, and for those that could not be made the reason, in words.
     """
-    with processes(names, _begin, make, torch.get_num_threads()) as running:
+    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads that do not run in it
+    with ExitStack() as stack:
         found, failures = {}, {}
-        for name, process in running.items():
+        for name in names:
+            arguments = make, name, torch.get_num_threads()
+            process = stack.enter_context(ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=arguments))
             failure = process.submit(_reason).result()
             if failure is None:
                 found[name] = Rival(process)
@@ -105,7 +109,7 @@ def _costs(taken: list[float], peak: int) -> dict[str, float]:
     }
 
 
-def _begin(name: str, make: Make, threads: int) -> None:
+def _begin(make: Make, name: str, threads: int) -> None:
     global _work, _failure
     torch.set_num_threads(threads)
     try:

@@ -15,18 +15,18 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from fastsr.sr3 import checkpoints as sr3_checkpoint
-from fastsr.sr3 import checkpoints as sr3_formats
+from fastsr.pulse import checkpoint as pulse_checkpoint
+from fastsr.pulse import formats as pulse_formats
+from fastsr.pulse.gaussian_fit import GaussianFit
+from fastsr.pulse.network import Architecture, StyleGAN
+from fastsr.sr3 import checkpoint as sr3_checkpoint
+from fastsr.sr3 import formats as sr3_formats
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
-from fastsr.srgan import checkpoints as srgan_checkpoint
-from fastsr.srgan import checkpoints as srgan_formats
-from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
-from fastsr.srgan.networks import SRResNet, SRResNetConfig
-from fastsr.stylegan import checkpoints as pulse_checkpoint
-from fastsr.stylegan import checkpoints as pulse_formats
-from fastsr.stylegan.latents import GaussianFit
-from fastsr.stylegan.network import StyleGAN, StyleGANConfig
+from fastsr.srgan import checkpoint as srgan_checkpoint
+from fastsr.srgan import formats as srgan_formats
+from fastsr.srgan.network import SRResNet, SRResNetConfig
+from fastsr.srgan.relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 
 WIDTH = 2
 MSRRESNET = {"first": "conv_first", "trunk": "body", "upsampling.0": "upconv1", "large": "conv_hr", "last": "conv_last"}
@@ -109,14 +109,14 @@ def _own() -> Iterator[tuple[str, bytes]]:
         "rrdbnet": RRDBNet(RRDBNetConfig(1, WIDTH, 1, 1)),
     }
     unet = UNet(UNetConfig(WIDTH, (1, 1), 1, (), groups=1))
-    stylegan = StyleGAN(StyleGANConfig(8, 2, 1, feature_maps=(2, 2)))
+    stylegan = StyleGAN(Architecture(8, 2, 1, feature_maps=(2, 2)))
     fit = GaussianFit(torch.zeros(2), torch.ones(2))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "own.safetensors")
         for name, generator in generators.items():
             srgan_formats.save(srgan_checkpoint.Checkpoint(generator, "fastsr", "unit", "signed", name), path)
             yield f"{name}.safetensors", path.read_bytes()
-        curve = Schedule(steps=10, end=0.9).alphas_cumprod()
+        curve = Schedule(steps=10, end=0.9).curve()
         sr3_formats.save(sr3_checkpoint.Checkpoint(unet, curve, "epsilon", 4, 16, "fastsr", "unet"), path)
         yield "unet.safetensors", path.read_bytes()
         pulse_formats.save(pulse_checkpoint.Checkpoint(stylegan, fit, "fastsr", "stylegan"), path)

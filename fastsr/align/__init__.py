@@ -1,7 +1,7 @@
-"""Faces in ordinary photographs: find them, crop them upright as FFHQ does, and paste results back."""
+"""Faces in ordinary pictures: found, cut out upright as those of FFHQ are, and put back."""
 
-from .detection import find_faces
 from .faces import Face, Landmarks, NoFaceError
+from .finding import find_faces
 from .warp import align, paste
 
 __all__ = ["Face", "Landmarks", "NoFaceError", "align", "find_faces", "paste"]

@@ -1,6 +1,6 @@
-"""A face in an image, and the square around it that FFHQ's images show.
+"""A face in a picture, and the square around it that pictures of FFHQ show.
 
-Coordinates are (x, y) in pixels from the upper left corner of the image: the centre of the first pixel is (0.5, 0.5).
+Coordinates are (x, y) in pixels from the upper left corner of the picture: the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -8,25 +8,24 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-from ..checks import input_error, number
+from ..checks import number
 from ..errors import InputError
 
 Point = tuple[float, float]
-"""(x, y) in pixels."""
 
 OF_EYES, OF_MOUTH = 2.0, 1.8
-"""Half the side of the square: times the distance between the eyes, or from eyes to mouth; the larger one counts."""
+"""Half the side of the square, in distances between the eyes and from eyes to mouth; the larger one counts."""
 BELOW_EYES = 0.1
-"""The centre of the square, as a fraction of the way from the eyes to the mouth."""
+"""How far from the eyes to the mouth its centre is."""
 
 
 class NoFaceError(InputError):
-    """No face was found in an image."""
+    """There is no face in a picture, or none that could be found."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The positions of eyes and mouth; left and right are the viewer's.
+    """Where eyes and mouth are; left is the viewer's, and so is right.
 
     Attributes:
         left_eye, right_eye: the centres of the eyes.
@@ -41,11 +40,11 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Square:
-    """A square in an image, at any angle.
+    """A square in a picture, at any angle.
 
     Attributes:
-        centre: the centre of the square.
-        half: the vector from the centre to the middle of the right side.
+        centre: its middle.
+        half: from there to the middle of its right side.
     """
 
     centre: Point
@@ -58,18 +57,18 @@ class Square:
 
     @property
     def angle(self) -> float:
-        """The clockwise rotation in degrees."""
+        """How far it is turned clockwise, in degrees."""
         return math.degrees(math.atan2(self.half[1], self.half[0]))
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face in an image.
+    """A face in a picture.
 
     Attributes:
-        landmarks: the positions of eyes and mouth.
-        score: the detector's confidence, up to 1.
-        box: the detector's box: x and y of the upper left corner, width and height; None without a detector.
+        landmarks: eyes and mouth.
+        score: how sure the detector is, up to 1.
+        box: x and y of the upper left corner, width and height, as the detector draws it; None where there was none.
     """
 
     landmarks: Landmarks
@@ -77,7 +76,7 @@ class Face:
     box: tuple[float, float, float, float] | None = None
 
     def scaled(self, factor: float) -> Face:
-        """Return the same face in an image that is `factor` times larger."""
+        """Return the same face in a picture that is `factor` times larger."""
         box = None
         if self.box is not None:
             left, top, width, height = (factor * value for value in self.box)
@@ -87,14 +86,14 @@ class Face:
 
     @property
     def square(self) -> Square:
-        """The square that FFHQ's images show of a face (Karras et al., arXiv 1812.04948, appendix C).
+        """The square that FFHQ's pictures show of a face (Karras et al., arXiv 1812.04948, appendix C).
 
-        Its horizontal axis is the mean of the line through the eyes and of the normal of the line from eyes to mouth.
-        Its side is 4 times the distance between the eyes or 3.6 times that from eyes to mouth, whichever is larger. Its
+        Its sides are parallel and perpendicular to the mean of the line through the eyes and of the normal of that from
+        eyes to mouth. Its side is 4 distances between the eyes, or 3.6 from eyes to mouth where that is more. Its
         centre is a tenth of the way from the eyes to the mouth.
 
         Raises:
-            InputError: eyes and mouth are at one point, or are not finite, or left and right are swapped.
+            InputError: eyes and mouth are in one place, or are not finite, or left and right are exchanged.
         """
         marks = self.landmarks
         values = [number("landmarks", value, "numbers") for point in astuple(marks) for value in point]
@@ -104,8 +103,9 @@ class Face:
         right = (across[0] + down[1], across[1] - down[0])
         length = math.hypot(*right)
         if not all(map(math.isfinite, values)) or length == 0 or across[0] * down[1] <= across[1] * down[0]:
-            problem = "are not those of a face: the mouth is below the eyes, and left is the viewer's left"
-            raise input_error("landmarks", marks, problem)
+            raise InputError(
+                f"landmarks={marks} are not those of a face: the mouth is below the eyes, and left is the viewer's left"
+            )
         stretch = max(OF_EYES * math.hypot(*across), OF_MOUTH * math.hypot(*down)) / length
         centre = (eyes[0] + BELOW_EYES * down[0], eyes[1] + BELOW_EYES * down[1])
         return Square(centre, (stretch * right[0], stretch * right[1]))

@@ -1,4 +1,4 @@
-"""Crop a face from an image, upright and at a given size, and paste a result back."""
+"""A face cut out of a picture, upright and of a given size, and put back in."""
 
 from __future__ import annotations
 
@@ -10,134 +10,134 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import input_error, whole_number
+from ..checks import whole_number
+from ..device import require_memory
 from ..errors import InputError
 from ..images import Picture, read
 from ..imresize import imresize
-from ..runtime.memory import require_memory
 from .faces import Face, Square
 
 FEATHER = 0.2
-"""A pasted face fades in over this fraction of the way from the edge of the square to its centre."""
+"""The part of the way from the edge of the square to its centre over which what is put back fades in."""
 COPIES = 4
-"""Copies of the sampled pixels in memory at a time."""
+"""Of the pixels that are sampled, in memory at a time."""
 
 
 def align(img: Any, face: Face, side: int) -> Any:
-    """Crop the square of a face from an image, upright, as in FFHQ.
+    """Cut the square of a face out of a picture, upright, as FFHQ's pictures show faces.
 
-    Beyond the edge of the image its mirror image is used. A square that is larger than `side` is downscaled by the
-    antialiased bicubic kernel.
+    Where the square leaves the picture, the picture goes on mirrored. A square that is larger than `side` is made
+    smaller by the antialiased bicubic kernel.
 
     Args:
-        img: one image of any kind; see `fastsr.images.read`.
-        face: the face in the image, as `find_faces` returns it.
-        side: height and width of the result in pixels.
+        img: one picture of any kind; see `fastsr.images.read`.
+        face: its place in the picture, which `find_faces` tells.
+        side: of the result, in pixels.
 
     Returns:
-        The square, side x side, of the kind of `img`.
+        The square, side x side, of the kind of picture that came.
 
     Raises:
-        InputError, InputTypeError: an argument cannot be used; the message names it.
-        NotEnoughMemoryError: the square does not fit into memory.
+        InputError, InputTypeError: what cannot be used, named in the message.
+        NotEnoughMemoryError: it does not fit into memory.
     """
-    image, right = _read_one(img, "img"), "a side in pixels, at least 1"
+    picture, right = _one(img, "img"), "a side in pixels, at least 1"
     side = whole_number("side", side, right)
     if side < 1:
-        raise input_error("side", side, "leaves nothing", f"give {right}")
+        raise InputError(f"side={side} leaves nothing; give {right}")
     square = face.square
-    # Samples are at most a pixel of the image apart, so that no pixel is skipped.
+    # No sample is further from the next than a pixel of the picture: none is left out.
     fine = side * max(math.ceil(square.side / side), 1)
-    needed = COPIES * image.pixels.shape[1] * fine**2 * image.pixels.element_size()
-    require_memory(needed, image.pixels.device, f"a face of {fine}x{fine} pixels")
-    height, width = image.pixels.shape[-2:]
+    needed = COPIES * picture.pixels.shape[1] * fine**2 * picture.pixels.element_size()
+    require_memory(needed, picture.pixels.device, f"a face of {fine}x{fine} pixels")
+    height, width = picture.pixels.shape[-2:]
     across = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine * 2 - 1
     u, v = across[None], across[:, None]
     x = square.centre[0] + u * square.half[0] - v * square.half[1]
     y = square.centre[1] + u * square.half[1] + v * square.half[0]
     grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], -1)
 
-    def crop(pixels: Tensor) -> Tensor:
-        sampled = _sample(pixels, grid, "reflection")
-        return sampled if fine == side else imresize(sampled, size=(side, side)).clamp(0, 1)
+    def cut(pixels: Tensor) -> Tensor:
+        seen = _sampled(pixels, grid, "reflection")
+        return seen if fine == side else imresize(seen, size=(side, side)).clamp(0, 1)
 
-    return image.map(crop, crop)
+    return picture.map(cut, cut)
 
 
 def paste(img: Any, face: Face, result: Any) -> Any:
-    """Paste a result for an aligned face back into the image that the face is from.
+    """Put a picture of an aligned face back to where the face is.
 
-    It fades into the image towards the edge of its square. Outside the square nothing changes.
+    Towards the edge of its square it fades into the picture. Outside nothing changes.
 
     Args:
-        img: the image with the face; if it was upscaled meanwhile, give `face.scaled(factor)`.
-        face: the face in the image.
-        result: the result of a method for `align(img, face, side)`, a square of any size. If it has more pixels than
-            the square in the image, it is downscaled by the antialiased bicubic kernel: upscale the image first to keep
-            them.
+        img: the picture that the face is in; for one that was enlarged since, give `face.scaled(factor)`.
+        face: its place in the picture.
+        result: what was made of `align(img, face, side)`, a square of any size. Where it has more pixels than its place
+            in the picture, it is made smaller by the antialiased bicubic kernel: enlarge the picture to keep them.
 
     Returns:
-        The image, of the kind of `img`, with the comment of `result`.
+        The picture, of the kind that came, with the comment of `result`.
 
     Raises:
-        InputError, InputTypeError: an argument cannot be used; the message names it.
+        InputError, InputTypeError: what cannot be used, named in the message.
     """
-    image, face_image, square = _read_one(img, "img"), _read_one(result, "result"), face.square
-    height, width = face_image.pixels.shape[-2:]
+    picture, made, square = _one(img, "img"), _one(result, "result"), face.square
+    height, width = made.pixels.shape[-2:]
     if height != width:
-        raise InputError(f"result has {width}x{height} pixels; give a square, the result for an aligned face")
-    channels, image_channels = face_image.pixels.shape[1], image.pixels.shape[1]
-    if channels != image_channels:
-        raise InputError(f"result has {channels} channels and img {image_channels}; give both grey or both RGB")
-    if face_image.comment is not None:
-        image = replace(image, comment=face_image.comment)
-    rows, columns, grid = _locate(square, (image.pixels.shape[-2], image.pixels.shape[-1]))
-    weight = _weight(grid).to(image.pixels)
+        raise InputError(f"result has {width}x{height} pixels; give the square that was made of an aligned face")
+    if made.pixels.shape[1] != picture.pixels.shape[1]:
+        raise InputError(
+            f"result has {made.pixels.shape[1]} channels and img {picture.pixels.shape[1]}; give both grey or both RGB"
+        )
+    if made.comment is not None:
+        picture = replace(picture, comment=made.comment)
+    rows, columns, grid = _place(square, (picture.pixels.shape[-2], picture.pixels.shape[-1]))
+    weight = _weight(grid)
     fits = max(min(width, math.ceil(square.side)), 1)
 
-    def sample(pixels: Tensor) -> Tensor:
-        pixels = pixels.to(image.pixels.device)
+    def sampled(pixels: Tensor) -> Tensor:
+        pixels = pixels.to(picture.pixels.device)
         if fits < width:
             pixels = imresize(pixels, size=(fits, fits)).clamp(0, 1)
-        return _sample(pixels, grid, "border")
+        return _sampled(pixels, grid, "border")
 
-    region = (..., rows, columns)
-    pixels, alpha = image.pixels.clone(), image.alpha
+    weight = weight.to(picture.pixels)
+    there = (..., rows, columns)
+    colours, alpha = picture.pixels.clone(), picture.alpha
     if alpha is None:
-        pixels[region] = torch.lerp(pixels[region], sample(face_image.pixels), weight)
-        return image.like(pixels)
-    opacity = torch.ones_like(face_image.pixels[:, :1]) if face_image.alpha is None else face_image.alpha
-    new_alpha = torch.lerp(alpha[region], sample(opacity), weight)
-    premultiplied = torch.lerp(image.premultiplied[region], sample(face_image.premultiplied), weight)
-    visible = (weight > 0) & (new_alpha > 0)
-    pixels[region] = torch.where(visible, premultiplied / torch.where(visible, new_alpha, 1), pixels[region])
+        colours[there] = torch.lerp(colours[there], sampled(made.pixels), weight)
+        return picture.like(colours)
+    opacity = torch.ones_like(made.pixels[:, :1]) if made.alpha is None else made.alpha
+    new = torch.lerp(alpha[there], sampled(opacity), weight)
+    mixed = torch.lerp(picture.premultiplied[there], sampled(made.premultiplied), weight)
+    visible = (weight > 0) & (new > 0)
+    colours[there] = torch.where(visible, mixed / torch.where(visible, new, 1), colours[there])
     alpha = alpha.clone()
-    alpha[region] = new_alpha
-    return image.like(pixels, alpha)
+    alpha[there] = new
+    return picture.like(colours, alpha)
 
 
-def _read_one(img: Any, name: str) -> Picture:
-    """Read one image; an error for a batch."""
-    image = read(img, name)
-    if len(image.pixels) != 1:
-        raise InputError(f"{name} is a batch of {len(image.pixels)} images; give one")
-    return image
+def _one(img: Any, name: str) -> Picture:
+    picture = read(img, name)
+    if len(picture.pixels) != 1:
+        raise InputError(f"{name} is a batch of {len(picture.pixels)} pictures; give one")
+    return picture
 
 
-def _sample(pixels: Tensor, grid: Tensor, padding: str) -> Tensor:
-    """Sample (1, C, H, W) at `grid`, (rows, columns, 2) as x and y from -1 to 1, by the bicubic kernel, in [0, 1]."""
-    grid = grid[None].to(pixels)
-    return F.grid_sample(pixels, grid, mode="bicubic", padding_mode=padding, align_corners=False).clamp(0, 1)
+def _sampled(pixels: Tensor, grid: Tensor, padding: str) -> Tensor:
+    """Return (1, C, H, W) at the places (height, width, 2) from -1 to 1, by bicubic interpolation, in [0, 1]."""
+    places = grid[None].to(pixels)
+    return F.grid_sample(pixels, places, mode="bicubic", padding_mode=padding, align_corners=False).clamp(0, 1)
 
 
-def _locate(square: Square, size: tuple[int, int]) -> tuple[slice, slice, Tensor]:
-    """Return the rows and columns around a square in an image of `size` (H, W), and their pixels' places in the square.
+def _place(square: Square, size: tuple[int, int]) -> tuple[slice, slice, Tensor]:
+    """Return the rows and columns around a square in a picture of `size`, and where in the square their pixels are.
 
-    The places are (rows, columns, 2), x and y from -1 to 1 within the square.
+    The places are (rows, columns, 2), from -1 to 1 within the square.
     """
-    extent = sum(map(abs, square.half))
+    reach = sum(map(abs, square.half))
     (left, right), (top, bottom) = (
-        (min(max(math.floor(centre - extent), 0), length), min(max(math.ceil(centre + extent), 0), length))
+        (min(max(math.floor(centre - reach), 0), length), min(max(math.ceil(centre + reach), 0), length))
         for centre, length in zip(square.centre, reversed(size), strict=True)
     )
     x = torch.arange(left, right, dtype=torch.float64)[None] + (0.5 - square.centre[0])
@@ -147,6 +147,6 @@ def _locate(square: Square, size: tuple[int, int]) -> tuple[slice, slice, Tensor
 
 
 def _weight(places: Tensor) -> Tensor:
-    """Return the weight of the pasted face at `places`, (rows, columns, 2): from 0 at the edge of the square to 1."""
+    """Return how much of what is put back is seen at each place: 0 at the edge of the square and outside, 1 within."""
     inside = ((1 - places.abs().amax(-1)) / FEATHER).clamp(0, 1)
     return inside.square() * (3 - 2 * inside)

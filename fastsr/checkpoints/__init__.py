@@ -1,5 +1,5 @@
-"""Checkpoint files: locate them (sources), read their tensors (reading), match them to a network (layouts).
+"""Weights of networks: where they are, what is in their files, and which network they belong to.
 
-Nothing here depends on a network. Each method has a table of `layouts.Layout`, one row for each layout of keys that it
-can load. Loading never runs code from a file.
+Nothing here knows a network. A method has a list of `formats.Format`, one for each layout of keys that it can load.
+Loading never runs code that a file brings along.
 """

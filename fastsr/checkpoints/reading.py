@@ -1,4 +1,4 @@
-"""Read the tensors of a checkpoint file, without the wrappers and key prefixes that training code adds."""
+"""The tensors of a checkpoint file, without the wrapping that training code puts around them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checks import spell
 from ..errors import InputError
-from ..pretrained import display_name
+from ..pretrained import called
 
 WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model", "net")
-"""The keys under which training code stores the weights of a network; if a file has several, the first one counts."""
+"""Names under which training code keeps the weights of a network; of several the first is taken."""
 PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.", "net.")
-"""The prefixes that training code adds to keys; keys without the prefix belong to another network, such as a
-discriminator."""
+"""What is put before every key; keys without it belong to something else, such as a discriminator."""
 IGNORED = ".num_batches_tracked"
-"""The ending of keys that do not matter for inference."""
 MOST_PREFIXES = 8
-"""The maximum number of prefixes that are stripped from a key."""
+"""Before a key, one after the other."""
 KEYS_SHOWN = 6
-"""The number of keys that an error lists."""
 NUMBERS = frozenset(
     getattr(torch, name)
     for name in (
@@ -36,19 +32,19 @@ NUMBERS = frozenset(
         *("uint8", "int8", "int16", "int32", "int64", "bool"),
     )
 )
-"""The dtypes of tensors that are accepted."""
+"""The types of tensors that are read."""
 REPEATED_BYTES = 2**30
-"""The maximum number of bytes by which expanded tensors, which repeat stored numbers, may exceed the file size."""
+"""The most that tensors may have beyond what is in the file: there each number can stand for many."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a checkpoint file.
+    """What a checkpoint file holds.
 
     Attributes:
-        tensors: the tensors by key, without wrappers and prefixes; floating point ones in float32, on the CPU.
-        metadata: metadata of a safetensors file; empty for other files.
-        name: the argument and its value that gave the file, for errors, such as "weights='model.pth'".
+        tensors: by key, without wrapping and prefixes; floats in float32, on the CPU.
+        metadata: of a safetensors file; empty for others.
+        name: what errors call the file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -56,102 +52,94 @@ class Contents:
     name: str
 
     def has(self, *keys: str) -> bool:
-        """Return whether all of these keys are present."""
+        """Whether all of these keys are there."""
         return all(key in self.tensors for key in keys)
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of a tensor.
 
         Raises:
-            InputError: there is no such tensor.
+            InputError: there is none.
         """
         if key not in self.tensors:
-            raise InputError(f"{self.name} is not complete: its other keys imply {key!r}, which is missing")
+            raise InputError(f"{self.name} has no {key!r}, which its other keys lead to expect; it is not complete")
         return tuple(self.tensors[key].shape)
 
     def count(self, pattern: str) -> int:
-        """Return how many different values the group of the regular expression `pattern` matches at key starts."""
+        """Return how many numbers the group of `pattern` takes over all keys that it matches from their beginning."""
         return len({match[1] for key in self.tensors if (match := re.match(pattern, key))})
 
     def listing(self) -> str:
-        """Return the first `KEYS_SHOWN` keys, for an error."""
+        """Return the first keys, for an error."""
         keys = list(self.tensors)
         more = f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else ""
         return f"{', '.join(keys[:KEYS_SHOWN])}{more}"
 
 
-def read(path: Path, *, argument: str = "weights") -> Contents:
-    """Read a checkpoint: a .safetensors file, or any file that `torch.save` wrote. No code of the file is run.
-
-    Args:
-        path: the file.
-        argument: name of the argument that gave the file, for errors.
+def read(path: Path) -> Contents:
+    """Read a checkpoint: safetensors by its suffix, else what `torch.save` writes. No code of the file is run.
 
     Raises:
-        InputError: the file cannot be read, is truncated, contains Python objects besides tensors, or no tensors, or
-            a tensor with NaN or infinite values.
+        InputError: the file cannot be read, is cut short, holds Python objects beside tensors, or no tensors.
     """
-    name = spell(argument, display_name(path))
+    name = f"weights={called(path)!r}"
     metadata: Mapping[str, str] = {}
     if path.suffix.lower() == ".safetensors":
-        loaded, metadata = _read_safetensors(path, name)
+        found, metadata = _safetensors(path, name)
     else:
-        loaded = _read_pickle(path, name)
-    tensors = _strip(_unwrap(loaded))
+        found = _pickle(path, name)
+    tensors = _strip(_unwrap(found))
     if not tensors:
-        raise InputError(f"{name} holds no weights of a network; {_describe(loaded)}")
+        raise InputError(f"{name} holds no weights of a network; {_seen(found)}")
     _check_tensors(tensors, path.stat().st_size, name)
-    contents = Contents({key: _to_float32(tensor) for key, tensor in tensors.items()}, metadata, name)
+    contents = Contents({key: _plain(tensor) for key, tensor in tensors.items()}, metadata, name)
     broken = [key for key, tensor in contents.tensors.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise InputError(f"{name} holds NaN or infinite values, in {broken[0]!r}; its training had failed")
     return contents
 
 
-def _read_safetensors(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _safetensors(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{name} cannot be read as safetensors ({error}); it may be truncated") from error
+        raise InputError(f"{name} cannot be read as safetensors ({error}); it may be cut short") from error
 
 
-def _read_pickle(path: Path, name: str) -> Any:
+def _pickle(path: Path, name: str) -> Any:
     try:
         file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}") from error
     with file:
         try:
-            if _claims_more_than_it_holds(path):
+            if _states_more_than_it_has(path):
                 raise pickle.UnpicklingError
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged file can raise almost anything
+        except Exception as error:  # whatever a damaged file makes of the reader
             code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
             if code is None:
-                raise InputError(
-                    f"{name} cannot be read as a checkpoint; it may be truncated, or not a checkpoint at all"
-                ) from error
+                raise InputError(f"{name} cannot be read as a checkpoint; it may be cut short, or none") from error
             raise InputError(
-                f"{name} holds a Python object, {code[1]}, and reading it would run code of the file; save the "
+                f"{name} holds a Python object, {code[1]}, and reading that would run code of the file; save the "
                 "network's state_dict() alone, where its code is at hand, and give that file"
             ) from error
 
 
-def _unwrap(loaded: Any) -> dict[str, Tensor]:
+def _unwrap(found: Any) -> dict[str, Tensor]:
     """Return the tensors of the innermost dictionary that `WRAPPERS` lead to."""
-    visited: set[int] = set()  # a dictionary may contain itself
-    while isinstance(loaded, Mapping) and id(loaded) not in visited:
-        visited.add(id(loaded))
-        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+    seen: set[int] = set()  # a dictionary may hold itself
+    while isinstance(found, Mapping) and id(found) not in seen:
+        seen.add(id(found))
+        inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
         if inner is None:
-            return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
-        loaded = inner
+            return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+        found = inner
     return {}
 
 
 def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors without `IGNORED` keys, and without the `PREFIXES` of keys."""
     tensors = {key: tensor for key, tensor in tensors.items() if not key.endswith(IGNORED)}
     for _ in range(MOST_PREFIXES):
         prefix = next((prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in tensors)), None)
@@ -161,8 +149,8 @@ def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _claims_more_than_it_holds(path: Path) -> bool:
-    """Return whether the members of a zip archive are larger than the archive: `torch.save` does not compress."""
+def _states_more_than_it_has(path: Path) -> bool:
+    """Whether a zip archive has parts that are larger than it is: `torch.save` compresses nothing."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -170,22 +158,17 @@ def _claims_more_than_it_holds(path: Path) -> bool:
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], stored: int, name: str) -> None:
-    """Check that tensors are dense and that their numbers are in the file: a few bytes can claim any number of them.
-
-    Args:
-        tensors: the tensors by key.
-        stored: size of the file in bytes.
-        name: name of the file, for errors.
+    """Check that tensors are plain ones, whose numbers are in the file: a few bytes can stand for any number of them.
 
     Raises:
-        InputError: a tensor is sparse, nested, quantized or on another device, or the file is too small for it.
+        InputError: one is not.
     """
     storages: set[int] = set()
     left = stored + REPEATED_BYTES
     for key, tensor in tensors.items():
-        kind = _unusual_kind(tensor)
+        kind = _odd_kind(tensor)
         if kind is not None:
-            raise InputError(f"{name} holds {key!r} as a tensor {kind}; give dense tensors on the CPU")
+            raise InputError(f"{name} holds {key!r} as a tensor {kind}; give plain numbers on the CPU")
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in storages:
             storages.add(storage.data_ptr())
@@ -195,8 +178,8 @@ def _check_tensors(tensors: Mapping[str, Tensor], stored: int, name: str) -> Non
             raise InputError(f"{name} states more numbers in {key!r} than it holds; it is damaged")
 
 
-def _unusual_kind(tensor: Tensor) -> str | None:
-    """Return why a tensor is not a dense one of an accepted dtype on the CPU; None if it is."""
+def _odd_kind(tensor: Tensor) -> str | None:
+    """Return what keeps a tensor from being read as numbers, if something does."""
     if tensor.is_nested:
         return "that is nested"
     if tensor.layout != torch.strided:
@@ -206,11 +189,11 @@ def _unusual_kind(tensor: Tensor) -> str | None:
     return None if tensor.dtype in NUMBERS else f"of the type {tensor.dtype}"
 
 
-def _to_float32(tensor: Tensor) -> Tensor:
+def _plain(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _describe(loaded: Any) -> str:
-    if isinstance(loaded, Mapping):
-        return f"its keys are {', '.join(map(str, list(loaded)[:KEYS_SHOWN])) or 'none'}"
-    return f"it holds a {type(loaded).__name__}"
+def _seen(found: Any) -> str:
+    if isinstance(found, Mapping):
+        return f"its keys are {', '.join(map(str, list(found)[:KEYS_SHOWN])) or 'none'}"
+    return f"it holds a {type(found).__name__}"

@@ -1,19 +1,18 @@
-"""What the commands share: errors and warnings as one line, a loop over images, and common options."""
+"""What the commands share: errors as one line, pictures worked through, and options."""
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..checks import Spelling, spelled_by
-from ..errors import Doubt, FastsrError, InputError, Interrupted
+from ..errors import DomainWarning, FastsrError, InputError, Interrupted
+from .words import spoken
 
 if TYPE_CHECKING:
     import torch
@@ -24,65 +23,13 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
-class CommandSpelling(Spelling):
-    """Writes the arguments of functions as the options of `command`.
-
-    Args:
-        command: the command that runs.
-        names: for the name of an argument that of the command's parameter, where they differ.
-    """
-
-    def __init__(self, command: click.Command, names: Mapping[str, str] | None = None):
-        self._command, self._names = command, names or {}
-
-    def argument(self, name: str, value: Any) -> str:
-        """Write an option as one types it: "--seed 3", "--no-consistency", or "--mask" for None."""
-        name = self._names.get(name, name)
-        option = next((param for param in self._command.params if param.name == name), None)
-        if not isinstance(option, click.Option):
-            label = "IN" if name.endswith("]") else name.upper()  # images[0] is one of IN...
-            return label if value is None else f"{label} {str(value)!r}"
-        flag = max(option.opts, key=len)
-        if option.is_flag and isinstance(value, bool):
-            return flag if value else max(option.secondary_opts, key=len, default=f"no {flag}")
-        if value is None:
-            return flag
-        several = isinstance(value, (tuple, list))
-        if several and option.multiple:
-            return " ".join(f"{flag} {_typed(one)}" for one in value)
-        if several:
-            return f"{flag} {(',' if option.nargs == 1 else ' ').join(map(_typed, value))}"
-        return f"{flag} {_typed(value)}"
-
-    def call(self, function: str, arguments: Mapping[str, Any]) -> str:
-        """Write a command in place of a function: `` `fastsr resize IN --size 8 8` ``."""
-        commands: Mapping[str, click.Command] = getattr(click.get_current_context().find_root().command, "commands", {})
-        if function not in commands:
-            return Spelling().call(function, arguments)
-        options = CommandSpelling(commands[function])
-        words = ["IN", *(options.argument(name, value) for name, value in arguments.items())] if arguments else []
-        return f"`{' '.join(['fastsr', function, *words])}`"
-
-
-def _typed(value: object) -> str:
-    """Return a value as one types it into a shell."""
-    return f"{value:.15g}" if isinstance(value, float) else shlex.quote(str(value))
-
-
-@contextmanager
-def renamed(**names: str) -> Iterator[None]:
-    """Give arguments the names of the command's: by ``renamed(model="niqe_model")`` an error says --niqe-model."""
-    with spelled_by(CommandSpelling(click.get_current_context().command, names)):
-        yield
-
-
 class Command(click.Command):
     """A command whose known errors become one line on stderr instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with spelled_by(CommandSpelling(self)), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except FastsrError as error:
@@ -94,26 +41,27 @@ class Command(click.Command):
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    warn(str(message))
+    from ..progress import print_beside_bars
+
+    print_beside_bars(f"Warning: {spoken(str(message))}", err=True)
 
 
-def warn(message: str) -> None:
-    """Print a warning as one line, above the progress bars."""
-    from ..runtime.progress import print_beside_bars
+@contextmanager
+def warnings_about(source: Path) -> Iterator[None]:
+    """Let warnings name the picture `source` that they are about; each is shown, though it was shown of others."""
+    from ..progress import print_beside_bars
 
-    print_beside_bars(f"Warning: {' '.join(message.splitlines())}", err=True)
-
-
-def warn_of(doubts: Iterable[Doubt], source: Path) -> None:
-    """Print a warning for each reason why the result of the image `source`, or of a face in it, may be bad."""
-    for doubt in doubts:
-        name = repr(str(source)) if doubt.name == "IN" else f"{str(source)!r}: {doubt.name}"
-        warn(f"{name} is {doubt.reason}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DomainWarning)
+        warnings.showwarning = lambda message, *_, **__: print_beside_bars(
+            f"Warning: {str(source)!r}: {spoken(str(message))}", err=True
+        )
+        yield
 
 
 def complain(error: FastsrError, source: Path | None = None) -> None:
-    """Print an error as one line, which names the image `source` that it is about."""
-    message = " ".join(str(error).splitlines())
+    """Print an error as one line, which names the picture `source` that it is about."""
+    message = spoken(" ".join(str(error).splitlines()))
     named = source is None or repr(str(source)) in message
     click.echo(f"Error: {message}" if named else f"Error: {str(source)!r}: {message}", err=True)
 
@@ -121,24 +69,22 @@ def complain(error: FastsrError, source: Path | None = None) -> None:
 def work_through(
     plan: Sequence[tuple[Path, Path]],
     max_pixels: int | None,
-    check: Callable[[Picture, Path], Iterable[Doubt]],
+    check: Callable[[Picture, Path], None],
     work: Callable[[Iterator[Picture]], Iterator[Any]],
-    write: Callable[[Picture, Any, Path], Sequence[str | Doubt] | None],
+    write: Callable[[Picture, Any, Path], Sequence[str] | None],
 ) -> None:
-    """Read every image of the plan, `work` on them and `write` the results; exit with status 2 if an image failed.
+    """Read every picture of the plan, `work` on them and `write` the results; end the command as that went.
 
-    An image that fails does not stop the others. Ctrl-C does, after the result so far is written.
+    A picture that fails does not keep the others from being done. Ctrl-C does, once the picture reached is written.
 
     Args:
-        plan: input and output of every image.
-        max_pixels: maximum number of pixels of an image.
-        check: raises an error for an image that cannot be worked on, and returns why its result may be bad; called with
-            the image and the path of its output.
-        work: returns an iterator of results for an iterator of images, in their order; it may raise `Interrupted`.
-        write: writes the result of an image; returns the lines to print, with doubts to warn of among them, or None for
-            the path of the output.
+        plan: input and output of every picture.
+        max_pixels: of a picture.
+        check: raises what a picture cannot be worked on for, and warns of what it can be but badly, before the work.
+        work: gives an iterator of results for one of pictures, in their order; it may raise `Interrupted`.
+        write: writes the result of a picture; it may return the lines that say so, for the path of the output.
     """
-    from ..runtime.progress import print_beside_bars
+    from ..progress import print_beside_bars
 
     run = _Run(list(plan), max_pixels, check)
     results = work(run.pictures())
@@ -150,7 +96,7 @@ def work_through(
             result, interrupted = stop.image, True
         except FastsrError as error:
             if not run.begun:
-                raise  # it is about no image
+                raise  # it is about no picture
             run.fail(error)
             results = work(run.pictures())
             continue
@@ -158,17 +104,15 @@ def work_through(
             break
         source, target, picture = run.begun.popleft()
         try:
-            lines = write(picture, result, target) or [str(target)]
+            with warnings_about(source):
+                lines = write(picture, result, target) or [str(target)]
         except FastsrError as error:
             run.complain(error, source)
         else:
             if interrupted:
-                lines = [f"Interrupted: {target} holds the result so far."]
+                lines = [f"Interrupted: {target} holds the picture reached so far."]
             for line in lines:
-                if isinstance(line, Doubt):
-                    warn_of([line], source)
-                else:
-                    print_beside_bars(line, err=interrupted)
+                print_beside_bars(line, err=interrupted)
         if interrupted:
             click.get_current_context().exit(EXIT_INTERRUPTED)
     if run.failed:
@@ -176,22 +120,20 @@ def work_through(
 
 
 class _Run:
-    """The images of a plan, each read when it is requested.
+    """The pictures of a plan, read as they are asked for.
 
     Attributes:
-        begun: input, output and image of those that were read and are not done.
-        failed: whether an image failed.
+        begun: input, output and picture of what was read and is not done.
+        failed: whether anything was.
     """
 
-    def __init__(
-        self, plan: list[tuple[Path, Path]], max_pixels: int | None, check: Callable[[Picture, Path], Iterable[Doubt]]
-    ):
+    def __init__(self, plan: list[tuple[Path, Path]], max_pixels: int | None, check: Callable[[Picture, Path], None]):
         self.begun: deque[tuple[Path, Path, Picture]] = deque()
         self.failed = False
         self._plan, self._max_pixels, self._check = deque(plan), max_pixels, check
 
     def pictures(self) -> Iterator[Picture]:
-        """Yield the remaining images of the plan; print the error of one that fails, and go to the next."""
+        """Read what is left of the plan, and pass over what fails."""
         from ..images import check_output, read
 
         while self._plan:
@@ -199,16 +141,16 @@ class _Run:
             try:
                 picture = read(source, "IN", max_pixels=self._max_pixels)
                 check_output(target, picture)
-                doubts = self._check(picture, target)
+                with warnings_about(source):
+                    self._check(picture, target)
             except FastsrError as error:
                 self.complain(error, source)
                 continue
-            warn_of(doubts, source)
             self.begun.append((source, target, picture))
             yield picture
 
     def fail(self, error: FastsrError) -> None:
-        """Give up the image that is being worked on; those begun after it are read again."""
+        """Give up the picture that is being worked on; those begun after it are read again."""
         source, _, _ = self.begun.popleft()
         self.complain(error, source)
         while self.begun:
@@ -216,14 +158,14 @@ class _Run:
             self._plan.appendleft((later, target))
 
     def complain(self, error: FastsrError, source: Path) -> None:
-        """Print the error of an image."""
+        """Print what failed."""
         complain(error, source)
         self.failed = True
 
 
 @contextmanager
 def kernel_choice() -> Iterator[None]:
-    """Turn the kernels' ValueError about FASTSR_KERNELS, which users of commands set, into an InputError."""
+    """Turn what the kernels say of FASTSR_KERNELS, which only a user of the command line sets, into its error."""
     try:
         yield
     except ValueError as error:
@@ -231,7 +173,7 @@ def kernel_choice() -> Iterator[None]:
 
 
 def check_kernels(device: str | torch.device) -> None:
-    """Raise `InputError` if FASTSR_KERNELS names no implementation, or none for `device`."""
+    """Refuse a FASTSR_KERNELS that names no implementation, or none for `device`."""
     import torch
 
     from fastsr_kernels import backend
@@ -240,19 +182,12 @@ def check_kernels(device: str | torch.device) -> None:
         backend.choose(torch.empty(0, device=device))
 
 
-def images_argument() -> click.Argument:
-    """Return the argument for the images of a command."""
-    return click.Argument(["images"], nargs=-1, required=True, metavar="IN...")
-
-
-def output_option() -> click.Option:
-    """Return the option for the results of a command."""
-    text = "Output file (for one image) or folder.  [default: beside IN]"
-    return click.Option(["-o", "--output"], metavar="OUT|DIR", help=text)
-
-
+images_argument = click.argument("images", nargs=-1, required=True, metavar="IN...")
+output_option = click.option(
+    "-o", "--output", metavar="OUT|DIR", help="A file (for one picture) or a folder.  [default: beside IN]"
+)
 max_pixels_option = click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
-    help="Maximum number of pixels of an input image.  [default: Pillow's limit against decompression bombs]",
+    help="Open pictures of up to this many pixels.  [default: Pillow's limit against decompression bombs]",
 )

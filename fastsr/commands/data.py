@@ -27,16 +27,13 @@ def data() -> None:
 @data.command(cls=Command)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
-    "-o",
-    "--output",
-    metavar="DIR",
-    help="Folder for the folders of the sets.  [default: $FASTSR_DATA, else data]",
+    "-o", "--output", metavar="DIR", help="The folder that gets a folder for each.  [default: FASTSR_DATA, or data]"
 )
 def get(names: tuple[str, ...], output: str | None) -> None:
-    """Download data sets, each to a folder of its name, and verify every file.
+    """Download data sets, each into a folder of its name, and check every file.
 
-    Interrupted downloads resume on the next call. Downloads are atomic: a folder of a data set is complete or does not
-    exist. A data set that exists is not downloaded again.
+    What a broken connection has left is gone on from by the next call. A set is there whole or not at all, and is
+    downloaded once.
     """
     from ..data.fetch import get_set
     from ..data.sets import find_set
@@ -45,18 +42,18 @@ def get(names: tuple[str, ...], output: str | None) -> None:
     for entry in [find_set(name) for name in names]:
         target = folder / entry.name
         new = get_set(entry, folder, progress=True, show=click.echo)
-        click.echo(f"{target}{'' if new else ' exists already'}: {entry.pictures} images; {entry.terms}")
+        click.echo(f"{target}{'' if new else ' is there already'}: {entry.pictures} pictures; {entry.terms}")
         if not entry.training:
             click.echo(f"  fastsr evaluate bicubic --data {shlex.quote(str(target))} --factor 4")
 
 
 @data.command("list", cls=Command)
 def list_sets() -> None:
-    """List the data sets: number of images, download size, checksums and terms of use."""
+    """Print the data sets: pictures, megabytes to download, what files are checked by, and terms."""
     from ..data.sets import SETS
 
     row = "{:<12} {:<6} {:>8} {:>8}  {:<8} {}".format
-    click.echo(row("name", "for", "images", "MB", "checksum", "terms"))
+    click.echo(row("name", "for", "pictures", "MB", "checksum", "terms"))
     for entry in SETS:
         purpose = "train" if entry.training else "test"
         checksums = "/".join(sorted({download.checksum.algorithm for download in entry.downloads}))

@@ -11,13 +11,13 @@ from .common import Command, kernel_choice
 def doctor() -> None:
     """Report the environment and check the kernels.
 
-    Prints versions, devices, and which implementation each operation uses and why.
+    Versions, devices, and which implementation each operation uses and why.
     """
     import torch
 
     from fastsr_kernels import backend
 
-    from .doctor_checks import report
+    from ..doctor import report
 
     with kernel_choice():
         backend.explain(torch.device("cpu"))

@@ -9,28 +9,28 @@ import click
 
 from ..errors import FastsrError, InputError
 from ..methods import find, names
-from ..options import DEVICE, command_options, from_command
+from ..options import command_options, from_command
 from .common import EXIT_BAD_INPUT, Command, check_kernels, complain
 
 if TYPE_CHECKING:
     from ..methods import Method
 
 EXPLANATION = """
-FOLDER is the folder of a benchmark, in one of these layouts:
+The data are the folder of a benchmark:
 
 \b
-  SelfExSR       image_SRF_4/img_001_SRF_4_HR.png and ..._LR.png
+  SelfExSR's     image_SRF_4/img_001_SRF_4_HR.png and ..._LR.png
   pairs          HR or GT beside LR; DIV2K_valid_HR beside DIV2K_valid_LR_bicubic/X4
-  squares        hr_128 beside lr_16, as fastsr prepare --size 16,128 writes them
-  plain images   downscaled by MATLAB's bicubic imresize
+  squares        hr_128 beside lr_16, as fastsr prepare --size 16,128 makes them
+  just pictures  their inputs are made by MATLAB's bicubic imresize
 
-An interrupted evaluation resumes when the command is run again. Under torchrun the processes share the images, each on
-a GPU of its own if there are any; data and output must be on a file system that all processes share.
+A second run goes on where the first one was stopped. Under torchrun the processes share the pictures, each with a
+GPU of its own where there are any; data and output are then on a file system that they share.
 """
 
 
 class MethodGroup(click.Group):
-    """A group whose commands are the methods, imported on first use."""
+    """A group whose commands are the methods, each imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the methods."""
@@ -51,7 +51,7 @@ class MethodGroup(click.Group):
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names alone; summaries would need the methods themselves."""
+        """Write the names alone: a summary would need the method's module."""
         with formatter.section("Methods"):
             formatter.write_text(", ".join(names()))
 
@@ -60,44 +60,42 @@ class MethodGroup(click.Group):
 def evaluate() -> None:
     """Score a method on a benchmark.
 
-    Writes a table, a CSV file, the output images and an HTML report.
+    What comes of it is a table, CSV, the pictures and an HTML report.
 
     \b
       fastsr evaluate bicubic --data Set5 --factor 4
-      fastsr evaluate dip --help     # the common options, and those of dip
+      fastsr evaluate dip --help     # the options of all methods, and dip's own
     """
 
 
 def _common_options() -> list[click.Parameter]:
     return [
-        click.Option(["--data"], required=True, metavar="FOLDER", help="Folder of a benchmark."),
+        click.Option(["--data"], required=True, metavar="FOLDER", help="The folder of a benchmark."),
         click.Option(
             ["--factor"],
             type=click.IntRange(min=2),
             default=4,
             show_default=True,
-            help="Upscaling factor.",
+            help="How many times larger results are than inputs.",
         ),
         click.Option(
             ["--protocol"],
-            type=click.Choice(["rgb8", "colour8", "matlab8", "dip"]),
             default="rgb8",
             show_default=True,
-            help="How inputs are made and results scored. rgb8: as in papers on trained networks; colour8: the same, "
-            "with grey images as RGB; matlab8: as in MATLAB code; dip: as in the paper on Deep Image Prior.",
+            help="rgb8 as networks report, colour8 (grey pictures as RGB), matlab8, or dip of Deep Image Prior.",
         ),
         click.Option(
             ["--images"],
             multiple=True,
             metavar="NAME",
-            help="Evaluate only these images: names or patterns, separated by commas.",
+            help="Only these pictures, in table and report too: names, patterns, or several with commas between.",
         ),
         click.Option(
             ["-o", "--output"],
             metavar="DIR",
-            help="Output folder.  [default: evaluation/METHOD_DATASET_xFACTOR_PROTOCOL]",
+            help="The folder for the results.  [default: evaluation/METHOD_DATASET_xFACTOR_PROTOCOL]",
         ),
-        click.Option(["--device"], metavar="DEVICE", help=DEVICE),
+        click.Option(["--device"], help="cpu, cuda or cuda:N.  [default: cuda when present]"),
     ]
 
 
@@ -111,8 +109,8 @@ def _run(
     device: str | None,
     **own: Any,
 ) -> None:
+    from ..device import resolve_device
     from ..evaluate import evaluate as run
-    from ..runtime.device import resolve_device
 
     for used in (resolve_device(device), "cpu"):  # resizing and scores are computed on the CPU
         check_kernels(used)

@@ -7,12 +7,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..checks import input_error
-from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_argument, renamed
+from ..errors import InputError
+from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_argument
+from .words import renamed
 
 
-@click.command(cls=Command, params=[images_argument()])
-@click.option("-o", "--output", required=True, metavar="OUT", help="Output folder.")
+@click.command(cls=Command)
+@images_argument
+@click.option("-o", "--output", required=True, metavar="OUT", help="The folder for the results.")
 @click.option(
     "--factor",
     "factors",
@@ -20,34 +22,28 @@ from .common import EXIT_BAD_INPUT, Command, check_kernels, complain, images_arg
     multiple=True,
     default=(4,),
     show_default=True,
-    help="Downscaling factor of the LR images; can be given several times.",
+    help="How many times smaller LR pictures are; can be given several times.",
 )
-@click.option("--sr", is_flag=True, help="Also upscale the LR images again, with the same filter.")
-@click.option("--lmdb", is_flag=True, help="Write LMDB databases instead of folders.")
-@click.option(
-    "--crop", type=click.IntRange(min=1), help="Cut the images into squares of this side, in HR pixels; needs --step."
-)
-@click.option(
-    "--step",
-    type=click.IntRange(min=1),
-    help="Distance between the squares of --crop, in HR pixels; they may overlap.",
-)
+@click.option("--sr", is_flag=True, help="Also enlarge LR pictures again, by the same kernel.")
+@click.option("--lmdb", is_flag=True, help="Write LMDB instead of folders.")
+@click.option("--crop", type=click.IntRange(min=1), help="Cut pictures into squares of this side, in pixels of HR.")
+@click.option("--step", type=click.IntRange(min=1), help="From one square to the next; squares may overlap.")
 @click.option(
     "--size",
     metavar="L,H",
-    help="Write LR and HR squares of these sides, such as 16,128, from the center of each image.",
+    help="Make squares of these two sides, such as 16,128, of the middle of pictures, instead of whole pictures.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one for each CPU]")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to work in.  [default: one a CPU]")
 def prepare(images: tuple[str, ...], factors: tuple[int, ...], size: str | None, **options: Any) -> None:
-    """Prepare a data set of HR, LR and SR images.
+    """Make a data set: HR, LR and SR pictures.
 
-    Images are downscaled and upscaled as by MATLAB's imresize. IN is an image, a folder of images or a quoted pattern
-    such as 'photos/*.png'. OUT gets HR/photo.png, cropped to a multiple of all factors, LR_bicubic/X4/photo.png, and
+    They are reduced and enlarged as MATLAB's imresize does. IN is a picture, a folder of pictures or a pattern such
+    as 'photos/*.png'. OUT gets HR/photo.png, cropped to a multiple of all factors, LR_bicubic/X4/photo.png, and
     with --sr SR_bicubic/X4/photo.png; or with --lmdb the databases HR.lmdb, LR_bicubic_X4.lmdb and
-    SR_bicubic_X4.lmdb. Run the command again to write only missing images.
+    SR_bicubic_X4.lmdb. A second run makes what is missing.
 
-    With --size 16,128 OUT gets squares for the training of SR3: hr_128/photo.png, the center of the image,
-    lr_16/photo.png and sr_16_128/photo.png; or with --lmdb one database, squares_16_128.lmdb.
+    With --size 16,128 OUT gets squares, as SR3 is trained on them: hr_128/photo.png, the middle of the picture,
+    lr_16/photo.png and sr_16_128/photo.png; or with --lmdb one database of all, squares_16_128.lmdb.
 
     \b
       fastsr prepare DIV2K_train_HR -o DIV2K --factor 4 --factor 2
@@ -62,7 +58,7 @@ def prepare(images: tuple[str, ...], factors: tuple[int, ...], size: str | None,
         done = run(images, factors=factors if given else None, sizes=None if size is None else _sides(size), **options)
     for picture, error in done.failures.items():
         complain(error, picture)
-    click.echo(f"{options['output']}: {done.made} prepared, {done.there} existed already")
+    click.echo(f"{options['output']}: {done.made} prepared, {done.there} there already")
     if done.failures:
         click.get_current_context().exit(EXIT_BAD_INPUT)
 
@@ -71,6 +67,6 @@ def _sides(size: str) -> tuple[int, ...]:
     try:
         return tuple(int(side) for side in size.split(","))
     except ValueError as error:
-        raise input_error(
-            "size", size, "is not two sides in pixels", "give those of LR and HR, such as 16,128"
+        raise InputError(
+            f"size={size!r} is not two sides in pixels; give those of LR and HR, such as 16,128"
         ) from error

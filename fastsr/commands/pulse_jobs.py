@@ -1,4 +1,4 @@
-"""The searches of ``fastsr pulse``: for images, or the faces in them, in batches and from several seeds."""
+"""The searches of ``fastsr pulse``: pictures, or the faces in them, in batches and from several seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..align import Face
 from ..errors import FastsrError
 from ..images import Picture
 from ..pulse.arguments import Options
-from ..pulse.runner import Found, search_pictures
+from ..pulse.call import Found, search_pictures
 from ..pulse.search import State
 
 Cut = Callable[[Picture], tuple[list[Face], list[Picture]]]
@@ -23,7 +23,7 @@ Cut = Callable[[Picture], tuple[list[Face], list[Picture]]]
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a search for one input, and its share of the run time of its batch."""
+    """What a search found for one input, and its share of the seconds that the batch took."""
 
     found: Found
     seconds: float
@@ -31,14 +31,14 @@ class Result:
 
 @dataclass(eq=False)
 class Job:
-    """An image and the searches for it.
+    """A picture and the searches for it.
 
     Attributes:
-        picture: the image.
-        target: path of its result.
-        faces: positions of the inputs in the image; empty if the image itself is the input.
-        inputs: images to search for.
-        results: for each input a result from each seed.
+        picture: what came.
+        target: what its result is called.
+        faces: where the inputs are in it; empty where the picture itself is the input.
+        inputs: what to search for.
+        results: for each input one from each seed.
         error: why there are no inputs.
     """
 
@@ -51,21 +51,21 @@ class Job:
 
 
 Watch = Callable[[Job, int, int, int, Tensor], None]
-"""Called after each step with the job, the index of the input, that of the seed, the step, and the best image."""
+"""Called after each step with the job, the number of the input, that of the seed, the step, and the best picture."""
 
 
 class Searches:
-    """Searches for the images of a command.
+    """Searches for the pictures of a call.
 
-    A batch consists of consecutive inputs of one size, from one image or several. If it fails, its images are searched
-    for one by one, so that an image that fails does not stop the others.
+    A batch is made of inputs that follow each other and are of one size, from one picture or several. Where it fails,
+    its pictures are searched for one by one, so that the one at fault does not keep the others from being found.
 
     Args:
-        options: options of the search.
-        seeds: seeds, each of which gives a result.
-        cut: returns the faces in an image, and the images to search for.
+        options: of the search.
+        seeds: each gives a result of its own.
+        cut: returns the faces of a picture, and what to search for.
         watch: see `Watch`.
-        total: number of inputs, for the progress bar; None if it is unknown.
+        total: how many inputs there are, for the bar; None where that is not known.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Searches:
         self._total = total
 
     def __call__(self, pictures: Iterator[tuple[Picture, Path]]) -> Iterator[Job]:
-        """Yield the finished job of each image and target, in order; raise the error of one after those before it."""
+        """Yield the job of each picture and target, in their order, done; raise where one fails, after those before."""
         ended, done = False, 0
         while not ended:
             feed = _Feed(pictures, self._cut)
@@ -110,7 +110,7 @@ class Searches:
     def _searched(
         self, inputs: Iterable[Picture], fed: Sequence[tuple[Job, int]], options: Options, total: int | None
     ) -> Iterator[tuple[Result, ...]]:
-        """Yield for each of `total` inputs the results from all seeds; `fed` has the inputs that were read so far."""
+        """Yield for each of `total` inputs the results from all seeds; `fed` has the inputs asked for so far."""
         streams = [
             self._stream(own, fed, number, replace(options, seed=seed), total)
             for number, (seed, own) in enumerate(zip(self._seeds, tee(inputs, len(self._seeds)), strict=True))
@@ -149,12 +149,12 @@ class Searches:
 
 
 class _Feed:
-    """An iterator of the inputs of images, up to the first image that has none.
+    """The inputs of pictures, as they are asked for, up to the first picture that has none.
 
     Attributes:
-        jobs: jobs that were begun and are not done.
-        fed: for each input that was read its job, and its index there.
-        ended: whether there are no more images.
+        jobs: begun and not done.
+        fed: the job of each input that was asked for, and its number there.
+        ended: whether there are no more pictures.
     """
 
     def __init__(self, pictures: Iterator[tuple[Picture, Path]], cut: Cut):

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..typing import Border, Kernel
 from .common import Command, check_kernels, images_argument, max_pixels_option, output_option, work_through
 
 if TYPE_CHECKING:
-    from ..errors import Doubt
     from ..images import Picture
 
 
-@click.command(cls=Command, params=[images_argument(), output_option()])
+@click.command(cls=Command)
+@images_argument
+@output_option
 @click.option("--scale", type=float, help="Output size over input size, such as 0.25.")
-@click.option("--size", type=(int, int), metavar="H W", help="Output height and width in pixels, in place of --scale.")
-@click.option(
-    "--kernel", type=click.Choice(get_args(Kernel)), default="bicubic", show_default=True, help="Interpolation filter."
-)
-@click.option(
-    "--border",
-    type=click.Choice(get_args(Border)),
-    default="symmetric",
-    show_default=True,
-    help="How the image continues beyond its border.",
-)
-@click.option("--antialias/--no-antialias", default=True, show_default=True, help="Widen the filter when downscaling.")
+@click.option("--size", type=(int, int), metavar="H W", help="Output size in pixels, instead of --scale.")
+@click.option("--kernel", default="bicubic", show_default=True, help="bicubic, lanczos2, lanczos3, linear or box.")
+@click.option("--border", default="symmetric", show_default=True, help="symmetric, replicate or reflect.")
+@click.option("--antialias/--no-antialias", default=True, show_default=True, help="Widen the kernel when shrinking.")
 @max_pixels_option
 def resize(
     images: tuple[str, ...],
@@ -39,26 +31,21 @@ def resize(
     max_pixels: int | None,
     **options: Any,
 ) -> None:
-    """Resize images exactly as MATLAB's imresize does.
+    """Resize pictures as MATLAB's imresize does, to the last digit.
 
-    IN is an image, a folder of images or a quoted pattern such as 'photos/*.png'. The result for photo.png with
-    --scale 0.25 is photo_bicubic_x0.25.png. Results of earlier runs in a folder or pattern are skipped if their source
-    image is also present.
-
-    \b
-      fastsr resize photo.png --scale 0.25
-      fastsr resize photo.png --size 480 640 --kernel lanczos3 -o small.png
+    The result of photo.png at --scale 0.25 is photo_bicubic_x0.25.png. In folders and patterns the results of
+    earlier runs are left out where the picture that they were made of is there too.
     """
+    from ..files import plan_outputs
     from ..images import save
-    from ..images.resizing import resize as run
     from ..imresize import check_options
-    from ..io.image_paths import plan_outputs
+    from ..resize import resize as run
 
     check_options(scale, size, options["kernel"], options["border"])
     check_kernels("cpu")
 
-    def check(picture: Picture, target: Path) -> list[Doubt]:
-        return []
+    def check(picture: Picture, target: Path) -> None:
+        """Take every picture."""
 
     def work(pictures: Iterator[Picture]) -> Iterator[Any]:
         return (run(picture, scale, size=size, **options) for picture in pictures)

@@ -14,14 +14,14 @@ from .common import Command
 
 if TYPE_CHECKING:
     from ..pretrained import Card
-    from ..pretrained.published import NamedWeights
+    from ..srgan.named import NamedWeights
 
 WIDTH = 100
 MEGABYTE = 10**6
 BUNDLED = "{:<14} {:<6} {:>6} {:>4}  {}".format
 PUBLISHED = "{:<20} {:<13} {:<7} {}".format
 OF_THE_WEB = "srgan"
-"""The method of the published weights."""
+"""The method that the published weights are for."""
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)(?:\.\./)*([^)#]*)[^)]*\)")
 MARK = re.compile(r"^<!--.*-->\n+", re.MULTILINE)
 
@@ -31,8 +31,9 @@ MARK = re.compile(r"^<!--.*-->\n+", re.MULTILINE)
 def weights(name: str | None) -> None:
     """List weights by name, or show a model card.
 
-    Without an argument all weights are listed, with METHOD those of a method; with NAME the model card is shown. The
-    bundled weights need no connection. Weights that others published are downloaded on first use.
+    Without an argument all are listed, with METHOD its own, and with NAME there comes the model card of that. Some
+    come with fastsr, and need no connection. Others are what their authors published: they are downloaded once,
+    when they are first asked for.
 
     \b
       fastsr weights
@@ -41,12 +42,12 @@ def weights(name: str | None) -> None:
       fastsr srgan photo.png --weights realesrgan-x4plus
     """
     from .. import pretrained
-    from ..checks import did_you_mean
-    from ..pretrained.published import NAMED
+    from ..checks import meant
+    from ..srgan.named import NAMED
 
     bundled = pretrained.names()
     if name == "dip":
-        raise InputError("fastsr dip needs no weights: its network is fitted to each image from scratch")
+        raise InputError("fastsr dip needs no weights: its network is fitted to each picture by itself")
     if name is None or name in pretrained.METHODS:
         lines = _bundled_table([pretrained.card_of(each) for each in pretrained.names(name)])
         if name in (None, OF_THE_WEB):
@@ -58,13 +59,13 @@ def weights(name: str | None) -> None:
         click.echo("\n".join(_published(name, NAMED[name])))
     else:
         known = [*pretrained.METHODS, *bundled, *NAMED]
-        raise InputError(f"NAME {name!r} is unknown{did_you_mean(name, known)}; choose one of {', '.join(known)}")
+        raise InputError(f"NAME {name!r} is unknown{meant(name, known)}; choose one of {', '.join(known)}")
 
 
 def without_links(text: str) -> str:
-    """Return Markdown for a terminal: links to other files become their text, with the file if it differs.
+    """Return Markdown for a terminal: in place of links to other files their text, and the file where that is not it.
 
-    HTML comments, which mark generated tables, are removed.
+    The marks between which tables are written are left out.
     """
 
     def plain(link: re.Match[str]) -> str:
@@ -75,10 +76,10 @@ def without_links(text: str) -> str:
 
 
 def _bundled_table(cards: list[Card]) -> list[str]:
-    """Return rows for each model card: its summary, its scores and the licence of the data."""
+    """Return for each a row with what it is for, and below that its scores and the licence of the data."""
     from ..pretrained import DEFAULTS, SRGAN_UP_TO_2, path_of
 
-    lines = [BUNDLED("bundled", "method", "factor", "MB", "summary; scores; licence of the data")]
+    lines = [BUNDLED("with fastsr", "method", "factor", "MB", "what for; scores; licence of the data")]
     room = WIDTH - len(BUNDLED("", "", "", "", ""))
     for card in cards:
         default = " *" if card.name in (*DEFAULTS.values(), SRGAN_UP_TO_2) else ""
@@ -90,7 +91,7 @@ def _bundled_table(cards: list[Card]) -> list[str]:
                 lines.append(BUNDLED(*facts, text))
                 facts = ("", "", "", "")
     shown = {card.name for card in cards}
-    note = f"* default{f'; {SRGAN_UP_TO_2} for factors up to 2' if SRGAN_UP_TO_2 in shown else ''}"
+    note = f"* taken where none is named{f'; {SRGAN_UP_TO_2} up to a factor of 2' if SRGAN_UP_TO_2 in shown else ''}"
     return [*lines, note]
 
 
@@ -107,10 +108,10 @@ def _score(measure: str, value: float) -> str:
 
 
 def _web_table(named: Mapping[str, NamedWeights]) -> list[str]:
-    """Return a row for each of the published weights."""
-    from ..io.downloads import cache_folder, file_name
+    """Return a row for each."""
+    from ..cache import cache_folder, file_name
 
-    lines = [PUBLISHED(f"published, {OF_THE_WEB}", "licence", "cached", "network")]
+    lines = [PUBLISHED(f"on the web, {OF_THE_WEB}", "licence", "cached", "network")]
     for name, entry in named.items():
         cached = (cache_folder() / file_name(entry.address)).is_file()
         lines.append(PUBLISHED(name, entry.licence, "yes" if cached else "no", entry.what))
@@ -118,5 +119,5 @@ def _web_table(named: Mapping[str, NamedWeights]) -> list[str]:
 
 
 def _published(name: str, entry: NamedWeights) -> list[str]:
-    """Return the description of published weights."""
+    """Return what is known of weights on the web."""
     return [f"# {name}", "", f"{entry.what}.", "", entry.address, f"sha256 {entry.sha256}", f"Licence: {entry.licence}"]

@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from fastsr_kernels.resample import axis_table, resample
 
+from ..device import resolve_seed
 from ..errors import FastsrError, InputError
-from ..runtime.device import resolve_seed
-from .training_sets import DecodedImageCache, TrainingPicture, bytes_of, memory_for_pictures
+from .held import Held, bytes_of, memory_for_pictures
+from .training import TrainingPicture
 
 ORDER, PLACE = 0, 1
 """What random numbers are for."""
@@ -83,7 +84,7 @@ class Crops(Dataset[dict[str, Tensor]]):
         with ThreadPoolExecutor() as threads:
             sides = list(threads.map(self._checked_sides, self._pictures))
         self.held = bytes_of(sides) <= (memory_for_pictures() if memory is None else memory)
-        self._held = DecodedImageCache(self._pictures, sides, factor) if self.held else None
+        self._held = Held(self._pictures, sides, factor) if self.held else None
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """Return the crop of a number, 0 or more.

@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import lzma
 import os
 import shutil
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
+from ..archives import unpack
+from ..cache import file_name
+from ..checksums import digest_of
+from ..codecs import exists
+from ..downloads import fetch
 from ..errors import InputError, OutputError
-from ..io.downloads import digest_of, fetch, file_name
-from ..io.files import atomic_write, exists, prepare_folder
-from ..io.image_paths import READ_SUFFIXES
-from ..io.locks import sole_use
-from ..runtime.progress import progress_bar
-from .sets import DataSet, Download, Pick
-
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
-
-
-def unpack(archive: Path, folder: Path, picks: Sequence[Pick], *, what: str, progress: bool) -> None:
-    """Write the pictures that `picks` name into `folder`; of an archive nothing but plain files is read.
-
-    Args:
-        archive: a zip or tar file, compressed or not.
-        folder: made where it is missing.
-        picks: what to take.
-        what: names the archive in errors.
-        progress: whether to show a bar.
-
-    Raises:
-        InputError: the archive is broken, a path in it leads elsewhere, or it holds other numbers of pictures.
-        OutputError: the pictures cannot be written.
-    """
-    found = {pick: 0 for pick in picks}
-    try:
-        with progress_bar("unpack", "picture", shown=progress) as bar:
-            bar.reset(sum(pick.count for pick in picks))
-            for name, opened in _files(archive):
-                path = PurePosixPath(name)
-                if path.is_absolute() or ".." in path.parts or "\\" in name:
-                    raise InputError(f"{what} holds {name!r}, which leads out of its folder; nothing is taken from it")
-                pick = _pick_of(path, picks)
-                if pick is None:
-                    continue
-                target = folder / pick.into / path.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened() as source, open(target, "wb") as file:
-                    shutil.copyfileobj(source, file)
-                found[pick] += 1
-                bar.update()
-    except BROKEN as error:
-        raise InputError(f"{what} is no archive that can be read: {error}") from error
-    except OSError as error:
-        raise OutputError(f"{str(folder)!r} cannot be written: {error.strerror or error}") from error
-    for pick, count in found.items():
-        if count != pick.count:
-            raise InputError(f"{what} holds {count} pictures in {pick.inside!r} instead of {pick.count}")
-
-
-def _files(archive: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
-    """The plain files of an archive: the path of each, and how to open it."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
-            for info in zipped.infolist():
-                if not info.is_dir():
-                    yield info.filename, lambda info=info: zipped.open(info)  # type: ignore[misc]
-        return
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.isreg():
-                yield member.name, lambda member=member: tar.extractfile(member)  # type: ignore[misc]
-
-
-def _pick_of(path: PurePosixPath, picks: Sequence[Pick]) -> Pick | None:
-    if path.name.startswith(".") or path.suffix.lower() not in READ_SUFFIXES:
-        return None
-    return next((pick for pick in picks if f"/{path.parent}".endswith(f"/{pick.inside}")), None)
-
+from ..files import atomic_write, prepare_folder
+from ..locks import sole_use
+from ..progress import progress_bar
+from .sets import DataSet, Download
 
 RECORD = "fastsr-set.json"  # in the folder of a set: where it came from, and the size of each of its files
 

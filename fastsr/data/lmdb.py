@@ -25,10 +25,10 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..codecs import decode_pil
 from ..errors import InputError, OutputError
-from ..io.codecs import decode_pil
-from ..io.files import atomic_write, prepare_folder
-from .stored_images import three_channels
+from ..files import atomic_write, prepare_folder
+from .pictures import three_channels
 
 SUFFIX = ".lmdb"
 DATA, META = "data.mdb", "meta_info.txt"

@@ -2,114 +2,31 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
-import torch
-
-from ..errors import FastsrError, InputError, NotEnoughMemoryError
-from ..io.files import prepare_folder, require_same, write_json
-from ..io.image_paths import find_images
-from ..io.locks import sole_use
-from ..runtime.progress import progress_bar
+from ..errors import FastsrError, InputError
+from ..files import find_images, prepare_folder
+from ..locks import sole_use
+from ..progress import progress_bar
+from ..settings_file import require_same, write_json
 from .lmdb import package
-from .recipes import Made, Recipe, SquareRecipe
-from .stored_images import PictureFile
-from .stores import Databases, Folders, Numbered, Store, database_of, place
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-AHEAD = 2
-"""Items begun for each process: more results would pile up where they are used more slowly than they are made."""
-
-
-def in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> Generator[tuple[Item, Result], None, None]:
-    """Yield each item with what a function makes of it, in the order in which they are done.
-
-    When the generator is closed what has begun is finished, and no more is begun. The processes end with this one,
-    however it ends; Ctrl-C is left to it.
-
-    Args:
-        function: can be pickled; it works on one thread.
-        items: likewise.
-        workers: how many processes; for one, or one item, there is none beside this.
-
-    Raises:
-        NotEnoughMemoryError: a process ended in the midst of work.
-    """
-    workers = min(workers, len(items))
-    if workers <= 1:
-        yield from ((item, function(item)) for item in items)
-        return
-    # Not forked: torch's threads would not be there.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin_worker)
-    waiting = iter(items)
-    running: dict[Future[Result], Item] = {}
-    try:
-        while True:
-            with _ctrl_c_for_this_process():
-                for item in islice(waiting, AHEAD * workers - len(running)):
-                    running[pool.submit(function, item)] = item
-            if not running:
-                break
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield running.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise NotEnoughMemoryError(
-            f"one of workers={workers} ended in the midst of work, most likely for want of memory; take fewer"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _ctrl_c_for_this_process() -> Iterator[None]:
-    """Begin processes that do not hear Ctrl-C, which a terminal sends to all, not even while they are starting."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_worker() -> None:
-    """Work on one thread, leave Ctrl-C to the parent process, and end when it does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows nothing else does
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
+from .numbered import Numbered, database_of
+from .pictures import PictureFile
+from .processes import in_processes
+from .recipe import Made, Recipe
+from .squares import Squares
+from .stores import Databases, Folders, Store, place
 
 FACTORS = (4,)
 SETTINGS = "settings.json"
 LOCK = ".lock"
 
-AnyRecipe = Recipe | SquareRecipe
+AnyRecipe = Recipe | Squares
 
 
 @dataclass(frozen=True)
@@ -142,7 +59,7 @@ def prepare(
     picture is half written. Of two at once in one folder, the second one waits.
 
     Args:
-        inputs: files, folders and patterns, as `fastsr.io.image_paths.find_images` takes them.
+        inputs: files, folders and patterns, as `fastsr.files.find_images` takes them.
         output: the folder that gets HR/name.png, LR_bicubic/X4/name.png and SR_bicubic/X4/name.png, or with `lmdb`
             HR.lmdb, LR_bicubic_X4.lmdb and SR_bicubic_X4.lmdb; with `sizes` hr_128/name.png, lr_16/name.png and
             sr_16_128/name.png, or with `lmdb` squares_16_128.lmdb; and settings.json.
@@ -210,12 +127,12 @@ def _recipe(
     given = [f"{name}={value!r}" for name, value in others.items() if value is not None]
     if given:
         raise InputError(f"sizes={tuple(sizes)!r} and {', '.join(given)}: give sizes alone, or leave it out")
-    return SquareRecipe(tuple(sizes))
+    return Squares(tuple(sizes))
 
 
 def _places(root: Path, recipe: AnyRecipe, lmdb: bool) -> list[Path]:
     """Return the folders that are written to."""
-    if lmdb and isinstance(recipe, SquareRecipe):
+    if lmdb and isinstance(recipe, Squares):
         return [database_of(root, *recipe.sizes)]
     return [place(root, part, lmdb=lmdb) for part in recipe.parts]
 
@@ -223,7 +140,7 @@ def _places(root: Path, recipe: AnyRecipe, lmdb: bool) -> list[Path]:
 def _store(root: Path, recipe: AnyRecipe, lmdb: bool) -> Store:
     if not lmdb:
         return Folders(root, recipe.parts)
-    if isinstance(recipe, SquareRecipe):
+    if isinstance(recipe, Squares):
         return Numbered(database_of(root, *recipe.sizes))
     return Databases(root, recipe.parts)
 

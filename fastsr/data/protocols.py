@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from .. import metrics
 from ..errors import InputError
-from ..images.resizing import resize
-from ..metrics.reference import Protocol as Rounding
+from ..images import read
+from ..resize import resize
 from .benchmarks import Sample
-from .stored_images import to_uint8
 
 DIP_MULTIPLE = 32
 DIP_SHAVE = 4
@@ -73,7 +73,7 @@ class Protocol:
     """
 
     prepare: Callable[[Sample, int], Case]
-    rounding: Rounding
+    rounding: metrics.Protocol
     shave_y: Callable[[int], int]
     shave_rgb: Callable[[int], int]
     kernel: str
@@ -100,8 +100,13 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
+def eight_bits(img: Any) -> Tensor:
+    """Return the colours of one image of any kind rounded to 8 bits, uint8 (C, H, W) on the CPU; alpha is ignored."""
+    return (read(img).pixels[0] * 255 + 0.5).floor().to(torch.uint8).cpu()
+
+
 def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
-    reference = _colour(to_uint8(sample.hr)) if colour else to_uint8(sample.hr)
+    reference = _colour(eight_bits(sample.hr)) if colour else eight_bits(sample.hr)
     hr = _modcrop(reference, factor, sample)
     height, width = hr.shape[-2] // factor, hr.shape[-1] // factor
 
@@ -110,7 +115,7 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
 
     if sample.lr is None:
         return Case(hr, downscale(hr, (height, width)), downscale)
-    lr = to_uint8(sample.lr)
+    lr = eight_bits(sample.lr)
     channels = max(len(hr), len(lr))  # grey beside colour is colour
     hr, lr = hr.expand(channels, -1, -1), lr.expand(channels, -1, -1)
     if lr.shape[-2:] != (height, width):
@@ -122,14 +127,14 @@ def _prepare_network(sample: Sample, factor: int, colour: bool = False) -> Case:
 
 
 def _prepare_dip(sample: Sample, factor: int) -> Case:
-    colour = _modcrop(_colour(to_uint8(sample.hr)), factor, sample)
+    colour = _modcrop(_colour(eight_bits(sample.hr)), factor, sample)
     multiple = math.lcm(DIP_MULTIPLE, factor)
     height, width = (side // multiple * multiple for side in colour.shape[-2:])
     if not height or not width:
         raise InputError(f"{str(sample.hr)!r} is {_size(colour)} pixels; protocol dip needs {multiple} on each side")
     top, left = (colour.shape[-2] - height) // 2, (colour.shape[-1] - width) // 2
     hr = colour[:, top : top + height, left : left + width]
-    lr = to_uint8(_pillow_lanczos(hr, (height // factor, width // factor)))
+    lr = eight_bits(_pillow_lanczos(hr, (height // factor, width // factor)))
     return Case(hr, lr, _pillow_lanczos)
 
 

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
+from ..archives import Pick
+from ..checksums import Checksum, split_hash
 from ..errors import InputError
-from ..io.downloads import Checksum, split_hash
-
-FOLDER = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/master/data/"
-FILES = "self_ex_sr.sha256"
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A folder of pictures in an archive.
-
-    Attributes:
-        inside: the end of its path, such as "images/val".
-        into: the folder where the pictures go, "" for the topmost.
-        count: how many pictures there are.
-    """
-
-    inside: str
-    into: str
-    count: int
-
+from . import self_ex_sr
 
 DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 BSDS500 = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
@@ -106,9 +88,9 @@ def _sha256(digits: str) -> Checksum:
 
 
 def _self_ex_sr(name: str) -> tuple[Download, ...]:
-    rows = (line.split() for line in (files(__package__) / FILES).read_text(encoding="utf-8").splitlines())
+    rows = (line.split() for line in self_ex_sr.FILES.splitlines())
     return tuple(
-        Download(FOLDER + path, _sha256(digits), int(size), path.removeprefix(f"{name}/"))
+        Download(self_ex_sr.FOLDER + path, _sha256(digits), int(size), path.removeprefix(f"{name}/"))
         for digits, size, path in rows
         if path.startswith(f"{name}/")
     )

@@ -12,11 +12,10 @@ from fastsr_kernels.norm_act_pad import norm_act_pad
 from fastsr_kernels.reflect_pad import reflect_pad
 from fastsr_kernels.upsample_norm_pad import upsample_norm_pad
 
-from ..checks import input_error
+from ..errors import InputError
 from ..nn import ReflectConv2d
 
 LEAKY_SLOPE = 0.2
-"""Slope of LeakyReLU for negative inputs."""
 UPSAMPLINGS = ("bilinear", "nearest")
 DOWN_KERNELS = (3, 5, 7, 9)
 
@@ -26,9 +25,9 @@ class HourglassConfig:
     """Shape of the hourglass network.
 
     Attributes:
-        channels: channels of the main branch at every scale, finest first; its length is the number of scales.
-        skip_channels: channels of the skip branch, the same at every scale; 0 for no skips.
-        input_channels: channels of the input.
+        channels: width of the main branch at every scale, finest first; its length is the number of scales.
+        skip_channels: width of the skip branch, the same at every scale; 0 for none.
+        input_channels: depth of the input.
         output_channels: 3 for colour, 1 for grey.
         upsampling: "bilinear" or "nearest".
         down_kernel: side of the kernels on the way down, odd; those on the way up are 3x3.
@@ -44,30 +43,26 @@ class HourglassConfig:
     mix: bool = True
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            InputError: a value is out of range.
-        """
+        """Raise `InputError` for what cannot be built."""
         right: dict[str, tuple[bool, str]] = {
-            "channels": (len(self.channels) > 0 and min(self.channels) > 0, "at least 1 channel for each scale"),
+            "channels": (len(self.channels) > 0 and min(self.channels) > 0, "a width of at least 1 for each scale"),
             "skip_channels": (self.skip_channels >= 0, "at least 0"),
             "upsampling": (self.upsampling in UPSAMPLINGS, " or ".join(map(repr, UPSAMPLINGS))),
             "down_kernel": (self.down_kernel in DOWN_KERNELS, f"one of {DOWN_KERNELS}"),
         }
         for name, (fits, wanted) in right.items():
             if not fits:
-                raise input_error(name, getattr(self, name), "of a HourglassConfig cannot be used", f"give {wanted}")
+                raise InputError(f"{name}={getattr(self, name)!r} of a HourglassConfig cannot be used; give {wanted}")
 
     @property
     def border(self) -> int:
-        """Pixels that the kernels on the way down reach beyond an image's edge."""
+        """Pixels that the kernels on the way down reach beyond a picture's edge."""
         return self.down_kernel // 2
 
     def padded(self, side: int) -> int:
-        """Return the side at which the network works for an image's `side`; every scale halves it exactly.
+        """Return the side at which the network works: halved exactly at every scale.
 
-        The coarsest scale has more pixels than `border`, as reflection padding needs.
+        The last scale has more pixels than `border`, the least that reflection padding takes.
         """
         multiple = 2 ** len(self.channels)
         return max(self.border + 1, -(-side // multiple)) * multiple
@@ -76,8 +71,8 @@ class HourglassConfig:
 class ConvNormAct(nn.Module):
     """Convolution, batch norm, LeakyReLU: the only layer the network is made of.
 
-    The input includes the reflected border that the kernel needs, and the output that which the next layer needs. The
-    paper's convolutions have a bias too; it is left out here, because the norm subtracts it again.
+    It takes its input with the reflected border that the kernel needs, and writes its result with that which the next
+    layer needs. The paper's convolutions have a bias too; the norm subtracts it again, and it is left out.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
@@ -113,15 +108,15 @@ class Scale(nn.Module):
         border = self.config.border
         deep = self.down[0](x, pad=border)
         deep = self.down[1](deep, pad=0) if self.deeper is None else self.deeper(self.down[1](deep, pad=border))
-        x = self.join(self.run_skip(x), deep)
+        x = self.meet(self.skipped(x), deep)
         for layer in self.up:
             x = layer(x, pad=0)
         return x
 
-    def run_skip(self, x: Tensor) -> Tensor | None:
-        """Return the skip branch, (N, skip_channels, H, W), of an input with its border; None without skips.
+    def skipped(self, x: Tensor) -> Tensor | None:
+        """Return the skip branch of (N, inputs, H, W) with its border, without one: its kernel of one pixel needs none.
 
-        The border is cropped after the 1x1 convolution: that makes a view, where cropping the input would make a copy.
+        The input without border would be a copy, the convolution's result without it is none.
         """
         if self.skip is None:
             return None
@@ -129,21 +124,21 @@ class Scale(nn.Module):
         skip = self.skip.conv(x)[:, :, border:-border, border:-border]
         return norm_act_pad(skip, self.skip.norm.weight, self.skip.norm.bias, LEAKY_SLOPE, 0)
 
-    def join(self, skip: Tensor | None, deep: Tensor) -> Tensor:
-        """Join `skip` (N, S, H, W) and `deep` (N, D, H / 2, W / 2), upsampled; normalise, and add a border of 1."""
+    def meet(self, skip: Tensor | None, deep: Tensor) -> Tensor:
+        """Return the norm of `skip` (N, S, H, W) beside `deep` (N, D, H / 2, W / 2) enlarged, with a border of 1."""
         upsampling = self.config.upsampling
         if skip is not None and upsampling == "bilinear":
             return upsample_norm_pad(skip, deep, self.norm.weight, self.norm.bias, pad=1)
-        upsampled = F.interpolate(deep, scale_factor=2, mode=upsampling)
-        both = upsampled if skip is None else torch.cat([skip, upsampled], 1)
+        large = F.interpolate(deep, scale_factor=2, mode=upsampling)
+        both = large if skip is None else torch.cat([skip, large], 1)
         return norm_act_pad(both, self.norm.weight, self.norm.bias, slope=1.0, pad=1)
 
 
 class Hourglass(nn.Module):
-    """Maps noise (N, input_channels, H, W) to an image (N, output_channels, H, W) in (0, 1), of any size from 2x2.
+    """Maps noise (N, input_channels, H, W) to a picture (N, output_channels, H, W) in (0, 1), of any size from 2x2.
 
     The input is extended by reflection at the right and the bottom to the size that the scales need, and the
-    output cropped. Batch norm always uses the statistics of the current image, also for the final output,
+    output cropped. Batch norm always uses the statistics of the current picture, also for the final output,
     as in the paper. Norms compute in float32 whatever the dtype of the activations, and keep float32 parameters.
     """
 
@@ -155,16 +150,16 @@ class Hourglass(nn.Module):
         self.shift = nn.Parameter(torch.empty(config.output_channels).uniform_(-1, 1) / config.channels[0] ** 0.5)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map noise (N, input_channels, H, W) to an image (N, output_channels, H, W) in (0, 1)."""
+        """Map noise (N, input_channels, H, W) to a picture (N, output_channels, H, W)."""
         height, width = z.shape[-2:]
         for axis, side in ((-2, height), (-1, width)):
             z = reflect_to(z, axis, self.config.padded(side))
-        image = self.head(self.body(reflect_pad(z, (self.config.border,) * 2)))[..., :height, :width]
-        return torch.sigmoid(image + self.shift[:, None, None])  # in float32, the dtype of the shift
+        picture = self.head(self.body(reflect_pad(z, (self.config.border,) * 2)))[..., :height, :width]
+        return torch.sigmoid(picture + self.shift[:, None, None])  # in float32, the dtype of the shift
 
 
 def reflect_to(x: Tensor, axis: int, size: int) -> Tensor:
-    """Extend one axis of `x` at its end to `size` by reflection, repeated where the axis is short."""
+    """Extend one axis of `x` at its end to `size` by reflection, as often as that takes."""
     side = x.shape[axis]
     if side == size:
         return x

@@ -1,12 +1,11 @@
-"""Recipes of Deep Image Prior: the paper's, and a fast one, for each task."""
+"""What a Deep Image Prior run consists of: the paper's recipes and a fast one for each task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
 
-from ..checks import input_error
-from ..errors import InputTypeError
+from ..errors import InputError, InputTypeError
 from .network import HourglassConfig
 
 PRESETS = ("fast", "paper")
@@ -17,24 +16,23 @@ INPUTS = ("noise", "grid")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that defines a fit except the image and the seed.
+    """Everything that defines a fit except the picture and the seed.
 
     Attributes:
         network: the hourglass to fit.
-        steps: optimiser steps; early stopping may end the fit before.
+        steps: optimiser steps, at the most where something ends the fit.
         optimizer: "adam", or "muon" for the convolution weights with Adam for the rest.
-        learning_rate: Adam's learning rate.
+        learning_rate: of Adam.
         betas: decay rates of Adam's two moments.
-        muon_learning_rate: Muon's learning rate.
-        final_rate: both learning rates are constant in the first half of the steps and fall linearly in the second, to
-            this fraction of their value.
-        input: the network's input, "noise" or "grid" (two channels, x and y from 0 to 1).
+        muon_learning_rate: of Muon.
+        final_rate: what both learning rates, constant in the first half, fall towards in the second, linearly, as a
+            part of what they were.
+        input: of the network, "noise" or "grid" (two channels, x and y).
         noise: standard deviation of the noise added to the network's input at every step.
         average: decay of the running average of outputs that is the result.
-        guarded: whether to restore earlier weights when the PSNR of the fit drops by more than 5 dB.
-        consistent: whether the result is projected to agree with the input at the end, unless the caller sets it.
-        patience: early stopping ends a fit of unknown noise after this many steps without a new least variance of the
-            outputs.
+        guarded: whether to go back to earlier weights when the fit is thrown back by more than 5 dB.
+        consistent: whether the result is made to agree with the input at the end, unless the caller says otherwise.
+        patience: steps without a new least variance of the outputs after which a fit of unknown noise ends.
     """
 
     network: HourglassConfig
@@ -52,11 +50,7 @@ class Recipe:
     patience: int = 50
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            InputError: a value is out of range.
-        """
+        """Raise `InputError` for what cannot be run."""
         right: dict[str, tuple[bool, str]] = {
             "steps": (self.steps >= 1, "at least 1"),
             "optimizer": (self.optimizer in OPTIMIZERS, " or ".join(map(repr, OPTIMIZERS))),
@@ -67,51 +61,49 @@ class Recipe:
         }
         for name, (fits, wanted) in right.items():
             if not fits:
-                raise input_error(name, attrgetter(name)(self), "of a Recipe cannot be used", f"give {wanted}")
+                raise InputError(f"{name}={attrgetter(name)(self)!r} of a Recipe cannot be used; give {wanted}")
 
 
 PAPER = HourglassConfig()
-"""The paper's network."""
 FAST = HourglassConfig(channels=(32, 64, 128, 128, 128))
-"""The network of the fast recipes: narrower at the two finest scales, where most of the time goes."""
 
 TEXT = Recipe(HourglassConfig(skip_channels=128, upsampling="nearest"), steps=6001)
-"""The paper's recipe for removing text from an image."""
+"""The paper's for text over a picture."""
 REGION = Recipe(HourglassConfig(skip_channels=0, input_channels=2, upsampling="nearest"), steps=5001, input="grid")
-"""The paper's recipe for a large region to be filled in smoothly (its image of a vase)."""
+"""The paper's for a large region, filled in smoothly: the vase."""
 HOLE = Recipe(
     HourglassConfig((16, 32, 64, 128, 128, 128), 0, 1, upsampling="nearest", down_kernel=5, mix=False),
     steps=3001,
     noise=0.0,
 )
-"""The paper's recipe for a large hole in an image full of detail (its image of a library)."""
+"""The paper's for a large hole in a picture full of detail: the library."""
 
 STRONG_NOISE = 50.0
-"""From this standard deviation on, in levels of 8 bits, the paper adds more noise to the network's input."""
+"""Standard deviation, in levels of 8 bits, from which on the paper adds more noise to the input."""
 
 
 def choose(
     task: str, preset: str | Recipe, *, factor: float = 1, sigma: float | None = None, wide: bool = False
 ) -> Recipe:
-    """Return the recipe of `preset` for a task; a `Recipe` is returned as it is.
+    """Return the recipe of `preset` for a task; a `Recipe` is its own.
 
     Args:
         task: one of `TASKS`.
         preset: one of `PRESETS`, or a recipe.
-        factor: the upscaling factor. The paper has recipes for x4 and x8; factors up to 4 take the first, larger ones
-            the second.
-        sigma: standard deviation of the noise in levels of 8 bits; None where it is unknown.
-        wide: whether the mask has holes too deep to be text.
+        factor: by which the picture is enlarged. The paper has recipes for x4 and x8; factors up to 4 take the first,
+            larger ones the second.
+        sigma: of noise, in levels of 8 bits; None where it is unknown.
+        wide: whether a mask has holes in which text would not fit.
 
     Raises:
-        InputError, InputTypeError: the preset is unknown.
+        InputError, InputTypeError: unknown preset.
     """
     if isinstance(preset, Recipe):
         return preset
     if not isinstance(preset, str):
-        raise InputTypeError(f"preset is a {type(preset).__name__}; give {_presets()}")
+        raise InputTypeError(f"preset is a {type(preset).__name__}; give {_choices()}")
     if preset not in PRESETS:
-        raise input_error("preset", preset, "is unknown", f"use one of {_presets()}")
+        raise InputError(f"preset={preset!r} is unknown; choose one of {_choices()}")
     recipes = {
         "upscale": lambda: upscale(preset, factor),
         "denoise": lambda: denoise(preset, sigma),
@@ -121,12 +113,12 @@ def choose(
     return recipes[task]()
 
 
-def _presets() -> str:
+def _choices() -> str:
     return f"{', '.join(map(repr, PRESETS))} or a Recipe (from fastsr.dip.recipes import Recipe)"
 
 
 def upscale(preset: str, factor: float) -> Recipe:
-    """Return the recipe for upscaling by `factor`."""
+    """Return the recipe for super-resolution by `factor`."""
     small = factor <= 4
     noise = 0.03 if small else 0.05
     if preset == "paper":
@@ -143,14 +135,14 @@ def denoise(preset: str, sigma: float | None) -> Recipe:
 
 
 def inpaint(preset: str, wide: bool) -> Recipe:
-    """Return the recipe for filling in masked pixels."""
+    """Return the recipe for filling in what a mask hides."""
     if preset == "paper":
         return HOLE if wide else TEXT
     return Recipe(FAST, steps=400, optimizer="muon", final_rate=0.1)
 
 
 def restore(preset: str) -> Recipe:
-    """Return the recipe for an image of which only scattered pixels were observed."""
+    """Return the recipe for a picture of which scattered pixels are known."""
     if preset == "paper":
         return Recipe(PAPER, steps=11000, learning_rate=0.001)
     return Recipe(FAST, steps=400, optimizer="muon", final_rate=0.1)

@@ -1,101 +1,89 @@
-"""The tasks of Deep Image Prior: each is a least-squares problem ||A x - y||^2 with its own linear operator A."""
+"""The tasks of Deep Image Prior: each is one least-squares problem, through an operator of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..consistency import Downscale
 from ..errors import InputError, InputTypeError
-from ..images import read
 from ..imresize import KERNELS
-from ..operators import Compose, Downscale, Identity, Mask, Operator
+from ..masks import reaches
+from ..operators import Compose, Identity, Mask, Operator
 from .arguments import Options, target_size
-from .early_stopping import NoiseLevel, RunningVariance, Stopping
 from .recipes import Recipe, choose
+from .stopping import NoiseLevel, RunningVariance, Stopping
 
-FILLED_ABOVE = 0.1
-"""Mask values in [0, 1] above which a pixel is filled in: the soft edges of a drawn mask are, JPEG noise is not."""
 LEVELS = 255
-"""The user gives `sigma` in levels of 8 bits; the fit works in [0, 1]."""
-TEXT_WIDTH = 12
-"""A mask whose pixels all have an observed one within this many pixels may be text; a deeper hole is none."""
+TEXT_REACH = 12
+"""Pixels from any pixel of a text to the nearest known one, at the most; a hole that is deeper is no text."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is fitted for one image: the image x with `operator(x)` = `observation`.
+    """What is fitted to one picture: the picture x of which `operator` makes `observation`.
 
     Attributes:
-        observation: (1, C, h, w), 0 where nothing was observed.
+        observation: (1, C, h, w), 0 where it is not known.
         operator: maps (1, C, H, W) to the shape of the observation.
         size: (H, W) of the result.
-        recipe: the network and how it is fitted.
-        observed_fraction: the fraction of the observation's pixels that were observed, in (0, 1].
-        start: (1, C, H, W), the result before the first step.
-        consistent: whether the result is projected onto the images that agree with the observation.
+        recipe: how it is fitted.
+        observed: the part of the observation that is known.
+        start: (1, C, H, W), what stands for the result before the first step.
+        consistent: whether the result is made to agree with the observation in the end.
     """
 
     observation: Tensor
     operator: Callable[[Tensor], Tensor]
     size: tuple[int, int]
     recipe: Recipe
-    observed_fraction: float
+    observed: float
     start: Tensor
     consistent: bool
 
     def finish(self, image: Tensor) -> Tensor:
-        """Return the result, (1, C, H, W) in [0, 1], of a fit that ended with `image`."""
+        """Return the result for the picture that the fit came to."""
         if self.consistent:
             assert isinstance(self.operator, Operator)
             image = self.operator.project(image, self.observation)
         return image.clamp(0, 1)
 
 
-def build_problem(pixels: Tensor, observed: Tensor | None, options: Options) -> Problem:
-    """Return the problem of one image.
+def pose(pixels: Tensor, known: Tensor | None, options: Options) -> Problem:
+    """Return the problem of one picture.
 
     Args:
-        pixels: (1, C, h, w) in [0, 1], on any device.
-        observed: (1, 1, h, w), 1 where `pixels` were observed and 0 elsewhere; None for everywhere.
+        pixels: (1, C, h, w) in [0, 1], anywhere.
+        known: (1, 1, h, w), 1 where `pixels` are known; None for everywhere.
         options: of the call.
     """
     observation = pixels.detach().clone().to(options.device)
-    input_size, size = (pixels.shape[-2], pixels.shape[-1]), target_size(pixels, options.factor)
+    small, size = (pixels.shape[-2], pixels.shape[-1]), target_size(pixels, options.factor)
     operator = options.operator
     if operator is None:
-        identity = size == input_size
-        operator = Identity() if identity else Downscale(size, input_size, kernel=KERNELS[options.kernel])
-    if observed is not None:
-        observed = observed.to(options.device)
-        observation = observation * observed
-        operator = _mask_output(operator, observed)
+        operator = Identity() if size == small else Downscale(size, small, kernel=KERNELS[options.kernel])
+    if known is not None:
+        known = known.to(options.device)
+        observation = observation * known
+        operator = _masked(operator, known)
     return Problem(
         observation,
         operator,
         size,
-        recipe_for(pixels.shape[1], observed, options),
-        observed_fraction=1.0 if observed is None else observed.mean().item(),
+        recipe_for(pixels.shape[1], known, options),
+        observed=1.0 if known is None else known.mean().item(),
         start=F.interpolate(observation, size, mode="bicubic"),
         consistent=options.consistency,
     )
 
 
-def _mask_output(operator: Callable[[Tensor], Tensor], observed: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return `operator` followed by the mask of observed pixels."""
-    mask = Mask(observed)
-    if isinstance(operator, Identity):
-        return mask
-    return Compose(operator, mask) if isinstance(operator, Operator) else lambda x: mask(operator(x))
-
-
-def recipe_for(channels: int, observed: Tensor | None, options: Options) -> Recipe:
-    """Return the recipe for an image of 1 or 3 `channels` with the mask `observed`, (1 or N, 1, h, w), or None."""
-    wide = observed is not None and not is_near_observed(observed, TEXT_WIDTH)
+def recipe_for(channels: int, known: Tensor | None, options: Options) -> Recipe:
+    """Return the recipe for a picture of 1 or 3 `channels`, of which the pixels `known` are given."""
+    wide = known is not None and not reaches(known, TEXT_REACH)
     recipe = choose(options.task, options.preset, factor=options.factor, sigma=options.sigma, wide=wide)
     if options.steps is not None:
         recipe = replace(recipe, steps=options.steps)
@@ -103,82 +91,42 @@ def recipe_for(channels: int, observed: Tensor | None, options: Options) -> Reci
 
 
 def stopping_for(recipe: Recipe, options: Options) -> Stopping | None:
-    """Return the early stopping rule: by the noise level where `sigma` is given, else by the outputs' variance."""
+    """Return what may end the fit: by the noise's strength where it is known, by the outputs' variance where not."""
     if not options.early_stop:
         return None
     return RunningVariance(recipe.patience) if options.sigma is None else NoiseLevel(options.sigma / LEVELS)
 
 
-def read_mask(mask: Any, size: tuple[int, int], name: str = "mask", of: str = "img", count: int = 1) -> Tensor:
-    """Return the observed pixels, (1 or N, 1, H, W) float32: 0 where `mask` is white, to be filled in, 1 elsewhere.
-
-    Args:
-        mask: a grey image of any kind that `images.read` takes, or a tensor (H, W). A pixel brighter than a tenth of
-            white is filled in, a darker one was observed. Booleans are True where a pixel is filled in.
-        size: (H, W) of the image that the mask belongs to.
-        name: what errors call the mask.
-        of: what errors call the image.
-        count: N, the number of images in the batch; the mask holds one or as many.
-
-    Raises:
-        InputError, InputTypeError: the mask is not an image, has colour or transparency or another size, or marks no
-            pixel or every pixel.
-    """
-    if isinstance(mask, Tensor) and mask.ndim == 2:
-        mask = mask[None]
-    image = read(mask, name)
-    pixels = image.pixels
-    if len(pixels) not in (1, count):
-        raise InputError(f"{name} is a batch of {len(pixels)} and {of} has {count} images; give one mask, or {count}")
-    transparent = image.alpha is not None and bool((image.alpha < 1).any())
-    if transparent or bool((pixels != pixels[:, :1]).any()):
-        problem = "transparency" if transparent else "colours"
-        raise InputError(f"{name} has {problem}; a mask is grey: white where pixels are filled in, black elsewhere")
-    if pixels.shape[-2:] != size:
-        found, wanted = (f"{width}x{height}" for height, width in (pixels.shape[-2:], size))
-        raise InputError(f"{name} is {found} pixels and {of} is {wanted}; a mask has the size of its image")
-    observed = (pixels[:, :1] <= FILLED_ABOVE).float()
-    per_image = observed.flatten(1)
-    if per_image.all(1).any():
-        raise InputError(f"{name} is black everywhere, so there is nothing to fill in; mark those pixels white")
-    if not per_image.any(1).all():
-        raise InputError(f"{name} is white everywhere, so no pixel is left to fit; mark the known pixels black")
-    return observed
-
-
-def is_near_observed(observed: Tensor, distance: int) -> bool:
-    """Whether every pixel of (N, 1, H, W) has an observed one within `distance` rows and columns."""
-    return bool(F.max_pool2d(observed, 2 * distance + 1, stride=1, padding=distance).all())
+def _masked(operator: Callable[[Tensor], Tensor], known: Tensor) -> Callable[[Tensor], Tensor]:
+    mask = Mask(known)
+    if isinstance(operator, Identity):
+        return mask
+    return Compose(operator, mask) if isinstance(operator, Operator) else lambda x: mask(operator(x))
 
 
 def check_operator(
     operator: Callable[[Tensor], Tensor], pixels: Tensor, size: tuple[int, int], device: torch.device
 ) -> None:
-    """Try a user's operator on an image of `size` (H, W), whose result should have the shape of `pixels`.
-
-    Args:
-        operator: maps (1, C, H, W) to (1, C, h, w).
-        pixels: (1, C, h, w), the input image.
-        size: (H, W) of the result.
-        device: where the fit will run.
+    """Try a user's operator on a picture of `size` that is to become one like `pixels`, (1, C, h, w).
 
     Raises:
-        InputError, InputTypeError: the operator raises an error, or its result cannot be used.
+        InputError, InputTypeError: it raises something, or what it gives cannot be used.
     """
-    x = torch.full((1, pixels.shape[1], *size), 0.5, device=device, requires_grad=True)
-    shape = tuple(x.shape)
+    picture = torch.full((1, pixels.shape[1], *size), 0.5, device=device, requires_grad=True)
     try:
-        y = operator(x)
+        found = operator(picture)
     except Exception as error:
-        raise InputError(f"operator raised {type(error).__name__} for an image {shape}: {error}") from error
-    if not isinstance(y, Tensor):
-        raise InputTypeError(f"operator returned a {type(y).__name__}; it maps a tensor (1, C, H, W) to a tensor")
-    if y.shape != pixels.shape:
         raise InputError(
-            f"operator maps an image {shape} to {tuple(y.shape)}, and img is {tuple(pixels.shape)}; it maps the "
-            "result, factor times as large as img, to img's shape"
+            f"operator raised {type(error).__name__} for a picture {tuple(picture.shape)}: {error}"
+        ) from error
+    if not isinstance(found, Tensor):
+        raise InputTypeError(f"operator returned a {type(found).__name__}; it maps a tensor (1, C, H, W) to a tensor")
+    if found.shape != pixels.shape:
+        raise InputError(
+            f"operator makes {tuple(found.shape)} of a picture {tuple(picture.shape)}, and img is "
+            f"{tuple(pixels.shape)}; it maps the result, factor times as large as img, to img's shape"
         )
-    if not y.requires_grad or not torch.isfinite(y).all():
+    if not found.requires_grad or not torch.isfinite(found).all():
         raise InputError(
-            "operator is not differentiable, or its result is not finite; build it of differentiable torch functions"
+            "operator cannot be differentiated, or its result is not finite; build it of torch's functions"
         )

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: its settings, and for each finished image the image files and the row."""
+"""The folder of an evaluation: settings, and for every picture done the pictures and then the row."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import torch
 
 from .. import __version__
 from ..errors import InputError, OutputError
-from ..io.files import prepare_folder, read_json, require_same, write_json
+from ..files import prepare_folder
+from ..settings_file import read_json, require_same, write_json
 from .table import Row
 
 BICUBIC, REFERENCE = "bicubic", "hr"
-"""The other image files of a sample, beside the result."""
+"""What there is of a picture beside the result."""
 KINDS = ("", BICUBIC, REFERENCE)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that all rows of a folder have in common.
+    """What the rows of a folder have in common.
 
     Attributes:
-        method: name of the method.
-        options: options of the method.
-        factor: upscaling factor.
-        protocol: name of the protocol.
-        dataset: name of the benchmark.
-        data: folder of the benchmark.
-        details: the text of `Method.details`.
+        method: its name.
+        options: the method's own.
+        factor: how much larger results are.
+        protocol: its name.
+        dataset: the name of the benchmark.
+        data: its folder.
+        details: what `Method.details` says of method and options.
     """
 
     method: str
@@ -46,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine of a row: the version of fastsr, the name of the device, the number of CPU threads."""
+    """Where a row was made: the version of fastsr, the device's name, the threads of the CPU."""
 
     fastsr: str
     device: str
@@ -54,15 +55,15 @@ class Machine:
 
     @classmethod
     def here(cls, device: torch.device) -> Machine:
-        """Return the machine of this process."""
+        """Return what this process computes on."""
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
         return cls(__version__, name, torch.get_num_threads())
 
 
 class Folder:
-    """Settings, rows and image files on disk.
+    """Settings, rows and pictures on disk.
 
-    A row is written after its image files, each file atomically: an image that has a row is done.
+    A row is written after its pictures, each file whole or not at all: a picture that has a row is done.
     """
 
     def __init__(self, path: Path):
@@ -72,11 +73,11 @@ class Folder:
         self._pictures = path / "pictures"
 
     def open(self, settings: Settings, machine: Machine) -> None:
-        """Start an evaluation in this folder, or resume one with the same settings.
+        """Begin in this folder, or go on in it with the same settings.
 
         Raises:
-            InputError: it has rows of other settings.
-            OutputError: it cannot be written to.
+            InputError: it has rows that were made with other settings.
+            OutputError: nothing can be written in it.
         """
         if any(self._rows.glob("*.json")):
             require_same(self._settings, asdict(settings), self.path, "holds an evaluation")
@@ -86,19 +87,19 @@ class Folder:
             write_json(self._settings, {**asdict(settings), **asdict(machine)})
 
     def picture(self, name: str, kind: str = "") -> Path:
-        """Return the file of the result for the image `name`, or that of its `BICUBIC` or `REFERENCE`."""
+        """Return the file of the result on the picture `name`, or of `BICUBIC` or `REFERENCE` of it."""
         return self._pictures / (f"{name}_{kind}.png" if kind else f"{name}.png")
 
     def write_row(self, row: Row, machine: Machine) -> None:
-        """Write the row of a finished image; infinity is written as "inf", for JSON has no number for it."""
+        """Say that a picture is done; infinity is written as "inf", for JSON has no number for it."""
         values = {name: "inf" if value == float("inf") else value for name, value in asdict(row).items()}
         write_json(self._row(row.image), {**values, **asdict(machine)})
 
     def row(self, name: str) -> Row | None:
-        """Return the row of an image, or None if it is not done: the row or an image file is missing or damaged.
+        """Return the row of a picture, or None where it is not done: its row or a picture is missing or damaged.
 
         Raises:
-            OutputError: the file system does not allow one of the file names.
+            OutputError: a file that is to have its name cannot have it.
         """
         paths = [self._row(name), *map(partial(self.picture, name), KINDS)]
         try:

@@ -1,7 +1,7 @@
-"""An evaluation as one HTML file: its table of scores, and a viewer that compares the images pixel by pixel.
+"""An evaluation as one HTML file: its table of figures, and a viewer that compares the pictures pixel by pixel.
 
-The file is self-contained: the images are embedded, and its Content-Security-Policy allows only the style and the
-script of the page.
+The file needs nothing beside it and requests nothing: the pictures are in it, and its Content-Security-Policy allows
+no more than the style and the script of the page.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..codecs import FORMATS, Raster, decode_file, encode
 from ..errors import InputError, MissingFileError
-from ..io.codecs import FORMATS, Raster, decode_file, encode
-from ..io.files import atomic_write
+from ..files import atomic_write
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SLOT = re.compile(r"\{\{(\w+)\}\}")
@@ -35,16 +35,16 @@ def write_report(
     mean: Sequence[str],
     pictures: Mapping[str, Mapping[str, Path]],
 ) -> None:
-    """Write an HTML file with a table of scores and a viewer that compares the images.
+    """Write an HTML file that shows figures as a table and compares the pictures that they were measured on.
 
-    Every text is escaped. Images are read one by one and embedded without loss.
+    Every text is shown as it is. Pictures are read one after the other and embedded without loss.
 
     Args:
-        path: the file to write, atomically.
+        path: the file to write, whole or not at all.
         title: the heading.
-        facts: names and values to show above the table, in order.
+        facts: what else there is to say about the figures: names and values, in the order to show.
         header: the titles of the columns.
-        rows: the cells of each row, as many as `header` has; the first is the name of the image.
+        rows: the cells of each row, as many as `header` has; the first is the name of the picture.
         mean: the last row, which stays last however the others are sorted.
         pictures: for the name of a row, image files of one size by title, in the order to show. The viewer starts
             with the first two. A row whose name is missing here has no viewer.
@@ -52,7 +52,7 @@ def write_report(
     Raises:
         InputError: a row has more or fewer cells than `header`, `pictures` names no row, the files of a name
             differ in size, or a file cannot be read.
-        MissingFileError: an image does not exist.
+        MissingFileError: a picture does not exist.
         OutputError: the file cannot be written.
     """
     _check(header, rows, mean, pictures)
@@ -86,7 +86,7 @@ def _check(
         if len(row) != len(header):
             raise InputError(f"{name} has {len(row)} cells; header has {len(header)}")
     for name in pictures.keys() - {row[0] for row in rows}:
-        raise InputError(f"pictures[{name!r}] belongs to no row; the first cell of a row names its images")
+        raise InputError(f"pictures[{name!r}] belongs to no row; the first cell of a row names its pictures")
     for name, files in pictures.items():
         for title, path in files.items():
             if not path.exists():
@@ -94,7 +94,7 @@ def _check(
 
 
 def _policy(template: str) -> str:
-    """Return the Content-Security-Policy that allows only the style and the script of the page."""
+    """Return the Content-Security-Policy under which the style and the script of the page are all that works."""
 
     def source(tag: str) -> str:
         parts = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
@@ -112,7 +112,7 @@ def _fact(name: str, fact: str) -> str:
 
 
 def _row(cells: Sequence[str], number: int | None) -> str:
-    """Return a table row; `number` is that of its images, None for a row without a viewer."""
+    """Return a table row; `number` is that of its pictures, None for a row without a viewer."""
     name = escape(cells[0])
     opens = "" if number is None else f' data-picture="{number}"'
     head = name if number is None else f'<button type="button">{name}</button>'
@@ -121,7 +121,7 @@ def _row(cells: Sequence[str], number: int | None) -> str:
 
 
 def _blocks(name: str, number: int, files: Mapping[str, Path]) -> Iterator[bytes]:
-    """Yield the images of a row as script elements with a data URI, which the browser decodes when it is shown."""
+    """Yield the pictures of one row as script elements that hold a data URI: text to the browser until it is shown."""
     first: tuple[str, tuple[int, int]] | None = None
     for title, path in files.items():
         what = f"pictures[{name!r}][{title!r}]"
@@ -129,8 +129,8 @@ def _blocks(name: str, number: int, files: Mapping[str, Path]) -> Iterator[bytes
         size = (raster.values.shape[1], raster.values.shape[0])
         if first is not None and size != first[1]:
             raise InputError(
-                f"{what} is {size[0]}x{size[1]} pixels, but {first[0]!r} is {first[1][0]}x{first[1][1]}; "
-                "images to compare must have the same size"
+                f"{what} is {size[0]}x{size[1]} pixels and {first[0]!r} is {first[1][0]}x{first[1][1]}; "
+                "pictures to compare have one size"
             )
         first = first or (title, size)
         kind, data = _embedded(path, raster)
@@ -140,9 +140,9 @@ def _blocks(name: str, number: int, files: Mapping[str, Path]) -> Iterator[bytes
 
 
 def _embedded(path: Path, raster: Raster) -> tuple[str, bytes]:
-    """Return the MIME subtype and the bytes of an image in a format that browsers show, without loss.
+    """Return the MIME subtype and the bytes of a picture as browsers show it, without loss.
 
-    WebP is the smallest, but has no 16 bits, no grey profile, and does not keep the colours of transparent pixels.
+    WebP is the smallest, but has no 16 bits, no grey profile, and does not keep the colour of what is transparent.
     """
     with Image.open(path) as image:
         if image.format == "JPEG":
@@ -160,5 +160,5 @@ def _embedded(path: Path, raster: Raster) -> tuple[str, bytes]:
 
 
 def _encoded(text: str) -> bytes:
-    """Encode text that may contain file names, which need not be valid Unicode."""
+    """Encode what may hold file names, which need not be valid Unicode."""
     return text.encode("utf-8", "backslashreplace")

@@ -1,89 +1,29 @@
-"""Run a method on the images of a benchmark one by one, so that it can be interrupted and resumed."""
+"""Run a method over the pictures of a benchmark, one after the other, so that it can be stopped at any time."""
 
 from __future__ import annotations
 
-import atexit
-import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from ..data.benchmarks import Sample
-from ..data.protocols import Protocol
-from ..data.stored_images import to_uint8
-from ..domain import collect_doubts, warn
+from ..data.protocols import Protocol, eight_bits
+from ..domain import gathered, warn
 from ..errors import Doubt, FastsrError, InputError
 from ..images import read, save
-from ..images.resizing import resize
 from ..methods import Method
-from ..runtime.device import resolve_device
+from ..resize import resize
 from .folder import BICUBIC, REFERENCE, Folder, Machine, Settings
+from .ranks import Ranks
 from .report import write_report
 from .table import HEADER, MEAN, Mean, Row, cells, line, mean_cells, write_csv
-
-# A process waits for the others as long as their last images take.
-PATIENCE = timedelta(days=30)
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """This process among those that share the work: its rank, their count, its rank on this machine."""
-
-    rank: int
-    count: int
-    local_rank: int
-
-    def device(self, device: str | torch.device | None) -> torch.device:
-        """Return the requested device; with several processes, each takes its own GPU unless a GPU is named."""
-        resolved = resolve_device(device)
-        if self.count > 1 and resolved.type == "cuda" and resolved.index is None:
-            return resolve_device(f"cuda:{self.local_rank}")
-        return resolved
-
-    def share(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Return the samples of this process; every sample belongs to one process.
-
-        With several processes, rank 0's list counts, and the largest files come first, for an even load.
-        """
-        if self.count == 1:
-            return list(samples)
-        box = [sorted(samples, key=lambda sample: (-sample.hr.stat().st_size, sample.name))]
-        distributed.broadcast_object_list(box, src=0)
-        return box[0][self.rank :: self.count]
-
-    def wait(self) -> None:
-        """Wait until all processes call this."""
-        self.gather(None)
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes, in every process."""
-        if self.count == 1:
-            return [value]
-        values = [None] * self.count
-        distributed.all_gather_object(values, value)
-        return values
-
-
-def join() -> Ranks:
-    """Return the ranks of processes started by torchrun, or of one process alone.
-
-    The process group is made once, for it cannot be made a second time.
-    """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or "RANK" not in os.environ:
-        return Ranks(0, 1, 0)
-    if not distributed.is_initialized():
-        distributed.init_process_group("gloo", timeout=PATIENCE)
-        atexit.register(distributed.destroy_process_group)
-    return Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", "0")))
 
 
 @dataclass(frozen=True)
@@ -91,12 +31,12 @@ class Run:
     """An evaluation that is ready to run.
 
     Attributes:
-        method, options, factor, device: arguments of `Method.upscale`.
-        protocol: prepares the inputs and scores the results.
-        samples: the images, in the order of the table.
-        folder: folder of the results, opened.
-        machine: machine that this process runs on.
-        ranks: processes that share the images.
+        method, options, factor, device: what `Method.upscale` is called with.
+        protocol: prepares and scores.
+        samples: the pictures, in the order of the table.
+        folder: where results go, opened.
+        machine: what this process runs on.
+        ranks: the processes that share the pictures.
         show: called with each line of the table as soon as it is known.
     """
 
@@ -112,14 +52,13 @@ class Run:
     show: Callable[[str], None]
 
     def work(self) -> tuple[list[Row], dict[str, str]]:
-        """Upscale and score this process's share of the images that are not done yet.
+        """Do this process's part of what is not done yet.
 
-        A process alone shows the rows of earlier runs, then each of its own rows when it is done. Images outside the
-        domain of the weights cause one warning, at the end.
+        One process alone shows the rows of earlier runs, then each of its own when it is done.
 
         Returns:
-            The rows, including those of earlier runs, and the failures by the names of the images; the same in every
-            process.
+            In all processes what all of them did: the rows, those of earlier runs among them, and what went wrong with
+            which picture. Of pictures that weights do not know there is one warning, when all are done.
         """
         rows = {row.image: row for row in self.rows()}
         failures = {}
@@ -129,11 +68,11 @@ class Run:
                 self._show(values)
         for sample in self.ranks.share([sample for sample in self.samples if sample.name not in rows]):
             try:
-                with collect_doubts() as found:
+                with gathered() as found:
                     row = self._work_on(sample)
             except FastsrError as error:
                 failures[sample.name] = str(error)
-            except Exception as error:  # in a method: GPU out of memory, a bug in a user's method
+            except Exception as error:  # of a method: memory of a GPU that ran out, a bug in somebody's own
                 traceback.print_exc()
                 failures[sample.name] = f"{type(error).__name__}: {error}"
             else:
@@ -142,27 +81,27 @@ class Run:
                 if self._alone:
                     self._show(cells(row))
                 else:
-                    print(self._line(cells(row)), file=sys.stderr, flush=True)  # rank 0 prints the table at the end
-        # The rows themselves are gathered, for a shared file system may show files of other machines with a delay.
+                    print(self._line(cells(row)), file=sys.stderr, flush=True)  # the table comes from rank 0, later
+        # The rows themselves, for a shared file system may show what another machine wrote only later.
         for more_rows, more_failures, more_doubts in self.ranks.gather((rows, failures, doubts)):
             rows.update(more_rows)
             failures.update(more_failures)
             doubts.update(more_doubts)
         if self.ranks.rank == 0:
-            warn((doubt for sample in self.samples for doubt in doubts.get(sample.name, ())), stacklevel=4)
+            warn(doubt for sample in self.samples for doubt in doubts.get(sample.name, ()))
         return [rows[sample.name] for sample in self.samples if sample.name in rows], failures
 
     def rows(self) -> list[Row]:
-        """Return the rows in the folder, in the order of the images."""
+        """Return the rows in the folder, in the order of the pictures."""
         return [row for sample in self.samples if (row := self.folder.row(sample.name)) is not None]
 
     def write_table(self, rows: Sequence[Row]) -> None:
-        """Write results.csv, if there are rows."""
+        """Write results.csv, if there are results."""
         if rows:
             write_csv(rows, self.folder.path / "results.csv", self._mean_of(rows))
 
     def finish(self, rows: Sequence[Row], mean: Mean, settings: Settings, failures: Mapping[str, str]) -> None:
-        """Show the mean, and with several processes the rows above it, and write the CSV and the report."""
+        """Show the mean, below the rows where several processes made them, and write the CSV and the report."""
         mean_row = mean_cells(mean, self._mean_of(rows))
         if not self._alone:
             for values in (HEADER, *map(cells, rows)):
@@ -184,7 +123,7 @@ class Run:
         return self.ranks.count == 1
 
     def _mean_of(self, rows: Sequence[Row]) -> str:
-        """Return the name of the mean, which tells if it is over a part of the images."""
+        """Return what the mean is called: that over a part of the pictures says so."""
         return MEAN if len(rows) == len(self.samples) else f"{MEAN} of {len(rows)} of {len(self.samples)}"
 
     def _show(self, values: Sequence[str]) -> None:
@@ -201,10 +140,10 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         seconds = time.perf_counter() - start
-        result = to_uint8(upscaled)
+        result = eight_bits(upscaled)
         if result.shape != case.hr.shape:
             raise InputError(
-                f"method {self.method.name!r} returned {_describe(result)} for {_describe(case.lr)}; the reference has "
+                f"method {self.method.name!r} made {_describe(result)} of {_describe(case.lr)}; the reference has "
                 f"{_describe(case.hr)}"
             )
         scores = self.protocol.score(result, case, self.factor)
@@ -226,7 +165,7 @@ class Run:
         return row
 
     def _compared(self, name: str) -> dict[str, Path]:
-        """Return the image files of the report by title; for the method bicubic, bicubic appears once."""
+        """The pictures of the report; where the method is bicubic itself, there is one of it."""
         return {
             BICUBIC: self.folder.picture(name, BICUBIC),
             self.method.name: self.folder.picture(name),
@@ -235,7 +174,7 @@ class Run:
 
 
 def _facts(settings: Settings, machine: Machine, failures: Mapping[str, str]) -> dict[str, str]:
-    """Return the facts of the report, without the path of the data, which is private."""
+    """What the report says beside the figures; where the data lie is nobody's concern but the user's."""
     options = ", ".join(f"{name}={value}" for name, value in settings.options.items())
     failed = {"not done": "; ".join(f"{name}: {problem}" for name, problem in failures.items())} if failures else {}
     details = {"details": settings.details} if settings.details else {}

@@ -1,4 +1,4 @@
-"""The results of an evaluation: a row for each image and their mean, on the terminal and as CSV."""
+"""The results of an evaluation: one row a picture and their mean, on the terminal and as CSV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from statistics import fmean
 
-from ..io.files import atomic_write
+from ..files import atomic_write
 
 MEAN = "mean"
 HEADER = ("image", "size", "PSNR Y", "PSNR RGB", "SSIM", "LR-PSNR", "seconds")
@@ -20,15 +20,15 @@ COLUMN_WIDTH = 9
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one image.
+    """The result on one picture.
 
     Attributes:
         image: its name.
-        width, height: size of the reference, in pixels.
-        psnr_y, psnr_rgb: PSNR in dB.
-        ssim: SSIM on Y.
-        lr_psnr: `metrics.lr_consistency` in dB; infinity for a result whose downscale equals its input.
-        seconds: run time of the method.
+        width, height: of the reference, in pixels.
+        psnr_y, psnr_rgb: in dB.
+        ssim: on Y.
+        lr_psnr: `metrics.lr_consistency` in dB; infinity for a result that explains every pixel of its input.
+        seconds: what the method took.
     """
 
     image: str
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Mean:
-    """The means over all images."""
+    """The means over all pictures."""
 
     psnr_y: float
     psnr_rgb: float
@@ -64,17 +64,17 @@ def mean_of(rows: Sequence[Row]) -> Mean:
 
 
 def cells(row: Row) -> list[str]:
-    """Return the cells of a row, below `HEADER`."""
+    """Return a row as it is shown, below `HEADER`."""
     return [row.image, f"{row.width}x{row.height}", *_numbers(row)]
 
 
 def mean_cells(mean: Mean, name: str = MEAN) -> list[str]:
-    """Return the cells of the mean, below `HEADER`, with a name."""
+    """Return the mean as it is shown, below `HEADER`, under a name."""
     return [name, "", *_numbers(mean)]
 
 
 def line(values: Sequence[str], names: Sequence[str]) -> str:
-    """Return `values` as one aligned line of a table whose images have these `names`."""
+    """Return `values` as one aligned line of a table whose pictures have these `names`."""
     width = max(map(len, (*names, MEAN, HEADER[0])))
     return values[0].ljust(width) + "".join(f"  {value:>{COLUMN_WIDTH}}" for value in values[1:])
 
@@ -87,7 +87,7 @@ def html_table(rows: Sequence[Row], mean: Mean | None) -> str:
 
 
 def write_csv(rows: Sequence[Row], path: Path, name: str = MEAN) -> None:
-    """Write the rows and then their mean, with a name, at full precision."""
+    """Write the rows and, last, their mean under a name, with all their digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)

@@ -1,7 +1,7 @@
-"""The bundled weights: for each name a file NAME.safetensors and its model card, NAME.md.
+"""Weights that come with fastsr: for each name a file NAME.safetensors, and beside it NAME.md, its model card.
 
-A card begins with a block of facts between two `---` lines, which model hubs read as YAML; fastsr writes it as JSON,
-which is valid YAML. The rest of the card is Markdown.
+A card begins with its facts between two lines `---`, in JSON, which is YAML as well: model hubs read it. Markdown
+follows.
 """
 
 from __future__ import annotations
@@ -12,35 +12,34 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..checks import did_you_mean, input_error
+from ..checks import meant
 from ..errors import InputError
 
 FOLDER = Path(__file__).parent
 METHODS = ("srgan", "sr3", "pulse")
 FENCE = "---\n"
 DEFAULTS = {"srgan": "srgan-x4", "sr3": "sr3-faces-x8", "pulse": "faces-64"}
-"""The default weights of each method."""
+"""The weights that each method takes where none are given."""
 SRGAN_UP_TO_2 = "srresnet-x2"
-"""The default weights of SRGAN for factors up to 2."""
+"""Those that SRGAN takes in place of its own, up to a factor of 2."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A model card.
+    """What is told of weights.
 
     Attributes:
-        name: name of the weights.
-        method: the function of fastsr that uses the weights, one of `METHODS`.
-        summary: the purpose of the weights, in one line.
-        pictures: the kind of images that they were trained on, in one or two words that can follow "the", such as
-            "aligned faces".
-        factor: the scale factor of the network; None for a generator, whose output has a fixed size.
-        parameters: number of parameters.
-        sha256: SHA-256 of the .safetensors file, 64 hexadecimal digits.
-        data: the training sets.
-        licence: licence of the training data, in one line.
-        scores: for each benchmark the value of each metric, the most important metric first.
-        text: body of the card, Markdown.
+        name: of the weights.
+        method: the function of fastsr that they are for, one of `METHODS`.
+        summary: what they are for, in one line.
+        pictures: what they were trained on, in a word or two that follow upon "the", such as "aligned faces".
+        factor: how many times larger they make pictures; None where they make pictures of one size of any.
+        parameters: how many numbers were learnt.
+        sha256: of the file of weights, 64 hexadecimal digits.
+        data: what they were trained on.
+        licence: of the data, in one line.
+        scores: for each test the value of each measure, the most telling one first.
+        text: the card itself, Markdown.
     """
 
     name: str
@@ -57,40 +56,40 @@ class Card:
 
 
 def names(method: str | None = None) -> tuple[str, ...]:
-    """Return the names of the bundled weights, or of those for one method, in the order of `METHODS`.
+    """Return the names of the weights that are there: all, or those for a method, in the order of `METHODS`.
 
     Raises:
-        InputError: a card is missing or cannot be parsed.
+        InputError: a card is missing or cannot be understood.
     """
     cards = [card_of(path.stem) for path in sorted(FOLDER.glob("*.safetensors"))]
-    wanted = METHODS if method is None else (method,)
-    return tuple(card.name for each in METHODS if each in wanted for card in cards if card.method == each)
+    return tuple(card.name for each in METHODS if method in (None, each) for card in cards if card.method == each)
 
 
 def path_of(name: str) -> Path:
-    """Return the .safetensors file of the bundled weights called `name`.
+    """Return the file of the weights called `name`.
 
     Raises:
-        InputError: no bundled weights have this name.
+        InputError: there are none of this name.
     """
     path = FOLDER / f"{name}.safetensors"
     if path.stem != name or not path.is_file():
-        bundled = names()
-        guess = did_you_mean(name, bundled)
-        raise input_error("name", name, f"is not the name of bundled weights{guess}", f"these are {', '.join(bundled)}")
+        there = names()
+        raise InputError(
+            f"name={name!r} is not of weights that come with fastsr{meant(name, there)}; these are {', '.join(there)}"
+        )
     return path
 
 
 def card_of(name: str) -> Card:
-    """Return the model card of the bundled weights called `name`.
+    """Return the model card of the weights called `name`.
 
     Raises:
-        InputError: no bundled weights have this name, or their card is missing or cannot be parsed.
+        InputError: there are none of this name; their card is missing or cannot be understood.
     """
     path = path_of(name).with_suffix(".md")
     try:
         start, head, text = path.read_text(encoding="utf-8").split(FENCE, 2)
-        card = _parse_card(json.loads(head), text.strip())
+        card = _card(json.loads(head), text.strip())
         if start or card.name != name:
             raise ValueError(f"it begins with {start!r} and is for {card.name!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -99,28 +98,28 @@ def card_of(name: str) -> Card:
 
 
 def default_weights(method: str, factor: float | None = None) -> str:
-    """Return the name of the default weights of a method, which for SRGAN depend on the factor."""
+    """Return the name of the weights that a method takes where none are given."""
     return SRGAN_UP_TO_2 if method == "srgan" and factor is not None and factor <= 2 else DEFAULTS[method]
 
 
 def pictures_of(path: Path) -> str | None:
-    """Return the kind of images that a file of weights was trained on, from its card; None for files without a card.
+    """Return what a file of weights was trained on, as its card says; None where it has none, or is not fastsr's own.
 
     Raises:
-        InputError: the card cannot be parsed.
+        InputError: its card cannot be understood.
     """
-    has_card = path.parent == FOLDER and path.with_suffix(".md").is_file()
-    return card_of(path.stem).pictures if has_card else None
+    there = path.parent == FOLDER and path.with_suffix(".md").is_file()
+    return card_of(path.stem).pictures if there else None
 
 
-def display_name(path: Path) -> str:
-    """Return how a user refers to a file of weights: by name if it is bundled, otherwise by path."""
+def called(path: Path) -> str:
+    """Return what a user calls a file of weights: by its name where it comes with fastsr, else by its path."""
     return path.stem if path.parent == FOLDER else str(path)
 
 
-def _parse_card(facts: Mapping[str, Any], text: str) -> Card:
-    values = {field.name: facts[field.name] for field in fields(Card) if field.name != "text"}
-    card = Card(**{**values, "data": tuple(values["data"])}, text=text)
+def _card(facts: Mapping[str, Any], text: str) -> Card:
+    given = {field.name: facts[field.name] for field in fields(Card) if field.name != "text"}
+    card = Card(**{**given, "data": tuple(given["data"])}, text=text)
     if card.method not in METHODS:
-        raise ValueError(f"method={card.method!r} is not one of {', '.join(METHODS)}")
+        raise ValueError(f"method={card.method!r} is none of {', '.join(METHODS)}")
     return card

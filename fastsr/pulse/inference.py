@@ -2,74 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from ..activations import saved_for_backward
+from ..device import available_memory, require_memory
 from ..errors import NotEnoughMemoryError, NotFiniteError
-from ..runtime.device import resolve_device
-from ..runtime.memory import available_memory, require_memory, saved_for_backward
-from ..runtime.progress import progress_bar
-from ..stylegan.checkpoints import Checkpoint
-from ..stylegan.generator import Generator
-from ..stylegan.latents import FIT_DRAWS, GaussianFit, fit_gaussian
-from ..stylegan.network import StyleGAN
 from .arguments import Options
+from .gaussian_fit import GaussianFit
+from .generator import Generator
+from .goals import Goal
 from .losses import l2
+from .placing import fitted, placed
 from .search import Best, State, search
-from .targets import LatentInit, Target, draw_latents
-
-_fits: WeakKeyDictionary[Checkpoint, GaussianFit] = WeakKeyDictionary()
-"""Those computed: it takes a while, and a checkpoint may be used for one picture after the other."""
-
-
-@torch.inference_mode(False)
-def to_device(network: Generator, device: torch.device, dtype: torch.dtype) -> Generator:
-    """Return a copy of a generator on a device, without gradients for its parameters.
-
-    Convolutions of a `StyleGAN` are in `dtype`. Another module stays as it is; what is no module is not copied.
-    """
-    if isinstance(network, StyleGAN):
-        return network.folded(dtype).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if isinstance(network, nn.Module):
-        return copy.deepcopy(network).eval().requires_grad_(False).to(device)
-    return network
-
-
-def with_gaussian_fit(
-    checkpoint: Checkpoint, device: str | torch.device | None = None, *, draws: int = FIT_DRAWS, progress: bool = True
-) -> Checkpoint:
-    """Return the checkpoint with a Gaussian fit: its own, or one computed from draws of its mapping network.
-
-    Args:
-        checkpoint: of a generator.
-        device: where to compute.
-        draws: how many.
-        progress: show a bar.
-    """
-    if checkpoint.fit is not None:
-        return checkpoint
-    if checkpoint not in _fits:
-        warnings.warn(
-            f"{checkpoint.name} has no Gaussian fit of its mapping network, which is now computed from {draws:,} "
-            "draws; to keep it, use or save what fastsr.pulse.inference.with_gaussian_fit makes of the checkpoint",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        where = resolve_device(device)
-        mapping = to_device(checkpoint.network, where, torch.float32).mapping
-        with progress_bar("Gaussian fit", "draw", shown=progress, scaled=True) as bar:
-            bar.total = draws
-            latent = checkpoint.network.latent
-            _fits[checkpoint] = fit_gaussian(mapping, latent, draws, device=where, progress=bar.update)
-    return replace(checkpoint, fit=_fits[checkpoint])
-
+from .starts import Start, draw
 
 SHARE = 0.5
 """The part of the free memory that searches may take."""
@@ -111,13 +62,11 @@ class Face:
         return not self.reached, self.step if self.reached else self.l2
 
 
-class LatentSearcher:
+class Searcher:
     """A generator on a device, and how to search in it."""
 
     def __init__(self, options: Options, progress: bool = True):
-        self._options = replace(
-            options, checkpoint=with_gaussian_fit(options.checkpoint, options.device, progress=progress)
-        )
+        self._options = replace(options, checkpoint=fitted(options.checkpoint, options.device, progress=progress))
         self._placed: dict[torch.dtype, Generator] = {}
 
     @property
@@ -126,7 +75,7 @@ class LatentSearcher:
         fits = max(self._most_starts // self._options.restarts, 1)
         return fits if self._options.batch is None else min(self._options.batch, fits)
 
-    def __call__(self, goal: Target, report: Report | None = None) -> list[Face]:
+    def __call__(self, goal: Goal, report: Report | None = None) -> list[Face]:
         """Return a face for each picture of `goal`; none depends on the others.
 
         Args:
@@ -150,7 +99,7 @@ class LatentSearcher:
             best = [min(pair, key=lambda face: face.order) for pair in zip(best or faces, faces, strict=True)]
         return best
 
-    def _faces(self, goal: Target, seeds: Sequence[int], report: Callable[[State], object]) -> list[Face]:
+    def _faces(self, goal: Goal, seeds: Sequence[int], report: Callable[[State], object]) -> list[Face]:
         """Return the best faces from some starts; where bfloat16 gives what is not finite, all again in float32."""
         try:
             return self._found(goal, seeds, report, self._options.dtype)
@@ -166,11 +115,11 @@ class LatentSearcher:
         return self._found(goal, seeds, _nothing, torch.float32)
 
     def _found(
-        self, goal: Target, seeds: Sequence[int], report: Callable[[State], object], dtype: torch.dtype
+        self, goal: Goal, seeds: Sequence[int], report: Callable[[State], object], dtype: torch.dtype
     ) -> list[Face]:
         options, settings = self._options, self._options.settings
         network = options.checkpoint.network
-        start = draw_latents(
+        start = draw(
             network,
             seeds,
             tile_latent=options.tile_latent,
@@ -184,7 +133,7 @@ class LatentSearcher:
         return [self._face(goal, index, start, seeds, state.best) for index in range(len(goal.pixels))]
 
     @torch.no_grad()
-    def _face(self, goal: Target, index: int, start: LatentInit, seeds: Sequence[int], best: Best) -> Face:
+    def _face(self, goal: Goal, index: int, start: Start, seeds: Sequence[int], best: Best) -> Face:
         """Return the best of the picture `index`, made in float32."""
         one = goal.one(index)
         number = int(best.start[index])
@@ -211,7 +160,7 @@ class LatentSearcher:
 
     def _network(self, dtype: torch.dtype) -> Generator:
         if dtype not in self._placed:
-            self._placed[dtype] = to_device(self._options.checkpoint.network, self._options.device, dtype)
+            self._placed[dtype] = placed(self._options.checkpoint.network, self._options.device, dtype)
         return self._placed[dtype]
 
     @cached_property
@@ -228,7 +177,7 @@ class LatentSearcher:
     def _needed(self) -> int:
         """Return about how many bytes a start takes: what autograd saves, gradients, and pictures."""
         network = self._network(torch.float32)
-        start = draw_latents(network, [0], tile_latent=False, noise="zero", trainable_noise=0).to(self._options.device)
+        start = draw(network, [0], tile_latent=False, noise="zero", trainable_noise=0).to(self._options.device)
         own = [*network.parameters(), *network.buffers()] if isinstance(network, nn.Module) else []
         saved, largest = saved_for_backward(lambda: network(start.z.requires_grad_(), start.noises), own)
         return int(1.25 * (saved + 4 * largest + PICTURES * 3 * 4 * network.resolution**2))

@@ -3,90 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import torch
-from torch import Tensor, optim
+from torch import Tensor
 
 from fastsr_kernels.backend import no_autocast
 
+from ..allocation import freed_memory_kept
+from ..device import deterministic_convolutions
 from ..errors import NotFiniteError
-from ..runtime.cuda_graph import Graphed
-from ..runtime.device import deterministic_convolutions
-from ..runtime.memory import freed_memory_kept
-from ..stylegan.generator import Generator
-from ..stylegan.latents import GaussianFit
+from ..graph import Graphed
+from .gaussian_fit import GaussianFit
+from .generator import Generator
+from .goals import Goal
+from .learning_rates import factors
 from .losses import LossWeights, l2, total
-from .targets import LatentInit, Target
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(optim.Adam, fused=True),
-    "adamw": partial(optim.AdamW, fused=True),
-    "adamax": optim.Adamax,
-    "sgd": partial(optim.SGD, fused=True),
-}
-TINY = 1e-12
-"""A row of zeros stays one."""
-
-
-class SphericalOptimizer:
-    """An optimiser of `OPTIMIZERS` over tensors (N, rows, ...), each row of which keeps its length.
-
-    Every number is updated by its own gradient, so that no picture of a batch depends on another. A step can be
-    captured in a CUDA graph.
-    """
-
-    def __init__(self, optimizer: str, parameters: Sequence[Tensor], learning_rate: Tensor):
-        """Take the name of the optimiser, the tensors, and the learning rate, which is read at each step."""
-        capturable: dict[str, Any] = {}
-        if learning_rate.is_cuda and optimizer != "sgd":
-            capturable["capturable"] = True
-        self._parameters = list(parameters)
-        self._radii = [_lengths(parameter).clone() for parameter in parameters]
-        self._inner = OPTIMIZERS[optimizer](self._parameters, lr=learning_rate, **capturable)
-
-    @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Update the tensors by their gradients."""
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self._inner.step()
-        for parameter, radius in zip(self._parameters, self._radii, strict=True):
-            parameter.mul_(radius / _lengths(parameter).clamp(min=TINY))
-
-
-def _lengths(x: Tensor) -> Tensor:
-    """Return the length of each row, (N, rows, 1, ...)."""
-    return x.detach().flatten(2).norm(dim=2).view(*x.shape[:2], *(1,) * (x.ndim - 2))
-
-
-SCHEDULES = {
-    "fixed": ((0.0, 1.0), (1.0, 1.0)),
-    "linear1cycle": ((0.0, 0.1), (0.5, 1.0), (1.0, 0.1)),
-    "linear1cycledrop": ((0.0, 0.1), (0.45, 1.0), (0.9, 0.1), (1.0, 0.001)),
-}
-"""The part of the steps that is done, and the factor there; between them it changes evenly."""
-
-
-def factors(schedule: str, steps: int) -> Tensor:
-    """Return the factor of each step, float32 (steps,).
-
-    Args:
-        schedule: a name of `SCHEDULES`; "linear1cycledrop" is that of PULSE.
-        steps: how many there will be.
-    """
-    anchors = SCHEDULES[schedule]
-    done = torch.arange(steps, dtype=torch.float64, device="cpu") / steps
-    result = torch.full_like(done, anchors[0][1])
-    for (begin, first), (end, last) in pairwise(anchors):
-        result = torch.where(done >= begin, first + (last - first) * (done - begin) / (end - begin), result)
-    return result.float()
-
+from .spherical import Spherical
+from .starts import Start
 
 STEPS_BETWEEN_LOOKS = 10
 """At figures on a GPU, which stops for it."""
@@ -99,9 +35,9 @@ class Settings:
     Attributes:
         steps: at most.
         eps: the mean squared error at which a picture is found.
-        optimizer: a name of `fastsr.pulse.search.OPTIMIZERS`.
+        optimizer: a name of `fastsr.pulse.spherical.OPTIMIZERS`.
         learning_rate: its largest.
-        schedule: a name of `fastsr.pulse.search.SCHEDULES`.
+        schedule: a name of `fastsr.pulse.learning_rates.SCHEDULES`.
         loss: the terms.
     """
 
@@ -141,7 +77,7 @@ class Best:
     noises: list[Tensor]
 
     @classmethod
-    def empty(cls, count: int, goal: Target, start: LatentInit) -> Best:
+    def empty(cls, count: int, goal: Goal, start: Start) -> Best:
         """Return what it is before the first step, for so many pictures."""
         x = goal.pixels
 
@@ -188,9 +124,7 @@ class State:
         return self.best.reached
 
 
-def search(
-    generator: Generator, fit: GaussianFit, goal: Target, start: LatentInit, settings: Settings
-) -> Iterator[State]:
+def search(generator: Generator, fit: GaussianFit, goal: Goal, start: Start, settings: Settings) -> Iterator[State]:
     """Search for each picture from several starts; yield the state after every step.
 
     Ends early where a start of each picture has reached eps. On a GPU a step is one CUDA graph.
@@ -228,7 +162,7 @@ class Step:
     """
 
     @torch.inference_mode(False)
-    def __init__(self, generator: Generator, fit: GaussianFit, goal: Target, start: LatentInit, settings: Settings):
+    def __init__(self, generator: Generator, fit: GaussianFit, goal: Goal, start: Start, settings: Settings):
         """Arguments are those of `search`."""
         device, pictures, starts = goal.pixels.device, len(goal.pixels), len(start.z)
         self._generator, self._settings = generator, settings
@@ -240,7 +174,7 @@ class Step:
         self._parameters = [self._z, *self._noises[: start.trainable]]
         self._rates = (settings.learning_rate * factors(settings.schedule, settings.steps)).to(device)
         self._rate = self._rates[0].clone()
-        self._optimizer = SphericalOptimizer(settings.optimizer, self._parameters, self._rate)
+        self._optimizer = Spherical(settings.optimizer, self._parameters, self._rate)
         for parameter in self._parameters:
             parameter.requires_grad_(True)
         self._number = torch.zeros(1, dtype=torch.int64, device=device)

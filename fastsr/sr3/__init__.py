@@ -3,138 +3,157 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import Tensor
-    from typing_extensions import Unpack
+import torch
+from torch import Tensor
 
-    from ..typing import DTypeName, ImageInput, ImagesInput, Kind
-    from .checkpoints import Checkpoint
-    from .options import Keywords, Sampler, Spacing
-    from .samples import Samples
-    from .sampling import State
+from ..checks import check_callback
+from ..consistency import remade_to_agree
+from ..domain import warn, warned_of
+from ..images import Picture, arranged, read, single
+from ..progress import progress_bar
+from .arguments import Options, check_options, target_size
+from .checkpoint import Checkpoint
+from .doubts import doubts_of
+from .inference import Diffuser
+from .samples import Samples
+from .sampling import State
+
+NOTE = "Detail in this picture was invented by fastsr sr3 (SR3, a diffusion model). It identifies nobody."
+"""What a file with a result says of itself."""
 
 
-# A path gives a PIL image, or a NumPy array where PIL has no mode for it: hence `Image | Any`.
-@overload
-def sr3(img: Kind, factor: float | None = ..., *, samples: None = ..., **keywords: Unpack[Keywords]) -> Kind: ...
-@overload
 def sr3(
-    img: str | os.PathLike[str], factor: float | None = ..., *, samples: None = ..., **keywords: Unpack[Keywords]
-) -> Image.Image | Any: ...
-@overload
-def sr3(img: ImageInput, factor: float | None = ..., *, samples: int, **keywords: Unpack[Keywords]) -> Samples: ...
-@overload
-def sr3(
-    img: Sequence[Any], factor: float | None = ..., *, samples: int | None = ..., **keywords: Unpack[Keywords]
-) -> list[Any]: ...
-@overload
-def sr3(
-    img: Iterator[ImageInput], factor: float | None = ..., *, samples: int | None = ..., **keywords: Unpack[Keywords]
-) -> Iterator[Any]: ...
-def sr3(
-    img: ImagesInput,
+    img: Any,
     factor: float | None = None,
     *,
     weights: str | os.PathLike[str] | Checkpoint | None = None,
     steps: int = 20,
-    sampler: Sampler = "dpm-solver++",
-    spacing: Spacing | None = None,
+    sampler: str = "dpm-solver++",
+    spacing: str | None = None,
     samples: int | None = None,
     seed: int = 0,
     consistency: bool = True,
     tile: int | None = None,
     device: str | torch.device | None = None,
-    dtype: DTypeName | torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
     progress: bool = True,
     callback: Callable[[int, Tensor, State], None] | None = None,
 ) -> Any:
-    """Upscale an image with a diffusion model: draw a plausible high-resolution version, with invented detail.
+    """Upscale a picture by a diffusion model: a sample of what it may have been, with detail of its own.
 
-    A network that was trained on one kind of image removes noise step by step, given the upscaled input. Results with
-    sides of more than twice those of the training images are made in overlapping tiles, which are blended at every
-    step. If the weights describe their training images, as the bundled ones do, an image of another size or of another
-    kind causes a `fastsr.DomainWarning`.
+    A network trained on such pictures takes noise away step by step, told of the enlarged picture. What is more than
+    twice as large as the pictures that it was trained on is done in overlapping tiles, put together at every step.
+    Weights that say what those look like, as the ones that come with fastsr do, give a `fastsr.DomainWarning`
+    of a picture of another size, and of one that does not look like them.
 
     Args:
-        img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in [0, 1];
-            or a list of them. The images of a list are upscaled one after the other, those of a batch together. Given
-            an iterator of images, returns an iterator of results in the same order; an image is read when its result is
-            requested.
-        factor: upscaling factor; must be the one that the weights were trained for, which is the default.
-        weights: the path or URL (http or https; may end in "#sha256=..." to verify the download) of a checkpoint of
-            `fastsr train sr3`, or of I*_E*_gen.pth of the best-known implementation of SR3; a name that
-            `fastsr weights` lists; or the result of `fastsr.sr3.checkpoints.load`. By default "sr3-faces-x8", for
-            faces. Loading never runs code from the file.
-        steps: number of sampling steps (network evaluations).
-        sampler: "dpm-solver++", of second order, for few steps; "ddim"; or "ddpm", the paper's, for many.
-        spacing: spacing of the steps along the noise schedule: uniform in "log-snr" or in "time", or "karras"; by
-            default "time" for ddpm, else "log-snr".
-        samples: number of different results, drawn in one batch; None for a single result.
-        seed: random seed. The same seed gives the same result, and sample k is that of seed + k alone.
-        consistency: project the result onto the images whose bicubic downscale (MATLAB's) is `img`.
-        tile: maximum side of a tile in pixels of the result, a multiple of the total downsampling of the network; by
-            default twice the side of the training images.
-        device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
-        dtype: "float32" or "bfloat16" for the activations; by default bfloat16 if the device computes in it. If
-            bfloat16 fails, the image is upscaled again in float32.
-        progress: show a progress bar, on a terminal and in notebooks.
-        callback: called after every step as ``callback(step, image, info)`` with the number of steps done, the
-            network's estimate of the result, a (rows, C, H, W) float32 tensor in [0, 1], and a `State` (`steps`,
-            `level`, `noisy`, which later steps overwrite, `first`). Rows are the samples of the image, or of each image
-            of a batch in turn.
+        img: a path, PIL image, NumPy array (H, W), (H, W, 3 or 4), or torch tensor (3, H, W), (N, 3, H, W) in [0, 1]; a
+            list is worked through one picture after the other, a batch together. An iterator of images gives an
+            iterator of results in their order, which reads a picture when its result is asked for.
+        factor: how much larger the result is, that which the weights were trained for; None for that.
+        weights: the path or URL (http or https, with "#sha256=..." at will) of a checkpoint by `fastsr train sr3`, or
+            of I*_E*_gen.pth by the best-known implementation of SR3; a name that `fastsr weights` lists; or what
+            `fastsr.sr3.formats.load` made of one. By default "sr3-faces-x8", for faces. No code of the file is run.
+        steps: how often the network is asked.
+        sampler: "dpm-solver++", of second order, for few steps; "ddim"; or "ddpm", that of the paper, for many.
+        spacing: where on the noise curve of the training the steps are: uniform in "log-snr" or in "time", or
+            "karras"; by default "time" for ddpm, else "log-snr".
+        samples: how many different results, drawn in one batch; None for one alone.
+        seed: names the random numbers. The same seed gives the same result, and sample k is that of seed + k alone.
+        consistency: move the result to the nearest picture whose downscale (MATLAB's bicubic) is the input.
+        tile: the largest side of a tile in pixels of the result, a multiple of the network's halvings; by default
+            twice the side of the pictures that it was trained on.
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA when present.
+        dtype: "float32" or "bfloat16" for the activations; by default bfloat16 where the device computes in it. Where
+            that fails, the picture is done again in float32.
+        progress: show a bar, on a terminal and in notebooks.
+        callback: called after every step as ``callback(step, image, info)``: steps done, what the network sees in the
+            noise, a (rows, C, H, W) float32 tensor in [0, 1], and a `State` (`steps`, `level`, `noisy`, which later
+            steps overwrite, `first`). Rows are the samples of the picture, or of each picture of a batch in turn.
 
     Returns:
-        The image at ceil(H * factor) x ceil(W * factor), the size that `fastsr.resize` gives, of the kind and dtype of
-        `img` (a path gives a PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour). With `samples`
-        a sequence of that length, `fastsr.sr3.samples.Samples`, with their `mean` and their `spread`. It has no
-        gradient.
+        The picture at ceil(H * factor) x ceil(W * factor), the size that `fastsr.resize` gives, of the kind and dtype
+        that came in (a path gives a PIL image, or a NumPy array where PIL has no mode for it: 16-bit colour); with
+        `samples` a sequence of so many, `fastsr.sr3.samples.Samples`, that has their `mean` and their `spread`. No
+        gradient flows through.
 
     Raises:
         InputError, InputTypeError: an argument that cannot be used, named in the message: a factor that is not that of
-            the weights, weights that are damaged or of an unknown network, an image too small for them, too few steps
+            the weights, weights that are damaged or of an unknown network, a picture too small for them, too few steps
             for the sampler, weights that give values that are not finite.
-        MissingFileError: the weights do not exist or cannot be downloaded.
+        MissingFileError: there are no such weights, or they cannot be downloaded.
         OutputError: a download cannot be written.
-        DeviceError: the device is not available.
+        DeviceError: a device that is not there.
         NotEnoughMemoryError: the result does not fit into memory.
     """
-    from ..checks import check_callback
-    from ..domain import run_and_warn, warn
-    from ..images import flatten, read, unflatten_like
-    from ..runtime.progress import progress_bar
-    from .arguments import check_options, domain_mismatches
-    from .inference import draw
-    from .options import SR3Options
-
     options = check_options(
-        SR3Options(
-            weights=weights,
-            factor=factor,
-            steps=steps,
-            sampler=sampler,
-            spacing=spacing,
-            samples=samples,
-            seed=seed,
-            consistency=consistency,
-            tile=tile,
-            device=device,
-            dtype=dtype,
-        )
+        factor,
+        weights=weights,
+        steps=steps,
+        sampler=sampler,
+        spacing=spacing,
+        samples=samples,
+        seed=seed,
+        consistency=consistency,
+        tile=tile,
+        device=device,
+        dtype=dtype,
     )
     check_callback(callback)
     several = samples is not None
     bar = progress_bar("sr3", "step", shown=progress)
     if isinstance(img, Iterator):
         named = ((one, f"img[{index}]") for index, one in enumerate(img))
-        mismatches = partial(domain_mismatches, options=options)
-        return run_and_warn(lambda images: draw(images, options, several, callback, bar), named, mismatches)
-    images = flatten(img)
-    warn([doubt for one, name in images for doubt in domain_mismatches(read(one, name), name, options)])
+        watched = warned_of(named, partial(doubts_of, options=options))
+        return _results(watched, options, several, callback, bar)
+    images = single(img)
+    warn([doubt for one, name in images for doubt in doubts_of(read(one, name), name, options)])
     bar.total = len(images) * options.plan.steps
-    return unflatten_like(img, draw(images, options, several, callback, bar))
+    return arranged(img, _results(images, options, several, callback, bar))
+
+
+def _results(
+    images: Iterable[tuple[Any, str]],
+    options: Options,
+    several: bool,
+    callback: Callable[[int, Tensor, State], None] | None,
+    bar: Any,
+) -> Iterator[Any]:
+    """Yield the result of each image, of the kind that came."""
+    diffuser = Diffuser(options)
+    begun = 0
+    passed = 0.0
+
+    def report(part: float, seen: Tensor, state: State) -> None:
+        nonlocal passed
+        before = round(passed)
+        passed += part
+        bar.update(round(passed) - before)
+        state.first += begun
+        if callback is not None:
+            callback(state.step, seen, state)
+
+    def tile_done(count: int, tiles: int) -> None:
+        bar.set_postfix_str(f"tile {count} of {tiles}")
+
+    with bar:
+        for number, (image, name) in enumerate(images, 1):
+            bar.total = max(bar.total or 0, number * options.plan.steps)  # an iterator does not say how many come
+            picture = replace(read(image, name), comment=NOTE)
+            size = target_size(picture.pixels, options, name)
+            drawn = diffuser(picture.premultiplied, size, report, tile_done)
+            begun += drawn.shape[0] * drawn.shape[1]
+            made = [_made(picture, sample, options) for sample in drawn.unbind(1)]
+            yield Samples(picture, made) if several else picture.like(made[0].pixels, made[0].alpha)
+
+
+@torch.no_grad()
+def _made(picture: Picture, colours: Tensor, options: Options) -> Picture:
+    """Return a sample, (N, C, H, W), as a picture with the alpha of the one that it is of."""
+    there = replace(picture, origin=replace(picture.origin, kind="picture"))
+    return remade_to_agree(there, colours) if options.consistency else there.remade(colours)

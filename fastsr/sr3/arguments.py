@@ -1,41 +1,42 @@
-"""Checks of the arguments of `fastsr.sr3`."""
+"""The arguments of `fastsr.sr3`, checked before the work."""
 
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import choice, enlargement, flag, input_error, spell, spell_call, whole_number
-from ..errors import Doubt, InputError
-from ..images import Picture
+from ..checks import choice, enlargement, flag, whole_number
+from ..device import require_memory, resolve_device, resolve_dtype, resolve_seed
+from ..errors import InputError
 from ..imresize import LARGEST_SIDE, scaled_size
 from ..pretrained import default_weights
-from ..runtime.device import resolve_device, resolve_dtype, resolve_seed
-from ..runtime.memory import require_memory
-from .checkpoints import Checkpoint, load
-from .options import SR3Options
-from .sampling import SAMPLERS, SPACINGS, SamplerPlan, plan
+from .checkpoint import Checkpoint
+from .formats import load
+from .plans import Plan, plan
+from .samplers import SAMPLERS
+from .spacings import SPACINGS
 
 TILE_OF_TRAINED = 2
-"""Default side of a tile, over that of the training images: with larger tiles the network sees more context."""
+"""The side of a tile, in those of the pictures that the network was trained on: more of a picture is seen at once."""
 MOST_STEPS, MOST_SAMPLES = 10_000, 1000
 LARGEST_TILE = 512
-"""Default side of a tile if the checkpoint does not state the side of its training images."""
+"""Where the file does not say what the network was trained on."""
 SMALLEST_SHARE = 2
-"""The training images may be up to this many times larger than the result."""
+"""A result may have sides that are so many times smaller than those that the network was trained on."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The checked arguments; see `fastsr.sr3`."""
+    """What the arguments mean; see `fastsr.sr3`."""
 
     checkpoint: Checkpoint
     factor: float
-    plan: SamplerPlan
+    plan: Plan
     samples: int
     seed: int
     consistency: bool
@@ -44,58 +45,72 @@ class Options:
     dtype: torch.dtype
 
 
-def check_options(given: SR3Options) -> Options:
-    """Return the checked arguments of `fastsr.sr3`, or raise what it raises; loads the weights, needs no image."""
-    sampler = choice("sampler", given.sampler, SAMPLERS)
-    why = f" with {spell('sampler', sampler)}"
-    steps = _check_count("steps", given.steps, MOST_STEPS, SAMPLERS[sampler].least, why)
-    spacing = choice("spacing", SAMPLERS[sampler].spacing if given.spacing is None else given.spacing, SPACINGS)
-    count = 1 if given.samples is None else _check_count("samples", given.samples, MOST_SAMPLES)
-    seed = resolve_seed(given.seed)
+def check_options(
+    factor: float | None = None,
+    *,
+    weights: str | os.PathLike[str] | Checkpoint | None = None,
+    steps: int = 20,
+    sampler: str = "dpm-solver++",
+    spacing: str | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    consistency: bool = True,
+    tile: int | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> Options:
+    """Return what the arguments of `sr3` mean, or raise what it raises; loads the weights, and needs no picture."""
+    choice("sampler", sampler, SAMPLERS)
+    least = SAMPLERS[sampler].least
+    steps = _check_count("steps", steps, least, f" with sampler={sampler!r}")
+    spacing = choice("spacing", SAMPLERS[sampler].spacing if spacing is None else spacing, SPACINGS)
+    count = 1 if samples is None else _check_count("samples", samples, 1)
+    for name, given, most in (("steps", steps, MOST_STEPS), ("samples", count, MOST_SAMPLES)):
+        if given > most:
+            raise InputError(f"{name}={given} are too many; give at most {most}")
+    seed = resolve_seed(seed)
     resolve_seed(seed + count - 1)  # that of the last sample
-    device = resolve_device(given.device)
-    dtype = resolve_dtype(given.dtype, device)
-    checkpoint = load(default_weights("sr3") if given.weights is None else given.weights)
+    resolved = resolve_device(device)
+    precision = resolve_dtype(dtype, resolved)
+    checkpoint = load(default_weights("sr3") if weights is None else weights)
     return Options(
         checkpoint,
-        _factor(given.factor, checkpoint),
+        _factor(factor, checkpoint),
         plan(checkpoint.curve, checkpoint.prediction, sampler, spacing, steps),
         count,
         seed,
-        flag("consistency", given.consistency),
-        _tile(given.tile, checkpoint),
-        device,
-        dtype,
+        flag("consistency", consistency),
+        _tile(tile, checkpoint),
+        resolved,
+        precision,
     )
 
 
 def target_size(pixels: Tensor, options: Options, name: str = "img") -> tuple[int, int]:
-    """Return the (height, width) of pixels (N, C, h, w) upscaled, if the network and the memory allow it.
+    """Return the (height, width) to which (N, C, h, w) is enlarged, when the network and the memory can do that.
 
     Raises:
-        InputError: the image is too small for the images that the network was trained on, or the result too large for
-            any file.
+        InputError: the picture is too small for what the network was trained on, or the result too large for any file.
         NotEnoughMemoryError: the result does not fit into memory.
     """
     height, width = pixels.shape[-2:]
     size = scaled_size((height, width), (options.factor, options.factor))
     if max(size) > LARGEST_SIDE:
         raise InputError(
-            f"{name} is {width}x{height} pixels; upscaled {options.factor:g} times its sides are more than "
-            f"{LARGEST_SIDE}"
+            f"{name} of {width}x{height} pixels enlarged {options.factor:g} times is beyond {LARGEST_SIDE}"
         )
     trained = options.checkpoint.size
     if trained is not None and min(size) * SMALLEST_SHARE < trained:
         needed = math.ceil(trained / SMALLEST_SHARE / options.factor)
         raise InputError(
-            f"{name} is {width}x{height} pixels, which {options.checkpoint.name} would upscale to {size[1]}x{size[0]}, "
-            f"but it was trained on {trained}x{trained}; give an image of at least {needed} pixels on each side, or "
-            "weights of another resolution"
+            f"{name} is {width}x{height} pixels, of which {options.checkpoint.name} would make {size[1]}x{size[0]}; it "
+            f"was trained to make {trained}x{trained}: give a picture of at least {needed} pixels a side, or weights "
+            "of another resolution"
         )
-    # Images of 3 channels: of each sample its condition, its result, and its projection; of the sample in progress the
-    # noisy image, the estimate, and those that a step makes.
-    images = 3 * len(pixels) * options.samples + 10
-    require_memory(images * 3 * 4 * size[0] * size[1], options.device, f"upscaling {name} to {size[1]}x{size[0]}")
+    # Pictures of 3 channels: of each sample its condition, itself, and itself made to agree; of those at work the noisy
+    # one, the one seen, and those that a step makes.
+    pictures = 3 * len(pixels) * options.samples + 10
+    require_memory(pictures * 3 * 4 * size[0] * size[1], options.device, f"enlarging {name} to {size[1]}x{size[0]}")
     return size
 
 
@@ -104,15 +119,13 @@ def _factor(factor: Any, checkpoint: Checkpoint) -> float:
     trained = checkpoint.factor
     if factor is None:
         if trained is None:
-            raise input_error("factor", None, f"is missing, and {checkpoint.name} states none", f"give {right}")
+            raise InputError(f"factor is not given, and {checkpoint.name} does not say its own; give {right}")
         return float(trained)
     value = enlargement(factor, right)
     if trained is not None and value != trained:
-        raise input_error(
-            "factor",
-            factor,
-            f"is not the factor that {checkpoint.name} was trained for",
-            f"give {spell('factor', trained)}, or leave it out, or give other weights",
+        raise InputError(
+            f"factor={value:g} is not the one that {checkpoint.name} was trained for; give factor={trained}, or leave "
+            "it out, or give other weights"
         )
     return value
 
@@ -121,53 +134,16 @@ def _tile(tile: Any, checkpoint: Checkpoint) -> int:
     multiple = checkpoint.network.config.multiple
     if tile is None:
         return LARGEST_TILE if checkpoint.size is None else TILE_OF_TRAINED * checkpoint.size
-    right = f"a multiple of {multiple}, in pixels of the result"
+    right = f"a multiple of {multiple}, in pixels of the result, or None"
     side = whole_number("tile", tile, right)
     if side < multiple or side % multiple:
-        raise input_error("tile", tile, "cannot be used", f"give {right}")
+        raise InputError(f"tile={tile} cannot be used; give {right}")
     return side
 
 
-def _check_count(name: str, value: Any, most: int, least: int = 1, why: str = "") -> int:
-    right = f"a whole number from {least} to {most}{why}"
+def _check_count(name: str, value: Any, least: int, why: str = "") -> int:
+    right = f"a whole number of at least {least}{why}"
     count = whole_number(name, value, right)
-    if not least <= count <= most:
-        raise input_error(name, value, f"is too {'few' if count < least else 'many'}", f"give {right}")
+    if count < least:
+        raise InputError(f"{name}={value} is too few; give {right}")
     return count
-
-
-def domain_mismatches(image: Picture, name: str, options: Options) -> list[Doubt]:
-    """Return why an image is outside the domain of the weights; nothing if it is inside, or their domain is unknown.
-
-    The image is of another size than the training images, perhaps so large that it is processed in tiles, or it does
-    not look like them.
-
-    Raises:
-        InputError, NotEnoughMemoryError: see `target_size`.
-    """
-    checkpoint, size = options.checkpoint, target_size(image.pixels, options, name)
-    domain, trained, factor = checkpoint.domain, checkpoint.size, checkpoint.factor
-    if domain is None:
-        return []
-    images = checkpoint.pictures or "images"
-    for_photos = f"{spell_call('srgan')} upscales photos"
-    texture = f"may show the texture of {images}"
-    if trained is not None and factor is not None and size != (trained, trained):
-        low = trained // factor
-        height, width = image.pixels.shape[-2:]
-        tiled = max(size) > TILE_OF_TRAINED * trained
-        outcome = f"it will be processed in tiles and {texture}" if tiled else "the result may be worse"
-        return [
-            Doubt(
-                name,
-                f"{width}x{height} pixels, but {checkpoint.name} was trained on {images} of {low}x{low} pixels; "
-                f"{outcome}. {spell_call('resize', size=(low, low))} makes that size, and {for_photos}",
-            )
-        ]
-    if domain.outside(image.premultiplied):
-        return [
-            Doubt(
-                name, f"not like the {images} that {checkpoint.name} was trained on; the result {texture}. {for_photos}"
-            )
-        ]
-    return []

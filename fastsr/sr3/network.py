@@ -1,44 +1,32 @@
-"""The U-Net of SR3 (Saharia et al., arXiv 2104.07636).
-
-It maps the upscaled low-resolution image (the condition), a noisy high-resolution image and its noise level to what
-`fastsr.sr3.schedules.PREDICTIONS` lists, such as the noise. `UNet` is the network, `UNetConfig` its shape, and
-`PUBLISHED` has the two shapes with published weights.
-"""
+"""The U-Net of SR3 (Saharia et al., arXiv 2104.07636): what a noisy picture and a blurred one say of the noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import input_error
 from ..nn import GroupNorm
-
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Maps condition and noisy image, both (N, 3, H, W), and level (N,), to (N, 3, H, W); see `UNet.forward`."""
 
 COLOURS = 3
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The shape of the network. The defaults are those of the published network for 16x16 to 128x128 pixels.
+    """Shape of the network; the defaults are those of the published network for 16x16 to 128x128.
 
     Attributes:
-        width: number of channels at full resolution.
-        multipliers: the channels at each level are `width` times this: at full resolution (level 0), half (level 1),
-            a quarter (level 2) and so on.
-        blocks: number of residual blocks per level of the encoder; the decoder has one more.
-        attention: levels at which every block is followed by self-attention; the bottleneck always has one.
-        groups: number of groups of every group norm; it divides all numbers of channels.
-        dropout: probability with which a feature is dropped in training.
-
-    Raises:
-        InputError: there is no network of this shape.
+        width: channels at full size.
+        multipliers: of the width, at full size, at half, at a quarter and so on.
+        blocks: residual blocks a size on the way down; there is one more on the way up.
+        attention: sizes at which every block is followed by attention, 0 for full size, 1 for half, and so on; beside
+            them there is always one in the middle.
+        groups: of the norms, which divide all numbers of channels.
+        dropout: the part of the features that a block leaves out in training.
     """
 
     width: int = 64
@@ -51,48 +39,47 @@ class UNetConfig:
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "groups"):
             if getattr(self, name) < 1:
-                raise input_error(name, getattr(self, name), "is not a whole number of at least 1")
+                raise ValueError(f"{name}={getattr(self, name)!r} is not a whole number of at least 1")
         if self.width % 2:
-            problem = "is odd, but half of the noise embedding are sines and half are cosines"
-            raise input_error("width", self.width, problem, "give an even number")
+            raise ValueError(f"width={self.width} is odd; half of it are sines of the noise level, half cosines")
         if not self.multipliers or min(self.multipliers) < 1:
-            raise input_error("multipliers", self.multipliers, "are not whole numbers of at least 1")
+            raise ValueError(f"multipliers={self.multipliers!r} are not whole numbers of at least 1")
         if not set(self.attention) <= set(range(len(self.multipliers))):
-            raise input_error("attention", self.attention, f"are not levels from 0 to {len(self.multipliers) - 1}")
+            raise ValueError(f"attention={self.attention!r} are not sizes from 0 to {len(self.multipliers) - 1}")
         if not 0 <= self.dropout < 1:
-            raise input_error("dropout", self.dropout, "is not a probability of at least 0 and less than 1")
+            raise ValueError(f"dropout={self.dropout!r} is not a part of at least 0 and less than 1")
         for channels in (self.width, *self.channels):
             if channels % self.groups:
-                raise input_error("groups", self.groups, f"does not divide the {channels} channels of a norm")
+                raise ValueError(f"groups={self.groups} do not divide the {channels} channels of a norm")
 
     @property
     def channels(self) -> list[int]:
-        """The number of channels at each level."""
+        """At each size."""
         return [self.width * multiplier for multiplier in self.multipliers]
 
     @property
     def multiple(self) -> int:
-        """The sides of images must be multiples of this."""
+        """What the sides of pictures are multiples of."""
         return 2 ** (len(self.multipliers) - 1)
 
     @property
-    def activation_count(self) -> int:
-        """The approximate number of activations per pixel that inference holds at once, most of them for the skips."""
-        skips = sum(channels * (self.blocks + 1) / 4**level for level, channels in enumerate(self.channels))
-        return math.ceil(skips + 6 * self.width * self.multipliers[0])
+    def floats(self) -> int:
+        """Numbers that the network holds at once for each pixel of a picture, about: features kept for the way up."""
+        kept = sum(channels * (self.blocks + 1) / 4**size for size, channels in enumerate(self.channels))
+        return math.ceil(kept + 6 * self.width * self.multipliers[0])
 
 
 PUBLISHED = {
     128: UNetConfig(),
     512: UNetConfig(multipliers=(1, 2, 4, 8, 16), blocks=1, attention=(), groups=16, dropout=0.0),
 }
-"""The two networks with published weights, by the side of their results in pixels: 16 to 128, and 64 to 512."""
+"""The two networks with published weights, by the side of their pictures: 16 to 128, and 64 to 512."""
 
 
-class NoiseLevelEmbedding(nn.Module):
-    """The embedding of the noise level: its sines and cosines, followed by two linear layers.
+class NoiseLevel(nn.Module):
+    """What the blocks are told of the noise: sines and cosines of its level, through two linear layers.
 
-    It is computed in float32 whatever the dtype of the network: the last noise levels are the same in bfloat16.
+    It is float32 whatever the rest is: bfloat16 has not the digits to tell the last, small levels apart.
     """
 
     def __init__(self, width: int):
@@ -102,17 +89,14 @@ class NoiseLevelEmbedding(nn.Module):
         self.second = nn.Linear(4 * width, width)
 
     def forward(self, level: Tensor) -> Tensor:
-        """Map sqrt(gamma), (N,), to the embedding (N, width)."""
-        index = torch.arange(self.width // 2, dtype=torch.float32, device=level.device)
-        angles = level[:, None].float() * torch.exp(-math.log(1e4) * index / (self.width // 2))
+        """Map sqrt(gamma), (N,), to (N, width)."""
+        places = torch.arange(self.width // 2, dtype=torch.float32, device=level.device)
+        angles = level[:, None].float() * torch.exp(-math.log(1e4) * places / (self.width // 2))
         return self.second(F.silu(self.first(torch.cat([angles.sin(), angles.cos()], -1))))
 
 
 class ResidualBlock(nn.Module):
-    """Norm, Swish and convolution, twice, with a skip connection around them.
-
-    The projected noise embedding is added between the two.
-    """
+    """Twice norm, Swish and convolution, the noise level added between them, and the input added at the end."""
 
     def __init__(self, inputs: int, outputs: int, config: UNetConfig):
         super().__init__()
@@ -124,16 +108,16 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, noise_emb: Tensor) -> Tensor:
-        """Map (N, inputs, H, W), with the noise embedding (N, width), to (N, outputs, H, W)."""
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """Map (N, inputs, H, W), with the noise level (N, width), to (N, outputs, H, W)."""
         with torch.autocast(x.device.type, enabled=False):
-            shift = self.level(noise_emb)
+            shift = self.level(level)
         h = self.conv1(self.norm1(x))
         return self.conv2(self.dropout(self.norm2(h, shift))) + self.skip(x)
 
 
 class Attention(nn.Module):
-    """Self-attention with one head over all pixels, with a skip connection."""
+    """Self-attention with one head over all pixels, and the input added."""
 
     def __init__(self, channels: int, groups: int):
         super().__init__()
@@ -145,118 +129,115 @@ class Attention(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         n, c, height, width = x.shape
         qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(n, 1, height * width, 3 * c)
-        attended = F.scaled_dot_product_attention(*qkv.split(c, -1))
-        return x + self.out(attended.reshape(n, height, width, c).permute(0, 3, 1, 2))
+        seen = F.scaled_dot_product_attention(*qkv.split(c, -1))
+        return x + self.out(seen.reshape(n, height, width, c).permute(0, 3, 1, 2))
 
 
 class Block(nn.Module):
-    """A residual block, followed by self-attention if `attends`."""
+    """A residual block, and attention where there is one."""
 
     def __init__(self, inputs: int, outputs: int, config: UNetConfig, *, attends: bool):
         super().__init__()
         self.residual = ResidualBlock(inputs, outputs, config)
         self.attention: nn.Module = Attention(outputs, config.groups) if attends else nn.Identity()
 
-    def forward(self, x: Tensor, noise_emb: Tensor) -> Tensor:
-        """Map (N, inputs, H, W), with the noise embedding (N, width), to (N, outputs, H, W)."""
-        return self.attention(self.residual(x, noise_emb))
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """Map (N, inputs, H, W), with the noise level (N, width), to (N, outputs, H, W)."""
+        return self.attention(self.residual(x, level))
 
 
-class Downsample(nn.Module):
+class Halving(nn.Module):
     """A convolution with stride 2."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor, noise_emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """Map (N, C, 2 H, 2 W) to (N, C, H, W)."""
         return self.conv(x)
 
 
-class Upsample(nn.Module):
-    """Nearest-neighbour upsampling by 2, followed by a convolution."""
+class Doubling(nn.Module):
+    """Every pixel becomes four, and a convolution follows."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, noise_emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, 2 H, 2 W)."""
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 class UNet(nn.Module):
-    """The U-Net. Its last convolution is initialised with zeros, so that an untrained network outputs 0."""
+    """The network; its last convolution begins with zeros, so that at first it says 0 of everything."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        width, last_level = config.width, len(config.multipliers) - 1
-        self.level = NoiseLevelEmbedding(width)
+        width, last = config.width, len(config.multipliers) - 1
+        self.level = NoiseLevel(width)
         self.first = nn.Conv2d(2 * COLOURS, width, 3, padding=1)
 
-        inputs, skips = width, [width]  # the channels of the features so far, and of the skip connections
+        at, kept = width, [width]
         downs: list[nn.Module] = []
-        for level, channels in enumerate(config.channels):
+        for size, channels in enumerate(config.channels):
             for _ in range(config.blocks):
-                downs.append(Block(inputs, channels, config, attends=level in config.attention))
-                inputs = channels
-                skips.append(inputs)
-            if level < last_level:
-                downs.append(Downsample(inputs))
-                skips.append(inputs)
+                downs.append(Block(at, channels, config, attends=size in config.attention))
+                at = channels
+                kept.append(at)
+            if size < last:
+                downs.append(Halving(at))
+                kept.append(at)
         self.downs = nn.ModuleList(downs)
 
-        self.mid = nn.ModuleList([Block(inputs, inputs, config, attends=attends) for attends in (True, False)])
+        self.mid = nn.ModuleList([Block(at, at, config, attends=attends) for attends in (True, False)])
 
         ups: list[nn.Module] = []
-        for level, channels in reversed(list(enumerate(config.channels))):
+        for size, channels in reversed(list(enumerate(config.channels))):
             for _ in range(config.blocks + 1):
-                ups.append(Block(inputs + skips.pop(), channels, config, attends=level in config.attention))
-                inputs = channels
-            if level > 0:
-                ups.append(Upsample(inputs))
+                ups.append(Block(at + kept.pop(), channels, config, attends=size in config.attention))
+                at = channels
+            if size > 0:
+                ups.append(Doubling(at))
         self.ups = nn.ModuleList(ups)
 
-        self.norm = GroupNorm(config.groups, inputs, swish=True)
-        self.last = nn.Conv2d(inputs, COLOURS, 3, padding=1)
+        self.norm = GroupNorm(config.groups, at, swish=True)
+        self.last = nn.Conv2d(at, COLOURS, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         if self.last.bias is not None:
             nn.init.zeros_(self.last.bias)
 
     def forward(self, condition: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
-        """Predict the noise of noisy images, or v or x0, whichever the network was trained for.
+        """Return what the network says of noisy pictures.
 
         Args:
-            condition: low-resolution images, upscaled to the size of the result, (N, 3, H, W) in [-1, 1]; H and W are
-                multiples of ``config.multiple``.
-            noisy: sqrt(gamma) x0 + sqrt(1 - gamma) n, (N, 3, H, W), with x0 in [-1, 1].
+            condition: the pictures known, enlarged to their new size, (N, 3, H, W) in [-1, 1]; H and W are multiples
+                of ``config.multiple``.
+            noisy: sqrt(gamma) x0 + sqrt(1 - gamma) n, (N, 3, H, W).
             level: sqrt(gamma), (N,), float32.
 
         Returns:
-            The prediction, (N, 3, H, W), in the dtype of the last convolution.
+            (N, 3, H, W): the noise n, or what else the network was trained to say.
         """
         with torch.autocast(level.device.type, enabled=False):
-            noise_emb = self.level(level)
+            told = self.level(level)
         x = self.first(torch.cat([condition, noisy], 1)).to(self._dtype)
-        skips = [x]
+        kept = [x]
         for layer in self.downs:
-            x = layer(x, noise_emb)
-            skips.append(x)
+            x = layer(x, told)
+            kept.append(x)
         for layer in self.mid:
-            x = layer(x, noise_emb)
+            x = layer(x, told)
         for layer in self.ups:
             if isinstance(layer, Block):
-                x = torch.cat([x, skips.pop()], 1)
-            x = layer(x, noise_emb)
+                x = torch.cat([x, kept.pop()], 1)
+            x = layer(x, told)
         return self.last(self.norm(x))
 
     def lower(self, dtype: torch.dtype) -> UNet:
-        """Compute in `dtype` from here on, and return the network itself.
-
-        The noise embedding, the norms and the first convolution stay in float32.
-        """
+        """Compute in `dtype` from here on, but for the noise level, the norms and the first convolution."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module is not self.first:
                 module.to(dtype)
@@ -267,20 +248,14 @@ class UNet(nn.Module):
         return self.last.weight.dtype
 
 
-def attention_levels(sides: Sequence[int], image_side: int, levels: int) -> tuple[int, ...]:
-    """Return the levels at which the features have one of `sides`, as `UNetConfig.attention` lists them.
-
-    Args:
-        sides: sides of the features with self-attention, in pixels.
-        image_side: side of the images, in pixels.
-        levels: number of levels of the network.
+def levels_of(sides: Sequence[int], side: int, count: int) -> tuple[int, ...]:
+    """Return the sizes, as `UNetConfig.attention` has them, at which features of pictures of `side` have `sides`.
 
     Raises:
-        InputError: the features have one of `sides` at no level.
+        ValueError: at none of the `count` sizes they have one of them.
     """
-    level_of = {image_side // 2**level: level for level in range(levels)}
-    for side in sides:
-        if side not in level_of:
-            problem = f"is not the side of any features; they have {', '.join(map(str, level_of))}"
-            raise input_error("attention", side, problem)
-    return tuple(sorted(level_of[side] for side in sides))
+    found = {side // 2**size: size for size in range(count)}
+    odd = [one for one in sides if one not in found]
+    if odd:
+        raise ValueError(f"attention={odd[0]} is the side of no features; they have {', '.join(map(str, found))}")
+    return tuple(sorted(found[one] for one in sides))

@@ -1,4 +1,4 @@
-"""Several samples of one image, with their mean and their standard deviation."""
+"""Several samples of one picture, what they have in common, and where they differ."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from ..figures.comparison import compare
+from ..compare import compare
 from ..images import Picture
 
-MAX_SHOWN = 10
-"""The largest number of samples that a notebook shows."""
+SHOWN = 10
+"""Samples that a notebook shows, at the most."""
 
 
 class Samples(Sequence[Any]):
-    """Samples of one image, or of a batch: images of the kind that came in.
+    """Samples of one picture, or of a batch: images of the kind that came in.
 
     Attributes:
         images: the samples.
-
-    Args:
-        picture: the input.
-        made: the samples, (N, C, H, W) each.
     """
 
     def __init__(self, picture: Picture, made: Sequence[Picture]):
-        self._picture, self._samples = picture, made
-        self.images = [picture.like(sample.pixels, sample.alpha) for sample in made]
+        """Take what came in, and what was made of it."""
+        self._picture, self._made = picture, made
+        self.images = [picture.like(one.pixels, one.alpha) for one in made]
 
     def __repr__(self) -> str:
-        """Return the number of samples and their size; the images themselves would be long to print."""
-        count, _, height, width = self._samples[0].pixels.shape
+        """Say how many there are, and of which size: images can be long to print."""
+        count, _, height, width = self._made[0].pixels.shape
         batch = f" of a batch of {count}" if count > 1 else ""
         return f"<{len(self)} samples{batch}, {width}x{height} pixels, kind {self._picture.origin.kind!r}>"
 
@@ -52,24 +49,24 @@ class Samples(Sequence[Any]):
 
     @cached_property
     def mean(self) -> Any:
-        """The mean of the samples, an image of their kind. It is smoother than a sample, and closer to the truth."""
-        return self._picture.like(self._colours.mean(0), self._samples[0].alpha)
+        """The mean of the samples, an image of their kind: smoother than any of them, and nearer to the truth."""
+        return self._picture.like(self._colours.mean(0), self._made[0].alpha)
 
     @cached_property
     def spread(self) -> Any:
-        """The standard deviation of the samples, an uncertainty map, for colours in [0, 1].
+        """How much the samples differ, an uncertainty map: their standard deviation, where white is 1.
 
-        For colour images it is the root mean square over the channels. It is a float32 tensor (1, H, W), or (N, 1, H,
-        W) for a batch, if a tensor came in; otherwise a NumPy array (H, W), or (N, H, W).
+        Of colours the root mean square over the channels. A float32 tensor (1, H, W), or (N, 1, H, W) for a batch,
+        where tensors came in; else a NumPy array (H, W), or (N, H, W).
         """
         origin = self._picture.origin
         spread = self._deviation if origin.ndim == 4 else self._deviation[0]
         return spread if origin.kind == "torch" else spread.squeeze(-3).cpu().numpy()
 
     def _repr_png_(self) -> bytes:
-        """Return the PNG that a notebook shows: samples, mean and spread, for a batch those of its first image."""
+        """Return what a notebook shows, of a batch for its first picture: samples, their mean, and their spread."""
         colours = self._colours[:, 0]
-        shown: dict[str, Any] = {"sample": list(colours[:MAX_SHOWN])}
+        shown: dict[str, Any] = {"sample": list(colours[:SHOWN])}
         if len(self) > 1:
             spread = self._deviation[0]
             white = float(spread.max()) or 1.0
@@ -80,10 +77,9 @@ class Samples(Sequence[Any]):
 
     @property
     def _deviation(self) -> Tensor:
-        """The standard deviation of the samples, (N, 1, H, W)."""
+        """The standard deviation, (N, 1, H, W)."""
         return self._colours.var(0, correction=0).mean(1, keepdim=True).sqrt()
 
     @property
     def _colours(self) -> Tensor:
-        """The samples in [0, 1], (samples, N, C, H, W)."""
-        return torch.stack([sample.pixels for sample in self._samples])
+        return torch.stack([one.pixels for one in self._made])

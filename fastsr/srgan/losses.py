@@ -1,4 +1,7 @@
-"""The losses of SRGAN (Ledig et al., arXiv 1609.04802), computed in float32 even under autocast."""
+"""The losses of SRGAN (Ledig et al., arXiv 1609.04802), and how much of each its variants have.
+
+All of them are computed in float32, also under autocast.
+"""
 
 from __future__ import annotations
 
@@ -12,39 +15,39 @@ from torch.nn import functional as F
 from .vgg import VGGFeatures
 
 SIGNED_SQUARE = 4.0
-"""The factor from a squared error in [0, 1] to one in [-1, 1], the range of colours in the paper's pixel loss."""
+"""The paper has colours in [-1, 1] for its pixel loss; there, squared differences are four times those in [0, 1]."""
 
 
 def adversarial_loss(fake_logits: Tensor) -> Tensor:
-    """Return the adversarial loss of the generator, the mean of -log D(G(lr)).
+    """Return what the generator loses where its pictures do not look real: the mean of -log D(G(lr)).
 
-    D is the sigmoid of the logit, so -log D = softplus(-logit), whose gradient does not vanish where D is near 0.
+    D is the sigmoid of a logit, thus -log D = softplus(-logit), whose gradient stays where D is near 0.
 
     Args:
-        fake_logits: the discriminator's logits for generated images, of any shape.
+        fake_logits: of the discriminator for generated pictures, of any shape.
     """
     return F.softplus(-fake_logits.float()).mean()
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return the loss of the discriminator, the mean of -log D(hr) plus the mean of -log(1 - D(G(lr))).
+    """Return the cross-entropies of both kinds, added: the mean of -log D(hr) and that of -log(1 - D(G(lr))).
 
     Args:
-        real_logits: logits for real images, of any shape.
-        fake_logits: logits for generated images, which should be detached from the generator.
+        real_logits: for pictures of the data, of any shape.
+        fake_logits: for generated ones; they should be detached from the generator.
     """
     return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weights of the terms of the generator's loss; a term of weight 0 is not computed.
+    """What each term of the generator's loss is multiplied by; a term of weight 0 is not computed.
 
     Attributes:
-        pixel: weight of the mean squared error of colours in [-1, 1].
-        content: weight of the mean squared error of VGG features.
-        adversarial: weight of `adversarial_loss`.
-        l1: weight of the mean absolute error of colours in [0, 1].
+        pixel: mean squared error of colours, in [-1, 1].
+        l1: mean absolute error of colours, in [0, 1].
+        content: mean squared error of features.
+        adversarial: see `adversarial_loss`.
     """
 
     pixel: float = 0.0
@@ -56,20 +59,27 @@ class LossWeights:
         weights = asdict(self)
         for name, weight in weights.items():
             if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(f"{name}={weight!r} is not the weight of a loss; give 0 or more")
+                raise ValueError(f"{name}={weight!r} is no weight of a loss; give 0 or more")
         if not any(weights.values()):
             raise ValueError("every weight is 0; give a pixel, l1, content or adversarial weight above 0")
 
 
+SRRESNET = LossWeights(pixel=1.0)
+"""The first stage of every variant."""
+SRGAN_MSE = LossWeights(pixel=1.0, adversarial=1e-3)
+SRGAN_VGG = LossWeights(content=1.0, adversarial=1e-3)
+"""Both of VGG22 and of VGG54, by the features."""
+
+
 class GeneratorLoss(nn.Module):
-    """The loss of the generator, term by term.
+    """The terms of the generator's loss.
 
     Args:
-        weights: weights of the terms.
-        features: network of the content loss; required if that has a weight.
+        weights: of the terms.
+        features: of which the content loss is made; needed where it has a weight.
 
     Raises:
-        ValueError: the content loss has a weight, but `features` is None.
+        ValueError: the content loss has a weight, and there are no features.
     """
 
     def __init__(self, weights: LossWeights, features: VGGFeatures | None = None):
@@ -79,18 +89,17 @@ class GeneratorLoss(nn.Module):
         self.weights, self.features = weights, features
 
     def forward(self, sr: Tensor, hr: Tensor, fake_logits: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the weighted terms of the loss, whose sum is the loss: "pixel", "l1", "content", "adversarial".
+        """Return the terms that have a weight, multiplied by it: "pixel", "l1", "content", "adversarial".
+
+        Their sum is the loss.
 
         Args:
-            sr: generated images, (N, 3, H, W), in [0, 1] or slightly beyond.
-            hr: reference images of the same shape; they get no gradient.
-            fake_logits: logits of the discriminator for `sr`; required if the adversarial loss has a weight.
-
-        Returns:
-            The terms whose weight is not 0, scalars.
+            sr: generated colours, (N, 3, H, W), in [0, 1] or a little beyond.
+            hr: those that they should be, of the same shape; no gradient goes there.
+            fake_logits: the discriminator's for `sr`; needed where the adversarial loss has a weight.
 
         Raises:
-            ValueError: the shapes differ, or the logits are missing.
+            ValueError: the shapes differ, or logits are missing.
         """
         if sr.shape != hr.shape:
             raise ValueError(f"sr of shape {tuple(sr.shape)} and hr of shape {tuple(hr.shape)} differ")
@@ -103,8 +112,8 @@ class GeneratorLoss(nn.Module):
         if weights.content:
             assert self.features is not None
             with torch.no_grad():
-                target = self.features(hr)
-            terms["content"] = weights.content * F.mse_loss(self.features(sr).float(), target.float())
+                wanted = self.features(hr)
+            terms["content"] = weights.content * F.mse_loss(self.features(sr).float(), wanted.float())
         if weights.adversarial:
             if fake_logits is None:
                 raise ValueError(f"adversarial={weights.adversarial!r} needs fake_logits")

@@ -10,29 +10,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
+from ..device import has_bfloat16
 from ..muon import orthogonalise
-from ..runtime.device import has_bfloat16
 
 ADAM_RMS = 0.2
-"""The root mean square of a typical Adam update. Muon's updates are scaled to it, so that both can share a learning
-rate (arXiv 2502.16982)."""
+"""Root mean square of a typical Adam update; scaled to it, Muon shares the rate of Adam (arXiv 2502.16982)."""
 MOMENTUM = 0.95
-"""The momentum of Muon."""
 
 
 class MuonAdam(Optimizer):
-    """Muon for some convolution kernels, Adam for all other parameters.
+    """Muon for convolution kernels between the first and the last layer, Adam for all other parameters.
 
-    A kernel (outputs, inputs, height, width) is treated as a matrix of `outputs` rows and inputs x height x width
-    columns. Its update is the orthogonalised Nesterov momentum times ``lr * 0.2 * sqrt(max(rows, columns))``, which
-    has the root mean square of an Adam update. It is orthogonalised in bfloat16 if the device supports it, together
-    with all kernels of the same shape.
+    A kernel (outputs, inputs, height, width) is a matrix of `outputs` rows. Its update is the Nesterov momentum,
+    orthogonalised (in bfloat16 where the device has it), times ``rate * 0.2 * sqrt(max(rows, columns))``, so that it is
+    as large as an update of Adam.
+    Kernels of the same shape are orthogonalised together.
 
     Args:
-        hidden: the kernels to update by Muon, at least one.
-        others: the parameters to update by Adam.
-        betas: Adam beta1 and beta2.
-        eps: Adam epsilon.
+        hidden: kernels to update by Muon, at least one.
+        others: parameters to update by Adam.
+        betas: decay rates of Adam's averages.
+        eps: added to the denominator of Adam.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class MuonAdam(Optimizer):
             elif params:
                 self._adam_step(params, group)
 
-    def _muon_step(self, params: list[Tensor], lr: float) -> None:
+    def _muon_step(self, params: list[Tensor], rate: float) -> None:
         by_shape: dict[torch.Size, list[Tensor]] = {}
         for param in params:
             by_shape.setdefault(param.shape, []).append(param)
@@ -68,11 +66,11 @@ class MuonAdam(Optimizer):
             torch._foreach_add_(momenta, gradients)
             update = torch.stack(torch._foreach_add(gradients, momenta, alpha=MOMENTUM)).flatten(2)
             rows, columns = update.shape[1:]
-            fast = update.to(torch.bfloat16 if has_bfloat16(update.device) else update.dtype)
-            wide = rows <= columns  # as Newton-Schulz prefers it
-            orthogonal = orthogonalise(fast if wide else fast.mT).to(update.dtype)
-            orthogonal = orthogonal if wide else orthogonal.mT
-            scale = lr * ADAM_RMS * max(rows, columns) ** 0.5
+            fast = torch.bfloat16 if has_bfloat16(update.device) else update.dtype
+            flat = update.to(fast) if rows <= columns else update.to(fast).mT
+            orthogonal = orthogonalise(flat).to(update.dtype)
+            orthogonal = orthogonal if rows <= columns else orthogonal.mT
+            scale = rate * ADAM_RMS * max(rows, columns) ** 0.5
             torch._foreach_sub_(kernels, list(orthogonal.reshape(-1, *shape).mul_(scale).unbind()))
 
     def _adam_step(self, params: list[Tensor], group: dict[str, Any]) -> None:
@@ -94,7 +92,7 @@ class MuonAdam(Optimizer):
         )
 
     def _state(self, param: Tensor, *names: str, count: str | None = None) -> dict[str, Tensor]:
-        """Return the state of a parameter, which starts with zeros: tensors `names`, and a step `count`, if any."""
+        """Return the state of a parameter, which begins with zeros."""
         state = self.state[param]
         if not state:
             for name in names:
@@ -105,13 +103,13 @@ class MuonAdam(Optimizer):
 
 
 def muon_adam(network: nn.Module, first: str, last: str, betas: tuple[float, float]) -> MuonAdam:
-    """Return a `MuonAdam` that updates the convolution kernels between the first and the last layer by Muon.
+    """Return the optimizer of a convolutional network.
 
     Args:
-        network: the network to train.
-        first: name of its first layer, whose input is the image.
-        last: name of its last layer, whose output is the image.
-        betas: Adam beta1 and beta2.
+        network: with the parameters to update.
+        first: name of the submodule that sees the image.
+        last: name of the submodule that makes the image.
+        betas: see `MuonAdam`.
     """
     kernels: list[nn.Parameter] = []
     others: list[nn.Parameter] = []

@@ -1,4 +1,4 @@
-"""Validation during training: scores on a benchmark, and sheets of sample images."""
+"""What a network in training makes of the pictures of a benchmark: scores, and sheets to look at."""
 
 from __future__ import annotations
 
@@ -13,110 +13,106 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checks import spell
 from ..data.benchmarks import Sample, find_benchmark
-from ..data.protocols import Case, find_protocol
-from ..data.stored_images import to_uint8
+from ..data.protocols import Case, eight_bits, find_protocol
 from ..errors import FastsrError, InputError
-from ..figures.sheets import in_rows, side_by_side
 from ..images import read
-from ..metrics import lr_consistency, psnr, ssim
-from ..metrics.color import PEAK
-from ..metrics.reference import WINDOW
+from ..metrics import WINDOW, lr_consistency, psnr, ssim
+from ..planes import PEAK
+from ..sheets import in_rows, side_by_side
 
 SHOWN = 4
-"""The number of images on a sheet."""
+"""Pictures of a sheet."""
 LARGEST_SIDE = 256
-"""The largest side of an image on a sheet, in pixels of HR."""
+"""Of what is shown of a picture, in pixels of the reference."""
 
 Upscale = Callable[[Tensor], Tensor]
-"""A function that upscales one image (1, C, h, w) in [0, 1] to (1, C, factor h, factor w)."""
+"""Maps one picture (1, C, h, w) in [0, 1] to (1, C, factor h, factor w)."""
 
 
 class Validation:
-    """A benchmark by the protocol "rgb8", whose images are kept in memory with 8 bits.
+    """A benchmark by the protocol rgb8, whose pictures are kept in memory as 8-bit ones.
 
     Attributes:
-        name: name of the benchmark with a digest of its images; only scores with the same name are comparable.
+        name: of the benchmark, with a digest of its pictures; only scores of the same name can be compared.
 
     Args:
-        folder: folder of the benchmark, see `fastsr.data.benchmarks.find_benchmark`.
-        factor: scale factor.
+        folder: see `fastsr.data.benchmarks.find_benchmark`.
+        factor: of the enlargement.
 
     Raises:
-        InputError, MissingFileError: see `find_benchmark`.
-        InputError: an image cannot be read, is too small for SSIM, or has an LR file of the wrong size.
+        InputError, MissingFileError: as `find_benchmark`.
+        InputError: a picture cannot be read, is too small for SSIM, or has an LR file of another size.
     """
 
     def __init__(self, folder: str | Path, factor: int):
         self._factor, self._protocol = factor, find_protocol("rgb8")
         benchmark = find_benchmark(folder, factor)
-        self._cases = [self._prepare(sample, folder) for sample in benchmark.samples]
+        self._cases = [self._prepared(sample, folder) for sample in benchmark.samples]
         digest = hashlib.blake2b(digest_size=8)
         for case in self._cases:
-            for image in (case.lr, case.hr):
-                digest.update(str(tuple(image.shape)).encode())
-                digest.update(image.contiguous().numpy().data)
+            for picture in (case.lr, case.hr):
+                digest.update(str(tuple(picture.shape)).encode())
+                digest.update(picture.contiguous().numpy().data)
         self.name = f"{benchmark.name} of digest {digest.hexdigest()}"
 
     def scores(self, upscale: Upscale) -> dict[str, float]:
-        """Return the mean scores over the images: "psnr" in dB and "ssim", both on Y, and "consistency" in dB.
+        """Return the means over the pictures of "psnr", in dB, and "ssim", both on Y, and of "consistency".
 
-        Consistency is `metrics.lr_consistency`: the PSNR between the input and the downscaled result. It is infinite
-        for a result that reproduces its input exactly; such a result counts as one with the smallest error that 8 bits
-        allow, one value that is off by one level, so that the mean stays finite: 77 dB for an input of 16x16.
+        Consistency is `metrics.lr_consistency` in dB, by how inputs are made where there are no LR files: a result is
+        made smaller and compared with the input that it was made from. One that explains every pixel of its input
+        counts as one that misses a single value by one level, the least that 8 bits can miss, for a mean with infinity
+        would say nothing of the other pictures: 77 dB for an input of 16x16.
         """
         shave, rounding = self._protocol.shave_y(self._factor), self._protocol.rounding
-        scores = []
+        found = []
         for case in self._cases:
-            result = _run(upscale, case.lr)
-            quality = [metric(result, case.hr, shave=shave, protocol=rounding) for metric in (psnr, ssim)]
-            scores.append([*quality, _consistency(result, case)])
-        means = (fmean(cast("list[float]", values)) for values in zip(*scores, strict=True))
+            made = _made(upscale, case.lr)
+            scores = [compare(made, case.hr, shave=shave, protocol=rounding) for compare in (psnr, ssim)]
+            found.append([*scores, _consistency(made, case)])
+        means = (fmean(cast("list[float]", values)) for values in zip(*found, strict=True))
         return dict(zip(("psnr", "ssim", "consistency"), means, strict=True))
 
-    def samples(self) -> list[tuple[Tensor, Tensor]]:
-        """Return LR and HR of the middle of the first few images, for `sheet`."""
-        return [_crop_center(case.lr, case.hr, self._factor) for case in self._cases[:SHOWN]]
+    def shown(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the middle of the first few pictures for `sheet`."""
+        return [_middle(case.lr, case.hr, self._factor) for case in self._cases[:SHOWN]]
 
-    def _prepare(self, sample: Sample, folder: str | Path) -> Case:
-        problem = f"{spell('val', str(folder))} has the image {sample.name!r}, which cannot be used"
+    def _prepared(self, sample: Sample, folder: str | Path) -> Case:
+        what = f"val={str(folder)!r} has the picture {sample.name!r}, which cannot be used"
         try:
             case = self._protocol.prepare(sample, self._factor)
         except FastsrError as error:
-            raise InputError(f"{problem}: {error}") from error
+            raise InputError(f"{what}: {error}") from error
         height, width = case.hr.shape[-2:]
         least = WINDOW + 2 * self._protocol.shave_y(self._factor)
         if min(height, width) < least:
-            factor = spell("factor", self._factor)
             raise InputError(
-                f"{problem}: at {factor} it has {width}x{height} pixels, and SSIM needs {least} on each side"
+                f"{what}: at factor={self._factor} it has {width}x{height} pixels, and SSIM needs {least} on each side"
             )
         return case
 
 
-def sheet(upscale: Upscale, images: Sequence[tuple[Tensor, Tensor]]) -> Image.Image:
-    """Return a sheet with LR, result and HR side by side, a row for each pair (LR, HR), both uint8 (C, H, W)."""
+def sheet(upscale: Upscale, pictures: Sequence[tuple[Tensor, Tensor]]) -> Image.Image:
+    """Return LR, result and HR of pictures (LR, HR), both uint8 (C, H, W), beside one another."""
     rows = []
-    for lr, hr in images:
+    for lr, hr in pictures:
         factor = hr.shape[-1] // lr.shape[-1]
         large = lr.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-        rows.append(side_by_side([("LR", large), ("result", _run(upscale, lr)), ("HR", hr)]))
+        rows.append(side_by_side([("LR", large), ("result", _made(upscale, lr)), ("HR", hr)]))
     return in_rows(rows)
 
 
-def _run(upscale: Upscale, lr: Tensor) -> Tensor:
+def _made(upscale: Upscale, lr: Tensor) -> Tensor:
     with torch.no_grad():
-        return to_uint8(upscale(read(lr).pixels))
+        return eight_bits(upscale(read(lr).pixels))
 
 
-def _consistency(result: Tensor, case: Case) -> float:
-    smallest_error = 10 * math.log10(PEAK**2 * case.lr.numel())  # one value is off by one level
-    return min(cast("float", lr_consistency(result, case.lr, downscale=case.downscale)), smallest_error)
+def _consistency(made: Tensor, case: Case) -> float:
+    least = 10 * math.log10(PEAK**2 * case.lr.numel())  # of one value that is missed by one level
+    return min(cast("float", lr_consistency(made, case.lr, downscale=case.downscale)), least)
 
 
-def _crop_center(lr: Tensor, hr: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """Return the middle of LR and HR, at most `LARGEST_SIDE` pixels of HR on each side."""
+def _middle(lr: Tensor, hr: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     sides = [min(side, LARGEST_SIDE // factor) for side in lr.shape[-2:]]
     top, left = ((side - kept) // 2 for side, kept in zip(lr.shape[-2:], sides, strict=True))
     small = lr[:, top : top + sides[0], left : left + sides[1]]

@@ -55,7 +55,7 @@ def interpreted() -> bool:
 
 @dataclass(frozen=True)
 class AotCase:
-    """One specialisation of a kernel, to be compiled ahead of time by ``python -m benchmarks.kernels.aot``.
+    """One specialisation of a kernel, to be compiled ahead of time by ``python -m benchmarks.aot``.
 
     Each op file has a function ``aot_cases() -> list[AotCase]`` with what its launcher really launches: the harness
     finds it by that name, compiles every case for every target and checks spills, shared memory and time.
@@ -65,28 +65,21 @@ class AotCase:
     """What the case is, for the table and the test: for example "x8 down, float32"."""
     kernel: Any
     """The function returned by `jit`."""
-    signature: Mapping[str, str | tuple[str | int, ...]]
-    """Run-time argument -> Triton type: "*fp32" (a pointer, taken as 16-byte aligned), "i32", "i64", "fp32".
-
-    For a tuple, the types of its elements; an element that the launcher specialises has its value in place of a type,
-    such as 1 for the stride of an adjacent axis.
-    """
+    signature: Mapping[str, str]
+    """Run-time argument -> Triton type: "*fp32" (a pointer, taken as 16-byte aligned), "i32", "i64", "fp32"."""
     constants: Mapping[str, Any]
     """`tl.constexpr` argument -> value. `signature` and `constants` together name every argument, in any order."""
     num_warps: int = 4
     num_stages: int = 3
     enable_fp_fusion: bool = True
     divisible: tuple[str, ...] = ()
-    """Integer arguments that are multiples of 16 in this case, as the launcher would specialise them.
-
-    For a tuple: whether all integers in it are.
-    """
+    """Integer arguments that are multiples of 16 in this case, as the launcher would specialise them."""
     matrix: bool = False
     """Whether the kernel has matrix products, which must run on the tensor cores of every target."""
     warpgroups: bool = False
     """Whether they are large enough for those of a whole warp group on sm_90 (HGMMA): 64 rows or more."""
     backends: tuple[str, ...] = ("cuda", "hip")
-    """For which kinds of GPU this case is, or for which targets of `benchmarks.kernels.aot`."""
+    """For which kinds of GPU this case is, or for which targets of `benchmarks.aot`."""
 
 
 @cache

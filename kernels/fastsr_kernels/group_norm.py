@@ -1,8 +1,8 @@
-"""Group norm and Swish, with a shift of each channel of each image before them, fused, forward and backward.
+"""Group norm and Swish, with a shift of each channel of each picture before them, fused, forward and backward.
 
 What stands before each convolution of SR3's U-Net; the shift carries the noise level. Unfused it reads and writes the
-image about five times. Here the statistics read it once, and one more pass reads it and writes the result; where a
-group of channels fits into one program, it is read once and for all. The shift is never added to the image in
+picture about five times. Here the statistics read it once, and one more pass reads it and writes the result; where a
+group of channels fits into one program, it is read once and for all. The shift is never added to the picture in
 memory: the statistics of a group follow from those of its channels.
 """
 
@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_beside, check_eps, check_picture
 from .backend import LIBRARY, better_plain, choose, no_autocast
-from .common import check_beside, check_eps, check_image, differentiate, empty_in_order, memory_order
-from .group_norm_launch import launch_backward, launch_forward
+from .definitions import differentiate
+from .group_norm_kernels import launch_backward, launch_forward
+from .memory import empty_in_order, memory_order
 
 __all__ = ["group_norm"]
 
@@ -36,7 +38,7 @@ def group_norm(
 
     Statistics and arithmetic are in float32 (float64 for float64); the kernels round once, torch on a CPU rounds after
     each step. Reductions run in a fixed order, so that a rerun gives the same bits. Differentiable any number of
-    times, by backward passes; the first is fused. On a CPU torch finds the variances of a channels_last image as
+    times, by backward passes; the first is fused. On a CPU torch finds the variances of a channels_last picture as
     differences of squares: there a group's mean must not be hundreds of times as large as its deviations.
 
     Args:
@@ -56,7 +58,7 @@ def group_norm(
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    check_image("x", x)
+    check_picture("x", x)
     _check(x, groups, weight, bias, eps, shift)
     chosen = choose(x, impl)
     if chosen == "torch" and not _slow_gradient(x, groups, weight, bias, shift):
@@ -109,13 +111,13 @@ def _shifted(x: Tensor, shift: Tensor | None) -> Tensor:
 
 
 def _check(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None) -> None:
-    images, channels = x.shape[:2]
+    pictures, channels = x.shape[:2]
     if groups < 1 or channels % groups:
         raise ValueError(f"groups={groups} does not divide the {channels} channels of x")
-    if x.numel() == images * groups:
+    if x.numel() == pictures * groups:
         raise ValueError(f"a norm over a single number is always zero; x has the shape {tuple(x.shape)}")
     check_eps(eps)
-    vectors = (("weight", weight, (channels,)), ("bias", bias, (channels,)), ("shift", shift, (images, channels)))
+    vectors = (("weight", weight, (channels,)), ("bias", bias, (channels,)), ("shift", shift, (pictures, channels)))
     for name, vector, shape in vectors:
         if vector is not None:
             check_beside(name, vector, x, shape, (torch.float32, x.dtype))
@@ -187,10 +189,10 @@ def _run(
         vectors = weight.contiguous(), bias.contiguous(), shift
         return launch_forward(x, empty_in_order(x, *x.shape), *vectors, groups, eps, swish)
     assert not swish
-    images, channels, height, width = x.shape
+    pictures, channels, height, width = x.shape
     weight, bias = _accurate(weight, x).contiguous(), _accurate(bias, x).contiguous()
     taken = _shifted(x, shift).contiguous(memory_format=torch.channels_last)
-    y, mean, rstd = torch.native_group_norm(taken, weight, bias, images, channels, height * width, groups, eps)
+    y, mean, rstd = torch.native_group_norm(taken, weight, bias, pictures, channels, height * width, groups, eps)
     center, rstd = (each.repeat_interleave(channels // groups, 1) for each in (mean, rstd))
     if shift is not None:
         center -= shift
@@ -226,11 +228,11 @@ def _run_backward(
 def _differentiate_in_nhwc(
     g: Tensor, x: Tensor, weight: Tensor, center: Tensor, rstd: Tensor, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients for x, weight and bias of the norm alone, by batch norm's functions, an image at a time."""
-    images, channels, height, width = x.shape
+    """Return the gradients for x, weight and bias of the norm alone, by batch norm's functions, a picture at a time."""
+    pictures, channels, height, width = x.shape
     g, x = (each.contiguous(memory_format=torch.channels_last) for each in (g, x))
     variance = rstd.square().reciprocal()
-    ones = [slice(i, i + 1) for i in range(images)]
+    ones = [slice(i, i + 1) for i in range(pictures)]
     found = [
         torch.ops.aten.native_batch_norm_backward(
             g[one], x[one], weight, center[i], variance[i], None, None, False, 0.0, [False, True, True]
@@ -238,7 +240,7 @@ def _differentiate_in_nhwc(
         for i, one in enumerate(ones)
     ]
     product, plain = (torch.stack([each[which] for each in found]) for which in (1, 2))
-    means = torch.stack([product, plain]).mul_(weight).view(2, images, groups, -1).mean(3) / -(height * width)
+    means = torch.stack([product, plain]).mul_(weight).view(2, pictures, groups, -1).mean(3) / -(height * width)
     factor, term = means.repeat_interleave(channels // groups, 2).mul_(rstd)
     dx = torch.empty_like(x)
     unused = [weight.new_empty(0) for _ in range(2)]

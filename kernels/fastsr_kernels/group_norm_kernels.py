@@ -1,397 +1,248 @@
-"""The kernels of `group_norm`.
+"""The launchers of `group_norm`'s kernels.
 
-A group that fits into one program is read once; a larger one is read twice, by blocks of pixels.
+Statistics and sums are made for each channel of each picture; what a group has in common follows from them when the
+parts of the programs are put together. So a group may have any number of channels, and the shift, which moves the
+mean of a channel, is needed there and nowhere else.
+
+A group that fits into one program, FITTING numbers, is read once by a kernel that does everything; a larger one twice,
+by blocks of pixels.
+
+Tensors of pixels are views (N, pixels, C) in which either step is one element.
 """
 
 from __future__ import annotations
 
-from .backend import jit, tl
-from .channel_statistics import merge, store_parts, store_sums
-from .tiles import load_pixels, part_tile, program_part, program_tile, store_pixels
+import math
+from typing import Any
 
-# Functions of a tile, or of the channels of a group
+import torch
+from torch import Tensor
 
+from .backend import AotCase, device_guard, triton
+from .channel_statistics import OPTIONS, WARPS, split
+from .group_norm_block_kernels import (
+    apply_kernel,
+    combine_kernel,
+    differentiate_kernel,
+    statistics_kernel,
+    sums_kernel,
+    total_kernel,
+)
+from .group_norm_whole_kernels import group_gradient_kernel, group_kernel
+from .memory import rows
+from .tiles import BLOCK, nhwc_blocks
 
-@jit
-def activate(
-    value: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    channel: tl.tensor,
-    here: tl.tensor,
-    mask: tl.tensor,
-    SWISH: tl.constexpr,
-) -> tl.tensor:
-    """Return the result for a tile of x, given the statistics of its channels."""
-    scale = tl.load(weight + channel, mask=here, other=0).to(tl.float32) * rstd
-    shift = tl.load(bias + channel, mask=here, other=0).to(tl.float32)
-    value = tl.where(mask, (value - center[None, :]) * scale[None, :] + shift[None, :], 0.0)
-    if SWISH:
-        value = value * tl.sigmoid(value)
-    return value
+FITTING = 8192
+"""Numbers of a group up to which one program takes it whole."""
+PARTS = 4096
+"""Numbers that a program of `combine_kernel` or `total_kernel` takes at a time."""
 
 
-@jit
-def before_swish(
-    gradient: tl.tensor,
-    value: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    channel: tl.tensor,
-    here: tl.tensor,
-    mask: tl.tensor,
-    SWISH: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor]:
-    """Return the gradient before the activation, and the normalised x."""
-    normal = tl.where(mask, (value - center[None, :]) * rstd[None, :], 0.0)
-    if SWISH:
-        scale = tl.load(weight + channel, mask=here, other=0).to(tl.float32)
-        shift = tl.load(bias + channel, mask=here, other=0).to(tl.float32)
-        h = normal * scale[None, :] + shift[None, :]
-        s = tl.sigmoid(h)
-        gradient = gradient * s * (1 + h * (1 - s))
-    return gradient, normal
+def launch_forward(
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    shift: Tensor | None,
+    groups: int,
+    eps: float,
+    swish: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Write the result into `y`, dense; return it with center, rstd and average, (N, C) in float32."""
+    x, out = rows(x, y), rows(y, y)
+    pictures, pixels, channels = x.shape
+    width = channels // groups
+    found = center, rstd, average = [x.new_empty(pictures, channels, dtype=torch.float32) for _ in range(3)]
+    moved = center if shift is None else shift.contiguous()  # any pointer: without a shift it is not read
+    flags = {"SHIFTED": shift is not None}
+    with device_guard(x):
+        if _fits(width, pixels):
+            group_kernel[groups, pictures](
+                x,
+                out,
+                weight,
+                bias,
+                moved,
+                *found,
+                channels,
+                width,
+                pixels,
+                *x.stride(),
+                *out.stride(),
+                eps,
+                SWISH=swish,
+                **flags,
+                **_whole(width, pixels),
+                **OPTIONS,
+            )
+            return y, center, rstd, average
+        tile = _tile(x)
+        programs, per_program, channel_blocks = _parts(x, tile)
+        partial = x.new_empty(pictures, programs, 2, channels, dtype=torch.float32)
+        statistics_kernel[programs, channel_blocks, pictures](
+            x, partial, channels, pixels, *x.stride(), per_program, **tile, **OPTIONS
+        )
+        combine_kernel[groups, pictures](
+            partial,
+            moved,
+            *found,
+            channels,
+            width,
+            pixels,
+            programs,
+            per_program,
+            eps,
+            **flags,
+            **_parts_of_group(width),
+            **OPTIONS,
+        )
+        apply_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), channel_blocks, pictures](
+            x,
+            out,
+            weight,
+            bias,
+            center,
+            rstd,
+            channels,
+            pixels,
+            *x.stride(),
+            *out.stride(),
+            SWISH=swish,
+            **tile,
+            **OPTIONS,
+        )
+    return y, center, rstd, average
 
 
-@jit
-def gradient_of_group(
-    product: tl.tensor,
-    plain: tl.tensor,
-    weight: tl.tensor,
-    rstd: tl.tensor,
-    average: tl.tensor,
-    dshift: tl.tensor,
-    channel: tl.tensor,
-    inside: tl.tensor,
-    at: tl.tensor,
-    width: tl.tensor,
-    pixels: tl.tensor,
-) -> tuple[tl.tensor, tl.tensor]:
-    """Store the gradient for the shift of a group's channels; return the means that the gradient for x needs.
-
-    dx = rstd (weight g - mean(weight g) - normal mean(weight g normal)), the means over the group; the sum of dx over
-    the pixels needs of normal its mean over each channel.
-    """
-    scale = tl.load(weight + channel, mask=inside, other=0).to(tl.float32)
-    linear = tl.sum(scale * product, axis=0) / width / pixels
-    constant = tl.sum(scale * plain, axis=0) / width / pixels
-    spread = tl.load(rstd + at, mask=inside, other=0)
-    own = tl.load(average + at, mask=inside, other=0)
-    tl.store(dshift + at, spread * (scale * plain - pixels * (constant + own * linear)), mask=inside)
-    return linear, constant
-
-
-# Kernels that read x once: a program takes a whole group
-
-
-@jit
-def _whole_group(
-    pixels: tl.tensor, width: tl.tensor, BLOCK_PIXELS: tl.constexpr, BLOCK_WIDTH: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Return image, pixel, channel, inside and mask of a program that takes one group, of `width` channels.
-
-    `inside` says which of the block's channels belong to the group, `mask` which elements of the tile do.
-    """
-    member = tl.arange(0, BLOCK_WIDTH)
-    inside = member < width
-    pixel = tl.arange(0, BLOCK_PIXELS)
-    mask = (pixel < pixels)[:, None] & inside[None, :]
-    return tl.program_id(1).to(tl.int64), pixel, tl.program_id(0) * width + member, inside, mask
-
-
-@jit
-def group_kernel(
-    x: tl.tensor,
-    y: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    shift: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    average: tl.tensor,
-    channels: tl.tensor,
-    width: tl.tensor,
-    pixels: tl.tensor,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    eps: tl.tensor,
-    SHIFTED: tl.constexpr,
-    SWISH: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_WIDTH: tl.constexpr,
-) -> None:
-    """Write the result for a group, and its statistics."""
-    image, pixel, channel, inside, mask = _whole_group(pixels, width, BLOCK_PIXELS, BLOCK_WIDTH)
-    at = image * channels + channel
-    value = load_pixels(x, image, pixel, channel, mask, x_strides)
-    moved = tl.zeros((BLOCK_WIDTH,), tl.float32)
-    if SHIFTED:
-        moved = tl.load(shift + at, mask=inside, other=0).to(tl.float32)
-    own = tl.sum(value, axis=0) / pixels
-    middle = tl.sum(own + moved, axis=0) / width - moved
-    deviation = tl.where(mask, value - middle[None, :], 0.0)
-    variance = tl.sum(tl.sum(deviation * deviation, axis=0), axis=0) / width / pixels
-    scale = tl.zeros((BLOCK_WIDTH,), tl.float32) + 1 / tl.sqrt(variance + eps)
-    tl.store(center + at, middle, mask=inside)
-    tl.store(rstd + at, scale, mask=inside)
-    tl.store(average + at, (own - middle) * scale, mask=inside)
-    value = activate(value, weight, bias, middle, scale, channel, inside, mask, SWISH)
-    store_pixels(y, value, image, pixel, channel, mask, y_strides)
+def launch_backward(
+    g: Tensor,
+    x: Tensor,
+    dx: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    center: Tensor,
+    rstd: Tensor,
+    average: Tensor,
+    groups: int,
+    swish: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Write the gradient for x into `dx`, dense; return it with those for weight, bias and shift in float32."""
+    g, x, out = rows(g, dx), rows(x, dx), rows(dx, dx)
+    pictures, pixels, channels = x.shape
+    width = channels // groups
+    sums = product, plain, dshift = [torch.empty_like(center) for _ in range(3)]
+    tensors = g, x, weight, bias, center, rstd
+    steps = *g.stride(), *x.stride()
+    with device_guard(x):
+        if _fits(width, pixels):
+            sizes = channels, width, pixels, *steps, *out.stride()
+            group_gradient_kernel[groups, pictures](
+                *tensors, average, *sums, out, *sizes, SWISH=swish, **_whole(width, pixels), **OPTIONS
+            )
+        else:
+            tile = _tile(x)
+            programs, per_program, channel_blocks = _parts(x, tile)
+            partial = x.new_empty(pictures, programs, 2, channels, dtype=torch.float32)
+            means = x.new_empty(pictures, 2, channels, dtype=torch.float32)
+            sums_kernel[programs, channel_blocks, pictures](
+                *tensors, partial, channels, pixels, *steps, per_program, SWISH=swish, **tile, **OPTIONS
+            )
+            sizes = channels, width, pixels, programs
+            total_kernel[groups, pictures](
+                partial,
+                weight,
+                rstd,
+                average,
+                product,
+                plain,
+                means,
+                dshift,
+                *sizes,
+                **_parts_of_group(width),
+                **OPTIONS,
+            )
+            differentiate_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), channel_blocks, pictures](
+                *tensors, means, out, channels, pixels, *steps, *out.stride(), SWISH=swish, **tile, **OPTIONS
+            )
+    return dx, product.sum(0), plain.sum(0), dshift
 
 
-@jit
-def group_gradient_kernel(
-    g: tl.tensor,
-    x: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    average: tl.tensor,
-    product_sum: tl.tensor,
-    plain_sum: tl.tensor,
-    dshift: tl.tensor,
-    dx: tl.tensor,
-    channels: tl.tensor,
-    width: tl.tensor,
-    pixels: tl.tensor,
-    g_strides: tl.tuple,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    SWISH: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_WIDTH: tl.constexpr,
-) -> None:
-    """Write the gradient for x of a group, and what those for weight, bias and shift need."""
-    image, pixel, channel, inside, mask = _whole_group(pixels, width, BLOCK_PIXELS, BLOCK_WIDTH)
-    at = image * channels + channel
-    middle, spread = tl.load(center + at, mask=inside, other=0), tl.load(rstd + at, mask=inside, other=0)
-    value = load_pixels(x, image, pixel, channel, mask, x_strides)
-    gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
-    gradient, normal = before_swish(gradient, value, weight, bias, middle, spread, channel, inside, mask, SWISH)
-    product, plain = tl.sum(gradient * normal, axis=0), tl.sum(gradient, axis=0)
-    linear, constant = gradient_of_group(
-        product, plain, weight, rstd, average, dshift, channel, inside, at, width, pixels
-    )
-    tl.store(product_sum + at, product, mask=inside)
-    tl.store(plain_sum + at, plain, mask=inside)
-    scale = tl.load(weight + channel, mask=inside, other=0).to(tl.float32)
-    value = spread[None, :] * (gradient * scale[None, :] - constant - normal * linear)
-    store_pixels(dx, value, image, pixel, channel, mask, y_strides)
+def _fits(width: int, pixels: int) -> bool:
+    return int(triton.next_power_of_2(width) * triton.next_power_of_2(pixels)) <= FITTING
 
 
-# Kernels that read x twice: blocks of pixels, the statistics of each group, then blocks of pixels again
+def _whole(width: int, pixels: int) -> dict[str, int]:
+    return {"BLOCK_PIXELS": triton.next_power_of_2(pixels), "BLOCK_WIDTH": triton.next_power_of_2(width)}
 
 
-@jit
-def statistics_kernel(
-    x: tl.tensor,
-    partial: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    x_strides: tl.tuple,
-    pixels_per_program: tl.tensor,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Find mean and sum of squared deviations of each channel over the pixels of this program."""
-    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
-    count = 0.0
-    mean = tl.zeros((BLOCK_CHANNELS,), tl.float32)
-    m2 = tl.zeros((BLOCK_CHANNELS,), tl.float32)
-    for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
-        value = load_pixels(x, image, pixel, channel, mask, x_strides)
-        count, mean, m2 = merge(count, mean, m2, value, mask, tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32))
-    partial += (image * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
-    store_parts(partial, mean, m2, channel, here, channels)
+def _tile(x: Tensor) -> dict[str, int]:
+    """Return how many pixels and channels of `x` (N, pixels, C) a program takes at a time."""
+    _, pixels, channels = x.shape
+    if x.stride(2) == 1:
+        blocks = nhwc_blocks(channels, (x.stride(0), 1, x.stride(1)))
+        return {name: blocks[name] for name in ("BLOCK_PIXELS", "BLOCK_CHANNELS")}
+    block = min(triton.next_power_of_2(pixels), BLOCK)
+    return {"BLOCK_PIXELS": block, "BLOCK_CHANNELS": min(triton.next_power_of_2(channels), BLOCK // block)}
 
 
-@jit
-def combine_kernel(
-    partial: tl.tensor,
-    shift: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    average: tl.tensor,
-    channels: tl.tensor,
-    width: tl.tensor,
-    pixels: tl.tensor,
-    programs: tl.tensor,
-    pixels_per_program: tl.tensor,
-    eps: tl.tensor,
-    SHIFTED: tl.constexpr,
-    BLOCK_PROGRAMS: tl.constexpr,
-    BLOCK_WIDTH: tl.constexpr,
-) -> None:
-    """Combine the parts of a group, `width` channels: the mean first, then the squares about it."""
-    image = tl.program_id(1).to(tl.int64)
-    member = tl.arange(0, BLOCK_WIDTH)
-    inside = member < width
-    channel = image * channels + tl.program_id(0) * width + member
-    partial += image * programs * 2 * channels + tl.program_id(0) * width
-    moved = tl.zeros((BLOCK_WIDTH,), tl.float32)
-    if SHIFTED:
-        moved = tl.load(shift + channel, mask=inside, other=0).to(tl.float32)
-    total = tl.zeros((BLOCK_WIDTH,), tl.float32)
-    for start in range(0, programs, BLOCK_PROGRAMS):
-        program = start + tl.arange(0, BLOCK_PROGRAMS)
-        mask = (program < programs)[:, None] & inside[None, :]
-        count = tl.minimum(pixels - program * pixels_per_program, pixels_per_program).to(tl.float32)
-        each = tl.load(partial + program[:, None] * 2 * channels + member[None, :], mask=mask, other=0)
-        total += tl.sum(count[:, None] * each, axis=0)
-    own = total / pixels
-    mean = tl.sum(tl.where(inside, own + moved, 0.0), axis=0) / width
-    m2 = tl.zeros((BLOCK_WIDTH,), tl.float32)
-    for start in range(0, programs, BLOCK_PROGRAMS):
-        program = start + tl.arange(0, BLOCK_PROGRAMS)
-        mask = (program < programs)[:, None] & inside[None, :]
-        count = tl.minimum(pixels - program * pixels_per_program, pixels_per_program).to(tl.float32)
-        at = partial + program[:, None] * 2 * channels + member[None, :]
-        deviation = tl.where(mask, tl.load(at, mask=mask, other=0) + (moved - mean)[None, :], 0.0)
-        squares = tl.load(at + channels, mask=mask, other=0)
-        m2 += tl.sum(squares + count[:, None] * deviation * deviation, axis=0)
-    scale = 1 / tl.sqrt(tl.sum(m2, axis=0) / width / pixels + eps)
-    tl.store(center + channel, mean - moved, mask=inside)
-    tl.store(rstd + channel, scale, mask=inside)
-    tl.store(average + channel, (own - (mean - moved)) * scale, mask=inside)
+def _parts(x: Tensor, tile: dict[str, int]) -> tuple[int, int, int]:
+    """Return into how many programs the pixels of a picture are split, how many each takes, and blocks of channels."""
+    pictures, pixels, channels = x.shape
+    channel_blocks = triton.cdiv(channels, tile["BLOCK_CHANNELS"])
+    _, per_program = split(pictures * channel_blocks * pixels, tile["BLOCK_PIXELS"])
+    return math.ceil(pixels / per_program), per_program, channel_blocks
 
 
-@jit
-def apply_kernel(
-    x: tl.tensor,
-    y: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    SWISH: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the result for a block of pixels, given the statistics of its channels."""
-    image, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    value = load_pixels(x, image, pixel, channel, mask, x_strides)
-    middle = tl.load(center + image * channels + channel, mask=here, other=0)
-    scale = tl.load(rstd + image * channels + channel, mask=here, other=0)
-    value = activate(value, weight, bias, middle, scale, channel, here, mask, SWISH)
-    store_pixels(y, value, image, pixel, channel, mask, y_strides)
+def _parts_of_group(width: int) -> dict[str, int]:
+    block = triton.next_power_of_2(width)
+    return {"BLOCK_PROGRAMS": max(1, PARTS // block), "BLOCK_WIDTH": block}
 
 
-@jit
-def sums_kernel(
-    g: tl.tensor,
-    x: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    partial: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    g_strides: tl.tuple,
-    x_strides: tl.tuple,
-    pixels_per_program: tl.tensor,
-    SWISH: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Sum the gradient's products with the normalised x, and the gradient, over the pixels of this program."""
-    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
-    middle = tl.load(center + image * channels + channel, mask=here, other=0)
-    scale = tl.load(rstd + image * channels + channel, mask=here, other=0)
-    plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    product = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
-        value = load_pixels(x, image, pixel, channel, mask, x_strides)
-        gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
-        gradient, normal = before_swish(gradient, value, weight, bias, middle, scale, channel, here, mask, SWISH)
-        plain += gradient
-        product += gradient * normal
-    partial += (image * tl.num_programs(0) + tl.program_id(0)) * 2 * channels
-    store_sums(partial, product, plain, channel, here, channels)
+def aot_cases() -> list[AotCase]:
+    """Return what the launchers launch for layers of SR3's U-Net, for ``python -m benchmarks.aot``."""
+    vectors = ("partial", "weight", "bias", "center", "rstd", "average", "means", "product_sum", "plain_sum", "dshift")
+    lengths = ("channels", "pixels", "width", "programs", "pixels_per_program")
+    steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")
+    scalars = {**dict.fromkeys((*lengths, *steps), "i32"), "eps": "fp32"}
 
+    def case(name: str, kernel: Any, dtype: str, nhwc: bool, constants: dict[str, Any]) -> AotCase:
+        one = {f"{tensor}_stride_{'c' if nhwc else 'p'}": 1 for tensor in "gxy"}
+        flags = {"SWISH": True, "SHIFTED": True, **one, **constants}
+        return AotCase(
+            name=name,
+            kernel=kernel,
+            signature={
+                **dict.fromkeys(("g", "x", "y", "dx", "shift"), f"*{dtype}"),
+                **dict.fromkeys(vectors, "*fp32"),
+                **scalars,
+            },
+            constants={name: value for name, value in flags.items() if name in kernel.arg_names},
+            num_warps=WARPS,
+            divisible=tuple(name for name in ("channels", "pixels", *steps) if name not in flags),
+        )
 
-@jit
-def total_kernel(
-    partial: tl.tensor,
-    weight: tl.tensor,
-    rstd: tl.tensor,
-    average: tl.tensor,
-    product_sum: tl.tensor,
-    plain_sum: tl.tensor,
-    means: tl.tensor,
-    dshift: tl.tensor,
-    channels: tl.tensor,
-    width: tl.tensor,
-    pixels: tl.tensor,
-    programs: tl.tensor,
-    BLOCK_PROGRAMS: tl.constexpr,
-    BLOCK_WIDTH: tl.constexpr,
-) -> None:
-    """Add up the parts of a group, and store what each of its channels has to do with all of them."""
-    image = tl.program_id(1).to(tl.int64)
-    member = tl.arange(0, BLOCK_WIDTH)
-    inside = member < width
-    channel = tl.program_id(0) * width + member
-    partial += image * programs * 2 * channels
-    product = tl.zeros((BLOCK_WIDTH,), tl.float32)
-    plain = tl.zeros((BLOCK_WIDTH,), tl.float32)
-    for start in range(0, programs, BLOCK_PROGRAMS):
-        program = start + tl.arange(0, BLOCK_PROGRAMS)
-        mask = (program < programs)[:, None] & inside[None, :]
-        at = partial + program[:, None] * 2 * channels + channel[None, :]
-        product += tl.sum(tl.load(at, mask=mask, other=0), axis=0)
-        plain += tl.sum(tl.load(at + channels, mask=mask, other=0), axis=0)
-    at = image * channels + channel
-    linear, constant = gradient_of_group(
-        product, plain, weight, rstd, average, dshift, channel, inside, at, width, pixels
-    )
-    tl.store(product_sum + at, product, mask=inside)
-    tl.store(plain_sum + at, plain, mask=inside)
-    means += image * 2 * channels + channel
-    tl.store(means, linear, mask=inside)
-    tl.store(means + channels, constant, mask=inside)
-
-
-@jit
-def differentiate_kernel(
-    g: tl.tensor,
-    x: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    center: tl.tensor,
-    rstd: tl.tensor,
-    means: tl.tensor,
-    dx: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    g_strides: tl.tuple,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    SWISH: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the gradient for x of a block of pixels, given the means that it needs."""
-    image, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    middle = tl.load(center + image * channels + channel, mask=here, other=0)
-    spread = tl.load(rstd + image * channels + channel, mask=here, other=0)
-    value = load_pixels(x, image, pixel, channel, mask, x_strides)
-    gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
-    gradient, normal = before_swish(gradient, value, weight, bias, middle, spread, channel, here, mask, SWISH)
-    means += image * 2 * channels
-    linear = tl.load(means + channel, mask=here, other=0)
-    constant = tl.load(means + channels + channel, mask=here, other=0)
-    scale = tl.load(weight + channel, mask=here, other=0).to(tl.float32)
-    value = spread[None, :] * (gradient * scale[None, :] - constant[None, :] - normal * linear[None, :])
-    store_pixels(dx, value, image, pixel, channel, mask, y_strides)
+    passes = (("statistics", statistics_kernel), ("apply", apply_kernel), ("sums", sums_kernel))
+    layers = ((64, "bf16", True), (192, "bf16", True), (64, "fp32", True), (64, "bf16", False))
+    cases = []
+    for channels, dtype, nhwc in layers:
+        order = "channels_last" if nhwc else "contiguous"
+        picture = torch.empty(1, channels, 512, 512, device="meta")
+        like = picture.contiguous(memory_format=torch.channels_last) if nhwc else picture
+        tile = _tile(rows(like, like))
+        cases += [
+            case(f"{name}, {channels} channels, {dtype}, {order}", kernel, dtype, nhwc, tile)
+            for name, kernel in (*passes, ("gradient", differentiate_kernel))
+        ]
+    for width in (2, 6, 48):
+        cases += [
+            case(f"{name}, groups of {width} channels", kernel, "bf16", True, _parts_of_group(width))
+            for name, kernel in (("combine", combine_kernel), ("total", total_kernel))
+        ]
+    for width, pixels, dtype, nhwc in ((16, 256, "bf16", True), (6, 1024, "bf16", True), (2, 4096, "fp32", False)):
+        order = "channels_last" if nhwc else "contiguous"
+        cases += [
+            case(f"{name}, {width} channels of {pixels} pixels, {dtype}, {order}", kernel, dtype, nhwc, whole)
+            for name, kernel in (("whole group", group_kernel), ("gradient of it", group_gradient_kernel))
+            for whole in (_whole(width, pixels),)
+        ]
+    return cases

@@ -8,7 +8,7 @@ drawn, so that nothing is kept for it.
   model makes what it is trained on, and its targets.
 - `reverse_step`: the step of a diffusion sampler, from the prediction of its network to the next state.
 
-The kernels are in `noise_kernels`, their launchers in `noise_launch`.
+The kernels are in `noise_kernels`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import DTYPES, check_dtype
 from .backend import LIBRARY
-from .common import DTYPES, check_dtype
-from .noise_launch import launch_add_noise, launch_diffuse, launch_reverse_step, memory_format
+from .noise_kernels import launch_add_noise, launch_diffuse, launch_reverse_step, memory_format
 from .philox import generator_seed, implementation, philox_normals
 
 __all__ = ["DTYPES", "add_noise", "diffuse", "reverse_step"]
@@ -109,7 +109,7 @@ def reverse_step(
     clip: float | None = 1.0,
     impl: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the next state of a diffusion sampler, and the clean image that it expects.
+    """Return the next state of a diffusion sampler, and the clean picture that it expects.
 
         x0 = clamp(k0 x + k1 prediction, -clip, clip)
         x_next = k2 x + k3 x0 + k4 previous + k5 n

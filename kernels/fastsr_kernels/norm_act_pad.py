@@ -1,6 +1,6 @@
 """Batch norm with the statistics of the batch, LeakyReLU and reflection padding, fused, forward and backward.
 
-What stands between two convolutions of Deep Image Prior. Unfused it reads and writes the image about eight times;
+What stands between two convolutions of Deep Image Prior. Unfused it reads and writes the picture about eight times;
 here the statistics read it once, and one more pass reads it and writes the padded result, in NHWC memory, which the
 next convolution takes as it is. In the backward direction the border's gradient is folded in where it is read.
 """
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_beside, check_eps, check_pad, check_picture, check_slope
 from .backend import LIBRARY, better_plain, choose
-from .common import check_beside, check_eps, check_image, check_pad, check_slope, differentiate, empty_nhwc, plain
+from .definitions import differentiate, plain
+from .memory import empty_nhwc
 from .norm_act_pad_kernels import apply_norm, differentiate_norm, statistics
 from .reflect_pad import empty_padded, fill_border, fold_in_torch, interior
 
@@ -46,7 +48,7 @@ def norm_act_pad(
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    check_image("x", x)
+    check_picture("x", x)
     check_norm(x, x.shape[1], weight, bias, pad, eps)
     check_slope(slope)
     chosen = choose(x, impl)
@@ -63,13 +65,13 @@ def definition(x: Tensor, weight: Tensor, bias: Tensor, slope: float, pad: int, 
 
 
 def check_norm(like: Tensor, channels: int, weight: Tensor, bias: Tensor, pad: int, eps: float) -> None:
-    """Raise unless a norm over images `like` this one, but of so many `channels`, can have the other arguments."""
+    """Raise unless a norm over pictures `like` this one, but of so many `channels`, can have the other arguments."""
     wanted = torch.float64 if like.dtype == torch.float64 else torch.float32
     for name, vector in (("weight", weight), ("bias", bias)):
         check_beside(name, vector, like, (channels,), (wanted,))
     check_eps(eps)
     if like.numel() == like.shape[1]:
-        raise ValueError(f"a norm over a single pixel is always zero; the image has the shape {tuple(like.shape)}")
+        raise ValueError(f"a norm over a single pixel is always zero; the picture has the shape {tuple(like.shape)}")
     check_pad((pad, pad), (like.shape[2], like.shape[3]))
 
 

@@ -5,8 +5,6 @@ Pixels are numbered through the batch; a program takes some of them, and a block
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -25,9 +23,9 @@ from .channel_statistics import (
     total,
     total_kernel,
 )
-from .common import channels_adjacent, empty_nhwc, strides
+from .memory import channels_adjacent, empty_nhwc, strides
 from .reflect_pad_kernels import load_folded, reflect_index
-from .tiles import address, aligned, aligned_strides, nhwc_blocks, part_tile, program_part, program_tile
+from .tiles import address, aligned, nhwc_blocks
 
 
 @jit
@@ -37,21 +35,28 @@ def _statistics_kernel(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    strides: tl.tuple,
+    stride_n: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     pixels: tl.tensor,
     pixels_per_program: tl.tensor,
     ALIGN: tl.constexpr,
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    channels, strides = aligned(channels, ALIGN), aligned_strides(strides, ALIGN)
-    _, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
+    channels, stride_n = aligned(channels, ALIGN), aligned(stride_n, ALIGN)
+    stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    first = tl.program_id(0) * pixels_per_program
+    end = tl.minimum(first + pixels_per_program, pixels)
     count = 0.0
     mean = tl.zeros((BLOCK_CHANNELS,), tl.float32)
     m2 = tl.zeros((BLOCK_CHANNELS,), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
-        offset = address(pixel, height, width, strides)
+        pixel = start + tl.arange(0, BLOCK_PIXELS)
+        mask = (pixel < end)[:, None] & here[None, :]
+        offset = address(pixel, height, width, stride_n, stride_h, stride_w)
         value = tl.load(x + offset[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
         count, mean, m2 = merge(count, mean, m2, value, mask, tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32))
     partial += tl.program_id(0) * 2 * channels
@@ -70,7 +75,9 @@ def _apply_kernel(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    strides: tl.tuple,
+    stride_n: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     out_channels: tl.tensor,
     pixels: tl.tensor,
     PAD: tl.constexpr,
@@ -79,16 +86,17 @@ def _apply_kernel(
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Write all pixels, the border's too, of `channels` out of the `out_channels` that the result has."""
-    strides = aligned_strides(strides, ALIGN)
-    channels, out_channels = aligned(channels, ALIGN), aligned(out_channels, ALIGN)
-    _, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
+    channels, stride_n, out_channels = aligned(channels, ALIGN), aligned(stride_n, ALIGN), aligned(out_channels, ALIGN)
+    stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
+    mask = (pixel < pixels)[:, None] & here[None, :]
     padded_h, padded_w = height + 2 * PAD, width + 2 * PAD
     line = pixel // padded_w
     row = reflect_index(line % padded_h - PAD, height)
     column = reflect_index(pixel % padded_w - PAD, width)
-    offset = (
-        (line // padded_h).to(tl.int64) * strides[0] + row.to(tl.int64) * strides[1] + column.to(tl.int64) * strides[2]
-    )
+    offset = (line // padded_h).to(tl.int64) * stride_n + row.to(tl.int64) * stride_h + column.to(tl.int64) * stride_w
     value = tl.load(x + offset[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
     scale = tl.load(rstd + channel, mask=here) * tl.load(weight + channel, mask=here)
     center, shift = tl.load(mean + channel, mask=here), tl.load(bias + channel, mask=here)
@@ -102,31 +110,32 @@ def _apply_kernel(
 def _gradient(
     g: tl.tensor,
     x: tl.tensor,
-    vectors: tl.tuple,
+    weight: tl.tensor,
+    bias: tl.tensor,
+    mean: tl.tensor,
+    rstd: tl.tensor,
     slope: tl.tensor,
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    g_strides: tl.tuple,
-    strides: tl.tuple,
+    g_stride_n: tl.tensor,
+    g_stride_h: tl.tensor,
+    g_stride_w: tl.tensor,
+    stride_n: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     pixel: tl.tensor,
     mask: tl.tensor,
     channel: tl.tensor,
     PAD: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Return the gradient before the activation and the normalised x, for pixels numbered through the batch.
-
-    `vectors` are weight, bias, mean and rstd.
-    """
-    weight, bias, mean, rstd = vectors
+    """Return the gradient before the activation and the normalised x, for pixels numbered through the batch."""
     here = channel < channels
     line = pixel // width
     n, row, column = (line // height).to(tl.int64), line % height, pixel % width
-    offset = n[:, None] * g_strides[0] + channel[None, :]
-    total = load_folded(
-        g, row[:, None], column[:, None], offset, mask, height, width, (g_strides[1], g_strides[2]), PAD, PAD
-    )
-    at = address(pixel, height, width, strides)
+    offset = n[:, None] * g_stride_n + channel[None, :]
+    total = load_folded(g, row[:, None], column[:, None], offset, mask, height, width, g_stride_h, g_stride_w, PAD, PAD)
+    at = address(pixel, height, width, stride_n, stride_h, stride_w)
     value = tl.load(x + at[:, None] + channel[None, :], mask=mask, other=0).to(tl.float32)
     center, spread = tl.load(mean + channel, mask=here, other=0), tl.load(rstd + channel, mask=here, other=0)
     normal = tl.where(mask, (value - center[None, :]) * spread[None, :], 0.0)
@@ -148,8 +157,12 @@ def _sums_kernel(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    g_strides: tl.tuple,
-    strides: tl.tuple,
+    g_stride_n: tl.tensor,
+    g_stride_h: tl.tensor,
+    g_stride_w: tl.tensor,
+    stride_n: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     pixels: tl.tensor,
     pixels_per_program: tl.tensor,
     PAD: tl.constexpr,
@@ -158,23 +171,34 @@ def _sums_kernel(
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """Sum the gradient, and its products with the normalised x, over the pixels of this program."""
-    channels = aligned(channels, ALIGN)
-    g_strides, strides = aligned_strides(g_strides, ALIGN), aligned_strides(strides, ALIGN)
-    _, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
+    channels, g_stride_n, stride_n = aligned(channels, ALIGN), aligned(g_stride_n, ALIGN), aligned(stride_n, ALIGN)
+    g_stride_h, g_stride_w = aligned(g_stride_h, ALIGN), aligned(g_stride_w, ALIGN)
+    stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    first = tl.program_id(0) * pixels_per_program
+    end = tl.minimum(first + pixels_per_program, pixels)
     plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     product = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
     for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
+        pixel = start + tl.arange(0, BLOCK_PIXELS)
+        mask = (pixel < end)[:, None] & (channel < channels)[None, :]
         gradient, normal = _gradient(
             g,
             x,
-            (weight, bias, mean, rstd),
+            weight,
+            bias,
+            mean,
+            rstd,
             slope,
             channels,
             height,
             width,
-            g_strides,
-            strides,
+            g_stride_n,
+            g_stride_h,
+            g_stride_w,
+            stride_n,
+            stride_h,
+            stride_w,
             pixel,
             mask,
             channel,
@@ -201,8 +225,12 @@ def _differentiate_kernel(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    g_strides: tl.tuple,
-    strides: tl.tuple,
+    g_stride_n: tl.tensor,
+    g_stride_h: tl.tensor,
+    g_stride_w: tl.tensor,
+    stride_n: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     pixels: tl.tensor,
     PAD: tl.constexpr,
     ALIGN: tl.constexpr,
@@ -210,12 +238,34 @@ def _differentiate_kernel(
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
     """dx = weight rstd (g - mean(g) - normal mean(g normal)), the means over all pixels of the batch."""
-    channels = aligned(channels, ALIGN)
-    g_strides, strides = aligned_strides(g_strides, ALIGN), aligned_strides(strides, ALIGN)
-    _, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    vectors = weight, bias, mean, rstd
+    channels, g_stride_n, stride_n = aligned(channels, ALIGN), aligned(g_stride_n, ALIGN), aligned(stride_n, ALIGN)
+    g_stride_h, g_stride_w = aligned(g_stride_h, ALIGN), aligned(g_stride_w, ALIGN)
+    stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
+    here = channel < channels
+    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
+    mask = (pixel < pixels)[:, None] & here[None, :]
     gradient, normal = _gradient(
-        g, x, vectors, slope, channels, height, width, g_strides, strides, pixel, mask, channel, PAD
+        g,
+        x,
+        weight,
+        bias,
+        mean,
+        rstd,
+        slope,
+        channels,
+        height,
+        width,
+        g_stride_n,
+        g_stride_h,
+        g_stride_w,
+        stride_n,
+        stride_h,
+        stride_w,
+        pixel,
+        mask,
+        channel,
+        PAD,
     )
     product = tl.load(dweight + channel, mask=here) / pixels
     plain = tl.load(dbias + channel, mask=here) / pixels
@@ -238,7 +288,7 @@ def statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     partial = x.new_empty(programs, 2, channels, dtype=torch.float32)
     with device_guard(x):
         _statistics_kernel[programs, triton.cdiv(channels, blocks["BLOCK_CHANNELS"])](
-            x, partial, channels, *x.shape[2:], strides(x), pixels, per_program, **blocks, **OPTIONS
+            x, partial, channels, *x.shape[2:], *strides(x), pixels, per_program, **blocks, **OPTIONS
         )
     return combine(partial, pixels, per_program, eps)
 
@@ -254,7 +304,7 @@ def apply_norm(
     vectors = weight, bias, mean, rstd
     with device_guard(x):
         _apply_kernel[grid](
-            x, y, *vectors, slope, *x.shape[1:], strides(x), y.stride(3), pixels, PAD=pad, **blocks, **OPTIONS
+            x, y, *vectors, slope, *x.shape[1:], *strides(x), y.stride(3), pixels, PAD=pad, **blocks, **OPTIONS
         )
 
 
@@ -271,7 +321,7 @@ def differentiate_norm(
     partial = x.new_empty(programs, 2, channels, dtype=torch.float32)
     dx = empty_nhwc(x, *x.shape)
     tensors = g, x, weight, bias, mean, rstd
-    sizes = slope, channels, height, width, strides(g), strides(x), pixels
+    sizes = slope, channels, height, width, *strides(g), *strides(x), pixels
     with device_guard(x):
         _sums_kernel[programs, channel_blocks](*tensors, partial, *sizes, per_program, PAD=pad, **blocks, **OPTIONS)
         dweight, dbias = total(partial)
@@ -282,11 +332,13 @@ def differentiate_norm(
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.kernels.aot``."""
+    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
     vectors = {name: "*fp32" for name in ("weight", "bias", "mean", "rstd", "dweight", "dbias", "partial")}
-    integers = ("channels", "height", "width", "out_channels", "pixels", "pixels_per_program")
-    steps = dict.fromkeys(("strides", "g_strides"), ("i32", "i32", "i32"))
-    scalars: dict[str, Any] = {**dict.fromkeys(integers, "i32"), **steps, "slope": "fp32"}
+    integers = (
+        *("channels", "height", "width", "stride_n", "stride_h", "stride_w", "g_stride_n", "g_stride_h", "g_stride_w"),
+        *("out_channels", "pixels", "pixels_per_program"),
+    )
+    scalars = {**dict.fromkeys(integers, "i32"), "slope": "fp32"}
     cases = [
         AotCase(
             name=f"{name}, {channels} channels, {dtype}",
@@ -294,7 +346,7 @@ def aot_cases() -> list[AotCase]:
             signature={**dict.fromkeys(("g", "x", "y", "dx"), f"*{dtype}"), **vectors, **scalars},
             constants={**({} if name == "statistics" else {"PAD": 1}), **nhwc_blocks(channels)},
             num_warps=WARPS,
-            divisible=(*integers, *steps) if channels % 16 == 0 else (),
+            divisible=integers if channels % 16 == 0 else (),
         )
         for name, kernel in (
             ("statistics", _statistics_kernel),

@@ -1,4 +1,4 @@
-"""Reflection padding of images in NHWC memory, and its adjoint, the fold of the border.
+"""Reflection padding of pictures in NHWC memory, and its adjoint, the fold of the border.
 
 The border repeats the pixels next to the edge in mirrored order, without the edge itself (numpy's "reflect"). The
 adjoint adds each border pixel to the one it repeats. torch's own backward of this padding adds atomically on a GPU, so
@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import check_pad, check_picture
 from .backend import LIBRARY, choose
-from .common import check_image, check_pad, empty_nhwc
+from .memory import empty_nhwc
 from .reflect_pad_kernels import launch_fold, launch_pad
 
 __all__ = ["reflect_fold", "reflect_pad"]
@@ -36,7 +37,7 @@ def reflect_pad(x: Tensor, pad: tuple[int, int], impl: str | None = None) -> Ten
         TypeError: the dtype is none of those above.
         ValueError: `x` has not four dimensions, or a side is not larger than its pad.
     """
-    check_image("x", x, empty=True)
+    check_picture("x", x, empty=True)
     check_pad(pad, (x.shape[-2], x.shape[-1]))
     result: Tensor = _Pad.apply(x, pad, choose(x, impl))
     return result
@@ -48,7 +49,7 @@ def reflect_fold(g: Tensor, pad: tuple[int, int], impl: str | None = None) -> Te
     Arguments, result and errors are like those of `reflect_pad`. Sums are made in float32 (float64 for float64) by the
     kernel, in the dtype of `g` by torch.
     """
-    check_image("g", g, empty=True)
+    check_picture("g", g, empty=True)
     check_pad(pad, (g.shape[-2] - 2 * pad[0], g.shape[-1] - 2 * pad[1]))
     result: Tensor = _Fold.apply(g, pad, choose(g, impl))
     return result

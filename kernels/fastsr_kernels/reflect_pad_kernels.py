@@ -1,6 +1,6 @@
 """The kernels of `reflect_pad` and its adjoint, and their launchers.
 
-A program makes some pixels of one image, and some of their channels.
+A program makes some pixels of one picture, and some of their channels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, jit, tl, triton
-from .tiles import aligned, aligned_strides, nhwc_blocks
+from .tiles import aligned, nhwc_blocks
 
 
 @jit
@@ -30,7 +30,8 @@ def load_folded(
     mask: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    strides: tl.tuple,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> tl.tensor:
@@ -38,7 +39,7 @@ def load_folded(
 
     `row` and `column` count from the interior's first pixel; `offset`, broadcast to them, is added to every address.
     """
-    here = g + (row + ROWS).to(tl.int64) * strides[0] + (column + COLUMNS).to(tl.int64) * strides[1]
+    here = g + (row + ROWS).to(tl.int64) * stride_h + (column + COLUMNS).to(tl.int64) * stride_w
     total = tl.load(here + offset, mask=mask, other=0).to(tl.float32)
     if ROWS + COLUMNS > 0:
         # Few programs have a pixel that the border repeats: only they look there.
@@ -48,7 +49,7 @@ def load_folded(
             for mirror in range(1, 9):  # not unrolled: it would cost registers that the other programs need too
                 q_h, in_h = _mirrored(row, height, ROWS, mirror // 3)
                 q_w, in_w = _mirrored(column, width, COLUMNS, mirror % 3)
-                there = g + q_h.to(tl.int64) * strides[0] + q_w.to(tl.int64) * strides[1]
+                there = g + q_h.to(tl.int64) * stride_h + q_w.to(tl.int64) * stride_w
                 total += tl.load(there + offset, mask=mask & in_h & in_w, other=0).to(tl.float32)
     return total
 
@@ -70,7 +71,10 @@ def _pad_kernel(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    strides: tl.tuple,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     pixel_blocks: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -78,18 +82,18 @@ def _pad_kernel(
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    channels = aligned(channels, ALIGN)
-    stride_n, stride_h, stride_w = aligned_strides((strides[0], strides[2], strides[3]), ALIGN)
+    channels, stride_n = aligned(channels, ALIGN), aligned(stride_n, ALIGN)
+    stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
     padded_h, padded_w = height + 2 * ROWS, width + 2 * COLUMNS
-    image = (tl.program_id(0) // pixel_blocks).to(tl.int64)
+    picture = (tl.program_id(0) // pixel_blocks).to(tl.int64)
     pixel = tl.program_id(0) % pixel_blocks * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)[:, None]
     channel = (tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]).to(tl.int64)
     mask = (pixel < padded_h * padded_w) & (channel < channels)
     row = reflect_index(pixel // padded_w - ROWS, height).to(tl.int64)
     column = reflect_index(pixel % padded_w - COLUMNS, width).to(tl.int64)
-    x += image * stride_n
-    value = tl.load(x + row * stride_h + column * stride_w + channel * strides[1], mask=mask)
-    y += image * padded_h * padded_w * channels
+    x += picture * stride_n
+    value = tl.load(x + row * stride_h + column * stride_w + channel * stride_c, mask=mask)
+    y += picture * padded_h * padded_w * channels
     tl.store(y + pixel.to(tl.int64) * channels + channel, value, mask=mask)
 
 
@@ -100,7 +104,10 @@ def _fold_kernel(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    strides: tl.tuple,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     pixel_blocks: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -108,25 +115,26 @@ def _fold_kernel(
     BLOCK_PIXELS: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ) -> None:
-    channels = aligned(channels, ALIGN)
-    stride_n, stride_h, stride_w = aligned_strides((strides[0], strides[2], strides[3]), ALIGN)
-    image = (tl.program_id(0) // pixel_blocks).to(tl.int64)
+    channels, stride_n = aligned(channels, ALIGN), aligned(stride_n, ALIGN)
+    stride_h, stride_w = aligned(stride_h, ALIGN), aligned(stride_w, ALIGN)
+    picture = (tl.program_id(0) // pixel_blocks).to(tl.int64)
     pixel = tl.program_id(0) % pixel_blocks * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)[:, None]
     channel = (tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)[None, :]).to(tl.int64)
     mask = (pixel < height * width) & (channel < channels)
     total = load_folded(
-        x + image * stride_n,
+        x + picture * stride_n,
         pixel // width,
         pixel % width,
-        channel * strides[1],
+        channel * stride_c,
         mask,
         height,
         width,
-        (stride_h, stride_w),
+        stride_h,
+        stride_w,
         ROWS,
         COLUMNS,
     )
-    y += image * height * width * channels
+    y += picture * height * width * channels
     tl.store(y + pixel.to(tl.int64) * channels + channel, total.to(y.dtype.element_ty), mask=mask)
 
 
@@ -155,7 +163,7 @@ def _launch(kernel: Any, x: Tensor, y: Tensor, unpadded: torch.Size, rows: int, 
             x,
             y,
             *unpadded[1:],
-            x.stride(),
+            *x.stride(),
             pixel_blocks,
             ROWS=rows,
             COLUMNS=columns,
@@ -167,19 +175,15 @@ def _launch(kernel: Any, x: Tensor, y: Tensor, unpadded: torch.Size, rows: int, 
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.kernels.aot``."""
-    integers = ("channels", "height", "width", "pixel_blocks")
+    """Return what the launchers launch for layers of Deep Image Prior, for ``python -m benchmarks.aot``."""
+    integers = ("channels", "height", "width", "stride_n", "stride_h", "stride_w", "pixel_blocks")
     return [
         AotCase(
             name=f"{name}, {channels} channels, {dtype}",
             kernel=kernel,
-            signature={
-                **dict.fromkeys(("x", "y"), f"*{dtype}"),
-                **dict.fromkeys(integers, "i32"),
-                "strides": ("i32", 1, "i32", "i32"),
-            },
-            constants={"ROWS": 1, "COLUMNS": 1, **nhwc_blocks(channels)},
-            divisible=(*integers, "strides") if channels % 16 == 0 else (),
+            signature={"x": f"*{dtype}", "y": f"*{dtype}", **dict.fromkeys(integers, "i32")},
+            constants={"stride_c": 1, "ROWS": 1, "COLUMNS": 1, **nhwc_blocks(channels)},
+            divisible=integers if channels % 16 == 0 else (),
         )
         for name, kernel in (("pad", _pad_kernel), ("fold", _fold_kernel))
         for channels, dtype in ((128, "bf16"), (132, "bf16"), (3, "fp16"), (32, "fp32"))

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .arguments import check_dtype
 from .axis_table import AxisTable, axis_table
 from .backend import LIBRARY, choose, constant_result, no_autocast
-from .common import check_dtype
 from .resample_kernels import Factor, blocks_for_triton, launch
 
 __all__ = ["AxisTable", "axis_table", "resample"]
@@ -162,7 +162,7 @@ def _block_for_torch(table: AxisTable, axis: str) -> int:
 def _multiply(x: Tensor, rows: Factor | None, columns: Factor | None, height: int, width: int) -> Tensor:
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     planes = x.to(dtype).reshape(math.prod(x.shape[:-2]), *x.shape[-2:]).contiguous()
-    # Leave the smaller image to the second product; where both are as large, end with the long lines.
+    # Leave the smaller picture to the second product; where both are as large, end with the long lines.
     if columns is None or (height * x.shape[-1], height) <= (x.shape[-2] * width, x.shape[-2]):
         y = _multiply_columns(columns, _multiply_rows(rows, planes, height), width)
     else:

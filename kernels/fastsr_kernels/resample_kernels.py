@@ -27,7 +27,10 @@ def _resample_kernel(
     in_width: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    strides: tl.tuple,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_h: tl.tensor,
+    stride_w: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     BLOCK_H: tl.constexpr,
@@ -42,7 +45,7 @@ def _resample_kernel(
     tiles_h, tiles_w = tl.cdiv(height, BLOCK_H), tl.cdiv(width, BLOCK_W)
     tile_h, tile_w = tl.program_id(0) // tiles_w % tiles_h, tl.program_id(0) % tiles_w
     plane = (tl.program_id(0) // tiles_w // tiles_h).to(tl.int64)
-    x += plane // channels * strides[0] + plane % channels * strides[1]
+    x += plane // channels * stride_n + plane % channels * stride_c
     out_h = tile_h * BLOCK_H + tl.arange(0, BLOCK_H)
     out_w = tile_w * BLOCK_W + tl.arange(0, BLOCK_W)
 
@@ -60,14 +63,14 @@ def _resample_kernel(
             for chunk_h in range(0, SPAN_H, CHUNK_H):
                 in_h = first_h + chunk_h + tl.arange(0, CHUNK_H).to(tl.int64)
                 inside = (in_h[:, None] < in_height) & (in_w[None, :] < in_width)
-                pixels = tl.load(x + in_h[:, None] * strides[2] + in_w[None, :] * strides[3], mask=inside, other=0)
+                pixels = tl.load(x + in_h[:, None] * stride_h + in_w[None, :] * stride_w, mask=inside, other=0)
                 tap = chunk_h + tl.arange(0, CHUNK_H)
                 weights = tl.load(row_weights + out_h[:, None] * SPAN_H + tap[None, :])
                 part = tl.dot(weights, pixels.to(tl.float32), part, input_precision=PRECISION)
         else:
             inside = (out_h[:, None] < in_height) & (in_w[None, :] < in_width)
             pixels = tl.load(
-                x + out_h.to(tl.int64)[:, None] * strides[2] + in_w[None, :] * strides[3], mask=inside, other=0
+                x + out_h.to(tl.int64)[:, None] * stride_h + in_w[None, :] * stride_w, mask=inside, other=0
             )
             part = pixels.to(tl.float32)
         if COLUMNS:
@@ -92,7 +95,7 @@ def blocks_for_triton(table: AxisTable, axis: str) -> Factor:
 
     16 is the least that a matrix product takes, more keeps the overlap of tiles small. Shrinking, larger tiles would be
     multiplied with more zeros and cost registers; a small output is cut into more programs instead. Chosen by counting
-    (`python -m benchmarks.kernels.aot` shows the registers), not tuned on a GPU.
+    (`python -m benchmarks.aot` shows the registers), not tuned on a GPU.
     """
     ratio = table.in_size / table.out_size
     size = 32 if ratio <= 1 else 16
@@ -132,7 +135,7 @@ def launch(x: Tensor, rows: Factor | None, columns: Factor | None, height: int, 
     arguments = (x, y, *(rows or (x, x)), *(columns or (x, x)), planes.shape[1], *x.shape[-2:], height, width)
     with device_guard(x):
         _resample_kernel[(planes.shape[0] * planes.shape[1] * tiles,)](
-            *arguments, planes.stride(), **constants, num_warps=WARPS, num_stages=STAGES, enable_fp_fusion=True
+            *arguments, *planes.stride(), **constants, num_warps=WARPS, num_stages=STAGES, enable_fp_fusion=True
         )
     return y
 
@@ -167,19 +170,15 @@ def _aot_case(
     constants = _constants(row_blocks, column_blocks, "tf32x3" if backend == "cuda" else "ieee")
     pointers = {"x": dtype, "y": dtype, "row_weights": "fp32", "column_weights": "fp32"}
     pointers |= {"row_start": "i32", "column_start": "i32"}
-    sizes = ("in_height", "in_width", "height", "width")
+    sizes = ("in_height", "in_width", "height", "width", "stride_n", "stride_c", "stride_h")
     return AotCase(
         name,
         _resample_kernel,
-        {
-            **{name: f"*{kind}" for name, kind in pointers.items()},
-            **dict.fromkeys(("channels", *sizes), "i32"),
-            "strides": ("i32", "i32", "i32", 1),
-        },
-        constants,
+        {name: f"*{kind}" for name, kind in pointers.items()} | {"channels": "i32"} | dict.fromkeys(sizes, "i32"),
+        constants | {"stride_w": 1},  # as Triton specialises it
         num_warps=WARPS,
         num_stages=STAGES,
-        divisible=(*sizes, "strides"),
+        divisible=sizes,
         matrix=True,
         backends=(backend,),
     )

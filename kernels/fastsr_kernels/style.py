@@ -2,7 +2,7 @@
 
 Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks" (arXiv 1812.04948):
 blur where the resolution has just doubled, bias, noise, LeakyReLU, instance norm and the style, a scale and a shift of
-each channel of each image.
+each channel of each picture.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_beside, check_eps, check_picture, check_slope
 from .backend import LIBRARY, choose, no_autocast
-from .common import check_beside, check_eps, check_image, check_slope, differentiate, empty_in_order, memory_order
-from .style_launch import launch_backward, launch_forward
+from .definitions import differentiate
+from .memory import empty_in_order, memory_order
+from .style_kernels import launch_backward, launch_forward
 from .upsample_blur import blur as blurred
 from .upsample_blur import blur_downsample, upsample_blur
 
@@ -45,7 +47,7 @@ def style_epilogue(
 
     Args:
         x: (N, C, H, W), what a convolution made; float16, bfloat16, float32 or float64, of any strides.
-        noise: (N, 1, H, W), or (1, 1, H, W) for every image; float32 or of the dtype of `x`. None adds nothing.
+        noise: (N, 1, H, W), or (1, 1, H, W) for every picture; float32 or of the dtype of `x`. None adds nothing.
         noise_weight: (C,), how much of the noise each channel takes, of those dtypes. May be None without noise.
         bias: (C,), of those dtypes.
         style: (N, 2, C), of those dtypes: the scale of each channel less 1, and its shift.
@@ -60,7 +62,7 @@ def style_epilogue(
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    check_image("x", x)
+    check_picture("x", x)
     _check(x, noise, noise_weight, bias, style, slope, eps)
     if noise is None:
         noise_weight = None
@@ -105,19 +107,19 @@ def _check(
     slope: float,
     eps: float,
 ) -> None:
-    images, channels, *sides = x.shape
+    pictures, channels, *sides = x.shape
     if math.prod(sides) == 1:
         raise ValueError(f"a norm over a single pixel is always zero; x has the shape {tuple(x.shape)}")
     check_slope(slope)
     check_eps(eps)
     if noise is not None and noise_weight is None:
         raise ValueError("noise_weight is None, but there is noise; give the weight of each channel")
-    noises = 1 if noise is not None and noise.shape[:1] == (1,) else images
+    noises = 1 if noise is not None and noise.shape[:1] == (1,) else pictures
     others = (
         ("noise", noise, (noises, 1, *sides)),
         ("noise_weight", noise_weight, (channels,)),
         ("bias", bias, (channels,)),
-        ("style", style, (images, 2, channels)),
+        ("style", style, (pictures, 2, channels)),
     )
     for name, tensor, shape in others:
         if tensor is not None:
@@ -260,7 +262,7 @@ def _run_backward(
 
 
 def _total(gradient: Tensor | None, like: Tensor) -> Tensor:
-    """Return the gradients of all images in the form of what they are for, which images may share."""
+    """Return the gradients of all pictures in the form of what they are for, which pictures may share."""
     if gradient is None:
         return like.new_empty(0)
     if like.numel() < gradient.numel() or like.ndim == 1:

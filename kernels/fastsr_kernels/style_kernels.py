@@ -1,370 +1,255 @@
-"""The kernels of `style_epilogue`.
+"""The launchers of `style_epilogue`'s kernels.
 
-A program takes whole planes, those of some channels of an image, or blocks of pixels of larger planes. Programs that
-sum store their parts (programs, 2, planes), a plane being a channel of an image.
+What the norm sees, the activation of the blurred, shifted and noisy x, is made anew from x wherever it is needed: it
+is never in memory. A plane that fits into one program is read once by a kernel that does everything; a larger one
+twice, by blocks of pixels. Behind a blur, whose adjoint needs the neighbours of each pixel, the gradient before the
+blur is written once more, in float32.
+
+Tensors of pixels are views (N, pixels, C) in which either step is one element.
 """
 
 from __future__ import annotations
 
-from .backend import jit, tl
-from .channel_statistics import merge, store_parts, store_sums
-from .tiles import load_pixels, part_tile, program_part, program_tile, store_pixels
+import math
+from typing import Any
 
-# Functions of a tile of pixels and channels
+import torch
+from torch import Tensor
 
+from .backend import AotCase, device_guard, triton
+from .channel_statistics import OPTIONS, WARPS, combine, split, total
+from .memory import rows
+from .style_block_kernels import (
+    apply_kernel,
+    blur_kernel,
+    differentiate_kernel,
+    noise_kernel,
+    statistics_kernel,
+    sums_kernel,
+)
+from .style_plane_kernels import plane_gradient_kernel, plane_kernel
 
-@jit
-def load_blurred(
-    x: tl.tensor,
-    image: tl.tensor,
-    pixel: tl.tensor,
-    channel: tl.tensor,
-    mask: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    strides: tl.tuple,
-) -> tl.tensor:
-    """Return a tile of a image, its rows and columns convolved with [1, 2, 1] / 4; beyond the edges are zeros."""
-    column = pixel % width
-    result = load_pixels(x, image, pixel, channel, mask, strides) * 0.25
-    for down in tl.static_range(-1, 2):
-        for right in tl.static_range(-1, 2):
-            if down * down + right * right > 0:
-                near = pixel + down * width + right
-                inside = (near >= 0) & (near < pixels) & (column + right >= 0) & (column + right < width)
-                value = load_pixels(x, image, near, channel, mask & inside[:, None], strides)
-                result += value * ((2 - down * down) * (2 - right * right) / 16)
-    return result
+FITTING = 4096
+"""Numbers up to which one program takes whole planes."""
+SMALL = 1024
+"""Numbers of a program that takes whole planes, where a plane has fewer."""
+BLOCK = 1024
+"""Numbers that a program takes at a time of larger planes: more, and the neighbours of a blur fill the registers."""
+ADJACENT = 16
+"""Channels that a program takes at least of whole planes, where the channels are next to each other in memory."""
 
 
-@jit
-def load_noisy(
-    x: tl.tensor,
-    bias: tl.tensor,
-    noise: tl.tuple,
-    image: tl.tensor,
-    pixel: tl.tensor,
-    channel: tl.tensor,
-    here: tl.tensor,
-    mask: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    strides: tl.tuple,
-    BLUR: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor]:
-    """Return what the activation takes, for a tile, and the noise of its pixels."""
-    if BLUR:
-        value = load_blurred(x, image, pixel, channel, mask, pixels, width, strides)
-    else:
-        value = load_pixels(x, image, pixel, channel, mask, strides)
-    value += tl.load(bias + channel, mask=here, other=0).to(tl.float32)[None, :]
-    drawn = tl.zeros_like(pixel).to(tl.float32)
-    if noise is not None:
-        numbers, weight, stride = noise
-        drawn = tl.load(numbers + image * stride + pixel, mask=pixel < pixels, other=0).to(tl.float32)
-        value += drawn[:, None] * tl.load(weight + channel, mask=here, other=0).to(tl.float32)[None, :]
-    return value, drawn
+def launch_forward(
+    x: Tensor,
+    y: Tensor,
+    bias: Tensor,
+    style: Tensor,
+    noise: Tensor | None,
+    noise_weight: Tensor | None,
+    blur: bool,
+    slope: float,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Write the result into `y`, dense; return it with mean and 1 / sqrt(variance + eps), (N, C) in float32."""
+    columns = x.shape[3]
+    x, out = rows(x, y), rows(y, y)
+    pictures, pixels, channels = x.shape
+    bias, style = bias.contiguous(), style.contiguous()
+    noises, noise_stride, flags = _noise(noise, noise_weight, bias, blur)
+    sizes = channels, pixels, columns, noise_stride, *x.stride()
+    tile = _whole(x)
+    with device_guard(x):
+        if tile is not None:
+            mean, rstd = (x.new_empty(pictures, channels, dtype=torch.float32) for _ in range(2))
+            plane_kernel[_planes(x, tile)](
+                x, out, bias, style, *noises, mean, rstd, *sizes, *out.stride(), slope, eps, **flags, **tile, **OPTIONS
+            )
+            return y, mean, rstd
+        tile = _blocks(x)
+        grid, per_program = _parts(x, tile)
+        partial = x.new_empty(grid[0], 2, pictures * channels, dtype=torch.float32)
+        statistics_kernel[grid](x, partial, bias, *noises, *sizes, slope, per_program, **flags, **tile, **OPTIONS)
+        mean, rstd = (each.view(pictures, channels) for each in combine(partial, pixels, per_program, eps))
+        apply_kernel[_grid(x, tile)](
+            x, out, bias, style, *noises, mean, rstd, *sizes, *out.stride(), slope, **flags, **tile, **OPTIONS
+        )
+    return y, mean, rstd
 
 
-@jit
-def activate(value: tl.tensor, slope: tl.tensor) -> tl.tensor:
-    """LeakyReLU."""
-    return tl.where(value > 0, value, value * slope)
+def launch_backward(
+    g: Tensor,
+    x: Tensor,
+    dx: Tensor,
+    bias: Tensor,
+    style: Tensor,
+    noise: Tensor | None,
+    noise_weight: Tensor | None,
+    mean: Tensor,
+    rstd: Tensor,
+    blur: bool,
+    slope: float,
+    sums: bool,
+    noise_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Write the gradient for x into `dx`, dense; return it with those of each picture for the others, in float32.
+
+    They are (N, C) for the scale and the shift of the style, (N, C) for bias and noise_weight if there are to be
+    `sums`, and (N, pixels) for the noise if its gradient is wanted; else None.
+    """
+    columns = x.shape[3]
+    dp = torch.empty_like(dx, dtype=torch.float32) if blur else dx
+    g, x, out = rows(g, dx), rows(x, dx), rows(dp, dx)
+    pictures, pixels, channels = x.shape
+    bias, style = bias.contiguous(), style.contiguous()
+    noises, noise_stride, flags = _noise(noise, noise_weight, bias, blur)
+    sizes = channels, pixels, columns, noise_stride, *g.stride(), *x.stride()
+    tile = _whole(x)
+    with device_guard(x):
+        if tile is not None:
+            scales, shifts, biases, weights = (torch.empty_like(mean) for _ in range(4))
+            plane_gradient_kernel[_planes(x, tile)](
+                *(g, x, out, bias, style, *noises, mean, rstd, scales, shifts, biases, weights),
+                *(*sizes, *out.stride(), slope),
+                SUMS=sums,
+                **flags,
+                **tile,
+                **OPTIONS,
+            )
+        else:
+            tile = _blocks(x)
+            grid, per_program = _parts(x, tile)
+            partial = x.new_empty(grid[0], 2, pictures * channels, dtype=torch.float32)
+            sums_kernel[grid](
+                g, x, partial, bias, *noises, mean, rstd, *sizes, slope, per_program, **flags, **tile, **OPTIONS
+            )
+            scales, shifts = (each.view_as(mean) for each in total(partial))
+            differentiate_kernel[grid](
+                *(g, x, out, partial, bias, style, *noises, mean, rstd, scales, shifts),
+                *(*sizes, *out.stride(), slope, per_program),
+                SUMS=sums,
+                **flags,
+                **tile,
+                **OPTIONS,
+            )
+            if sums:
+                weights, biases = (each.view_as(mean) for each in total(partial))
+        if blur:
+            tile = _blocks(x)
+            blur_kernel[_grid(x, tile)](out, rows(dx, dx), channels, pixels, columns, *out.stride(), **tile, **OPTIONS)
+        dnoise = None
+        if noise_gradient:
+            tile = _over_channels(x)
+            dnoise = x.new_empty(pictures, pixels, dtype=torch.float32)
+            noise_kernel[triton.cdiv(pixels, tile["BLOCK_PIXELS"]), pictures](
+                out, noises[1], dnoise, channels, pixels, *out.stride(), **tile, **OPTIONS
+            )
+    return dx, scales, shifts, biases if sums else None, weights if sums else None, dnoise
 
 
-@jit
-def load_style(
-    style: tl.tensor, image: tl.tensor, channel: tl.tensor, channels: tl.tensor, here: tl.tensor
-) -> tuple[tl.tensor, tl.tensor]:
-    """Return scale and shift of some channels of a image."""
-    style += image * 2 * channels
-    scale = tl.load(style + channel, mask=here, other=0).to(tl.float32) + 1
-    return scale, tl.load(style + channels + channel, mask=here, other=0).to(tl.float32)
+def _noise(
+    noise: Tensor | None, noise_weight: Tensor | None, bias: Tensor, blur: bool
+) -> tuple[tuple[Tensor, Tensor], int, dict[str, bool]]:
+    """Return noise and weight, the step between the noises of two pictures, and what the kernels are compiled for."""
+    if noise is None or noise_weight is None:  # any pointers: they are not read
+        return (bias, bias), 0, {"BLUR": blur, "NOISE": False}
+    step = noise[0].numel() if noise.shape[0] > 1 else 0
+    return (noise.contiguous(), noise_weight.contiguous()), step, {"BLUR": blur, "NOISE": True}
 
 
-# Kernels that read x once: a program takes whole planes
+def _whole(x: Tensor) -> dict[str, int] | None:
+    """Return how many planes of `x` (N, pixels, C) a program takes whole; None where it takes none."""
+    pixels, channels = (triton.next_power_of_2(size) for size in x.shape[1:])
+    block = min(channels, max(ADJACENT if x.stride(2) == 1 else 1, SMALL // pixels))
+    return {"BLOCK_PIXELS": pixels, "BLOCK_CHANNELS": block} if pixels * block <= FITTING else None
 
 
-@jit
-def _whole_planes(
-    pixels: tl.tensor, channels: tl.tensor, BLOCK_PIXELS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Return image, pixel, channel, here and mask, as `program_tile`, of a program that takes whole planes."""
-    channel = tl.program_id(0) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
-    here = channel < channels
-    pixel = tl.arange(0, BLOCK_PIXELS)
-    return tl.program_id(1).to(tl.int64), pixel, channel, here, (pixel < pixels)[:, None] & here[None, :]
+def _blocks(x: Tensor) -> dict[str, int]:
+    """Return how many pixels and channels of `x` (N, pixels, C) a program takes at a time."""
+    pixels, channels = (triton.next_power_of_2(size) for size in x.shape[1:])
+    if x.stride(2) == 1:
+        block = min(channels, 4 * ADJACENT)
+        return {"BLOCK_PIXELS": min(pixels, BLOCK // block), "BLOCK_CHANNELS": block}
+    block = min(pixels, BLOCK)
+    return {"BLOCK_PIXELS": block, "BLOCK_CHANNELS": min(channels, BLOCK // block)}
 
 
-@jit
-def plane_kernel(
-    x: tl.tensor,
-    y: tl.tensor,
-    bias: tl.tensor,
-    style: tl.tensor,
-    noise: tl.tuple,
-    mean: tl.tensor,
-    rstd: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    slope: tl.tensor,
-    eps: tl.tensor,
-    BLUR: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the result, and mean and 1 / sqrt(variance + eps) of each plane."""
-    image, pixel, channel, here, mask = _whole_planes(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
-    value = tl.where(mask, activate(value, slope), 0.0)
-    middle = tl.sum(value, axis=0) / pixels
-    deviation = tl.where(mask, value - middle[None, :], 0.0)
-    spread = 1 / tl.sqrt(tl.sum(deviation * deviation, axis=0) / pixels + eps)
-    tl.store(mean + image * channels + channel, middle, mask=here)
-    tl.store(rstd + image * channels + channel, spread, mask=here)
-    scale, shift = load_style(style, image, channel, channels, here)
-    value = deviation * (spread * scale)[None, :] + shift[None, :]
-    store_pixels(y, value, image, pixel, channel, mask, y_strides)
+def _over_channels(x: Tensor) -> dict[str, int]:
+    """Return how many pixels and channels of `x` (N, pixels, C) a program takes at a time that sums over channels."""
+    pixels, channels = (triton.next_power_of_2(size) for size in x.shape[1:])
+    block = min(pixels, BLOCK // 32 if x.stride(2) == 1 else BLOCK // 4)
+    return {"BLOCK_PIXELS": block, "BLOCK_CHANNELS": min(channels, BLOCK // block)}
 
 
-@jit
-def plane_gradient_kernel(
-    g: tl.tensor,
-    x: tl.tensor,
-    dp: tl.tensor,
-    bias: tl.tensor,
-    style: tl.tensor,
-    noise: tl.tuple,
-    mean: tl.tensor,
-    rstd: tl.tensor,
-    product_sum: tl.tensor,
-    plain_sum: tl.tensor,
-    bias_sum: tl.tensor,
-    noise_sum: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    g_strides: tl.tuple,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    slope: tl.tensor,
-    BLUR: tl.constexpr,
-    SUMS: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the gradient before the activation, and the sums that make up those for the style, bias and weights."""
-    image, pixel, channel, here, mask = _whole_planes(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    plane = image * channels + channel
-    value, drawn = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
-    middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
-    normal = tl.where(mask, (activate(value, slope) - middle[None, :]) * spread[None, :], 0.0)
-    gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
-    product, plain = tl.sum(gradient * normal, axis=0), tl.sum(gradient, axis=0)
-    tl.store(product_sum + plane, product, mask=here)
-    tl.store(plain_sum + plane, plain, mask=here)
-    scale, _ = load_style(style, image, channel, channels, here)
-    gradient = gradient - (plain / pixels)[None, :] - normal * (product / pixels)[None, :]
-    gradient = tl.where(mask, gradient * tl.where(value > 0, 1.0, slope) * (scale * spread)[None, :], 0.0)
-    if SUMS:
-        tl.store(noise_sum + plane, tl.sum(gradient * drawn[:, None], axis=0), mask=here)
-        tl.store(bias_sum + plane, tl.sum(gradient, axis=0), mask=here)
-    store_pixels(dp, gradient, image, pixel, channel, mask, y_strides)
+def _planes(x: Tensor, tile: dict[str, int]) -> tuple[int, int]:
+    """Return the grid of programs that take whole planes."""
+    pictures, _, channels = x.shape
+    return triton.cdiv(channels, tile["BLOCK_CHANNELS"]), pictures
 
 
-# Kernels that take blocks of pixels
+def _grid(x: Tensor, tile: dict[str, int]) -> tuple[int, int, int]:
+    """Return the grid of programs that take a block of pixels."""
+    channel_blocks, pictures = _planes(x, tile)
+    return triton.cdiv(x.shape[1], tile["BLOCK_PIXELS"]), channel_blocks, pictures
 
 
-@jit
-def statistics_kernel(
-    x: tl.tensor,
-    partial: tl.tensor,
-    bias: tl.tensor,
-    noise: tl.tuple,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    x_strides: tl.tuple,
-    slope: tl.tensor,
-    pixels_per_program: tl.tensor,
-    BLUR: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Find mean and sum of squared deviations over the pixels of this program."""
-    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
-    count = 0.0
-    mean = tl.zeros((BLOCK_CHANNELS,), tl.float32)
-    m2 = tl.zeros((BLOCK_CHANNELS,), tl.float32)
-    for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
-        value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
-        more = tl.minimum(end - start, BLOCK_PIXELS).to(tl.float32)
-        count, mean, m2 = merge(count, mean, m2, activate(value, slope), mask, more)
-    planes = tl.num_programs(2).to(tl.int64) * channels
-    partial += tl.program_id(0) * 2 * planes + image * channels
-    store_parts(partial, mean, m2, channel, here, planes)
+def _parts(x: Tensor, tile: dict[str, int]) -> tuple[tuple[int, int, int], int]:
+    """Return the grid of programs that take several blocks of pixels, and how many pixels each takes."""
+    pixels = x.shape[1]
+    channel_blocks, pictures = _planes(x, tile)
+    _, per_program = split(pictures * channel_blocks * pixels, tile["BLOCK_PIXELS"])
+    return (math.ceil(pixels / per_program), channel_blocks, pictures), per_program
 
 
-@jit
-def apply_kernel(
-    x: tl.tensor,
-    y: tl.tensor,
-    bias: tl.tensor,
-    style: tl.tensor,
-    noise: tl.tuple,
-    mean: tl.tensor,
-    rstd: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    slope: tl.tensor,
-    BLUR: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the result, given mean and 1 / sqrt(variance + eps) of each plane."""
-    image, pixel, channel, here, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    plane = image * channels + channel
-    value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
-    middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
-    scale, shift = load_style(style, image, channel, channels, here)
-    value = (activate(value, slope) - middle[None, :]) * (spread * scale)[None, :] + shift[None, :]
-    store_pixels(y, value, image, pixel, channel, mask, y_strides)
+def aot_cases() -> list[AotCase]:
+    """Return what the launchers launch for layers of StyleGAN behind a blur, for ``python -m benchmarks.aot``."""
+    vectors = ("bias", "noise_weight", "mean", "rstd", "partial", "dnoise")
+    sums = ("product_sum", "plain_sum", "noise_sum", "bias_sum")
+    steps = tuple(f"{tensor}_stride_{axis}" for tensor in "gxy" for axis in "npc")
+    lengths = ("channels", "pixels", "width", "noise_stride_n")
 
+    def case(name: str, kernel: Any, x: Tensor, dtype: str, tile: dict[str, int]) -> AotCase:
+        order = "channels_last" if x.stride(2) == 1 else "contiguous"
+        one = {f"{tensor}_stride_{'c' if order == 'channels_last' else 'p'}": 1 for tensor in "gxy"}
+        constants = {"BLUR": True, "NOISE": True, "SUMS": True, **one, **tile}
+        signature = {
+            **dict.fromkeys(("g", "x", "y", "dx", "style", "noise"), f"*{dtype}"),
+            **dict.fromkeys((*vectors, *sums), "*fp32"),
+            **dict.fromkeys((*lengths, *steps, "pixels_per_program"), "i32"),
+            **dict.fromkeys(("slope", "eps"), "fp32"),
+            "dp": "*fp32",
+        }
+        size = f"{x.shape[2]} channels of {x.shape[1]} pixels"
+        return AotCase(
+            name=f"{name}, {size}, {dtype}, {order}",
+            kernel=kernel,
+            signature=signature,
+            constants={name: value for name, value in constants.items() if name in kernel.arg_names},
+            num_warps=WARPS,
+            divisible=tuple(name for name in (*lengths, *steps) if name not in constants),
+        )
 
-@jit
-def sums_kernel(
-    g: tl.tensor,
-    x: tl.tensor,
-    partial: tl.tensor,
-    bias: tl.tensor,
-    noise: tl.tuple,
-    mean: tl.tensor,
-    rstd: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    g_strides: tl.tuple,
-    x_strides: tl.tuple,
-    slope: tl.tensor,
-    pixels_per_program: tl.tensor,
-    BLUR: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Sum the gradient's products with what was normalised, and the gradient, over the pixels of this program."""
-    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
-    plane = image * channels + channel
-    middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
-    product = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
-        value, _ = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
-        gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
-        product += gradient * (activate(value, slope) - middle[None, :]) * spread[None, :]
-        plain += gradient
-    planes = tl.num_programs(2).to(tl.int64) * channels
-    partial += tl.program_id(0) * 2 * planes + image * channels
-    store_sums(partial, product, plain, channel, here, planes)
-
-
-@jit
-def differentiate_kernel(
-    g: tl.tensor,
-    x: tl.tensor,
-    dp: tl.tensor,
-    partial: tl.tensor,
-    bias: tl.tensor,
-    style: tl.tensor,
-    noise: tl.tuple,
-    mean: tl.tensor,
-    rstd: tl.tensor,
-    product_sum: tl.tensor,
-    plain_sum: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    g_strides: tl.tuple,
-    x_strides: tl.tuple,
-    y_strides: tl.tuple,
-    slope: tl.tensor,
-    pixels_per_program: tl.tensor,
-    BLUR: tl.constexpr,
-    SUMS: tl.constexpr,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the gradient before the activation, and sum it and its products with the noise over these pixels."""
-    image, channel, here, first, end = program_part(pixels, pixels_per_program, channels, BLOCK_CHANNELS)
-    plane = image * channels + channel
-    middle, spread = tl.load(mean + plane, mask=here, other=0), tl.load(rstd + plane, mask=here, other=0)
-    linear = tl.load(product_sum + plane, mask=here, other=0) / pixels * spread
-    constant = tl.load(plain_sum + plane, mask=here, other=0) / pixels
-    scale, _ = load_style(style, image, channel, channels, here)
-    scale *= spread
-    noisy = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    plain = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    for start in range(first, end, BLOCK_PIXELS):
-        pixel, mask = part_tile(start, end, here, BLOCK_PIXELS)
-        value, drawn = load_noisy(x, bias, noise, image, pixel, channel, here, mask, pixels, width, x_strides, BLUR)
-        gradient = load_pixels(g, image, pixel, channel, mask, g_strides)
-        deviation = activate(value, slope) - middle[None, :]
-        gradient = gradient - constant[None, :] - deviation * linear[None, :]
-        gradient = tl.where(mask, gradient * tl.where(value > 0, 1.0, slope) * scale[None, :], 0.0)
-        if SUMS:
-            noisy += gradient * drawn[:, None]
-            plain += gradient
-        store_pixels(dp, gradient, image, pixel, channel, mask, y_strides)
-    if SUMS:
-        planes = tl.num_programs(2).to(tl.int64) * channels
-        partial += tl.program_id(0) * 2 * planes + image * channels
-        store_sums(partial, noisy, plain, channel, here, planes)
-
-
-@jit
-def blur_kernel(
-    dp: tl.tensor,
-    dx: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    width: tl.tensor,
-    y_strides: tl.tuple,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Write the gradient before the blur, which is its own adjoint. Both tensors have the same strides."""
-    image, pixel, channel, _, mask = program_tile(pixels, channels, BLOCK_PIXELS, BLOCK_CHANNELS)
-    value = load_blurred(dp, image, pixel, channel, mask, pixels, width, y_strides)
-    store_pixels(dx, value, image, pixel, channel, mask, y_strides)
-
-
-@jit
-def noise_kernel(
-    dp: tl.tensor,
-    noise_weight: tl.tensor,
-    dnoise: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    y_strides: tl.tuple,
-    BLOCK_PIXELS: tl.constexpr,
-    BLOCK_CHANNELS: tl.constexpr,
-) -> None:
-    """Sum the gradient before the activation over the channels, with their weights."""
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
-    result = tl.zeros((BLOCK_PIXELS, BLOCK_CHANNELS), tl.float32)
-    for start in range(0, channels, BLOCK_CHANNELS):
-        channel = start + tl.arange(0, BLOCK_CHANNELS)
-        here = channel < channels
-        mask = (pixel < pixels)[:, None] & here[None, :]
-        weight = tl.load(noise_weight + channel, mask=here, other=0).to(tl.float32)
-        gradient = load_pixels(dp, image, pixel, channel, mask, y_strides)
-        result += gradient * weight[None, :]
-    tl.store(dnoise + image * pixels + pixel, tl.sum(result, axis=1), mask=pixel < pixels)
+    layers = (
+        (512, 16, "fp32", True),
+        (256, 64, "fp32", False),
+        (256, 64, "fp32", True),
+        (16, 1024, "bf16", False),
+    )
+    cases = []
+    for channels, side, dtype, nhwc in layers:
+        order = torch.channels_last if nhwc else torch.contiguous_format
+        picture = torch.empty(1, channels, side, side, device="meta", memory_format=order)
+        x = rows(picture, picture)
+        tile = _whole(x)
+        if tile is not None:
+            kernels = [("whole planes", plane_kernel), ("gradient of them", plane_gradient_kernel)]
+        else:
+            tile = _blocks(x)
+            kernels = [
+                ("statistics", statistics_kernel),
+                ("apply", apply_kernel),
+                ("sums", sums_kernel),
+                ("gradient", differentiate_kernel),
+                ("blur", blur_kernel),
+            ]
+        cases += [case(name, kernel, x, dtype, tile) for name, kernel in kernels]
+    return [*cases, case("gradient for noise", noise_kernel, x, dtype, _over_channels(x))]

@@ -1,6 +1,6 @@
 """Enlarging by two with a blur, and shrinking by two with one: linear, and each the scaled adjoint of the other.
 
-The blur is StyleGAN's: [1, 2, 1] / 4 along both axes, with zeros outside the image. Behind the enlargement by nearest
+The blur is StyleGAN's: [1, 2, 1] / 4 along both axes, with zeros outside the picture. Behind the enlargement by nearest
 neighbour, or before the mean of 2 x 2 pixels, it leaves four taps an axis:
 
     upsample_blur:    y[2 i] = (x[i - 1] + 3 x[i]) / 4,    y[2 i + 1] = (3 x[i] + x[i + 1]) / 4
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_picture
 from .backend import LIBRARY, choose, no_autocast
-from .common import check_image, empty_in_order, memory_order
+from .memory import empty_in_order, memory_order
 from .upsample_blur_kernels import launch_down, launch_up
 
 __all__ = ["blur", "blur_downsample", "down_definition", "up_definition", "upsample_blur"]
@@ -40,7 +41,7 @@ def upsample_blur(x: Tensor, *, impl: str | None = None) -> Tensor:
         TypeError: the dtype is none of those above.
         ValueError: `x` has not four dimensions, or `impl` cannot run here.
     """
-    check_image("x", x, empty=True)
+    check_picture("x", x, empty=True)
     result: Tensor = _Up.apply(x, 1.0, choose(x, impl))
     return result
 
@@ -53,7 +54,7 @@ def blur_downsample(x: Tensor, *, impl: str | None = None) -> Tensor:
     Raises:
         ValueError: a side of `x` is odd.
     """
-    check_image("x", x, empty=True)
+    check_picture("x", x, empty=True)
     if x.shape[-2] % 2 or x.shape[-1] % 2:
         raise ValueError(f"x must have even sides to be halved, not {x.shape[-2]}x{x.shape[-1]} (height x width)")
     result: Tensor = _Down.apply(x, 1.0, choose(x, impl))

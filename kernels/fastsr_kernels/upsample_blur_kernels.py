@@ -1,6 +1,6 @@
 """The kernels of `upsample_blur` and `blur_downsample`, and their launchers.
 
-A program works on a tile of the smaller of both images: in contiguous memory on some lines, of any channel, and
+A program works on a tile of the smaller of both pictures: in contiguous memory on some lines, of any channel, and
 columns; in channels_last memory on some pixels and channels.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .backend import AotCase, device_guard, jit, tl, triton
-from .common import memory_order
+from .memory import memory_order
 from .tiles import aligned, nhwc_blocks
 
 __all__ = ["aot_cases", "launch_down", "launch_up"]
@@ -42,10 +42,10 @@ def _up_kernel(
     COLUMNS: tl.constexpr,
 ) -> None:
     """Write the 2 x 2 pixels of y that lie where a pixel of x does."""
-    image = (tl.program_id(0) // programs).to(tl.int64) * channels * height * width
+    picture = (tl.program_id(0) // programs).to(tl.int64) * channels * height * width
     line, column, channel, step, mask = _tile(channels, height, width, programs, NHWC, ALIGN, ROWS, COLUMNS)
-    x += image + (line.to(tl.int64) * width + column) * step + channel
-    y += 4 * image + (line.to(tl.int64) * (4 * width) + 2 * column) * step + channel
+    x += picture + (line.to(tl.int64) * width + column) * step + channel
+    y += 4 * picture + (line.to(tl.int64) * (4 * width) + 2 * column) * step + channel
     row = line % height
     before, behind = mask & (column > 0), mask & (column < width - 1)
     above, below = row > 0, row < height - 1
@@ -73,10 +73,10 @@ def _down_kernel(
     COLUMNS: tl.constexpr,
 ) -> None:
     """Write pixels of y, which has half of the sides of x; `height` and `width` are its own."""
-    image = (tl.program_id(0) // programs).to(tl.int64) * channels * height * width
+    picture = (tl.program_id(0) // programs).to(tl.int64) * channels * height * width
     line, column, channel, step, mask = _tile(channels, height, width, programs, NHWC, ALIGN, ROWS, COLUMNS)
-    x += 4 * image + (line.to(tl.int64) * (4 * width) + 2 * column) * step + channel
-    y += image + (line.to(tl.int64) * width + column) * step + channel
+    x += 4 * picture + (line.to(tl.int64) * (4 * width) + 2 * column) * step + channel
+    y += picture + (line.to(tl.int64) * width + column) * step + channel
     x -= 2 * width * step
     row = line % height
     before, behind = mask & (column > 0), mask & (column < width - 1)
@@ -104,7 +104,7 @@ def _tile(
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
     """Return the tile's lines, columns and channels, the step from column to column, and what there is of the tile.
 
-    A line has all columns: in contiguous memory the lines of an image are those of all its channels.
+    A line has all columns: in contiguous memory the lines of a picture are those of all its channels.
     """
     first, beside = tl.program_id(0) % programs * ROWS, tl.program_id(1) * COLUMNS
     if NHWC:
@@ -175,17 +175,17 @@ def _launch(kernel: Any, x: Tensor, y: Tensor, gain: float, small: torch.Size) -
         return y
     layout = memory_order(x)
     x = x.contiguous(memory_format=layout)
-    images, channels, height, width = small
+    pictures, channels, height, width = small
     rows, columns, blocks = _blocks(channels, height, width, layout == torch.channels_last)
     programs = triton.cdiv(rows, blocks["ROWS"])
-    grid = images * programs, triton.cdiv(columns, blocks["COLUMNS"])
+    grid = pictures * programs, triton.cdiv(columns, blocks["COLUMNS"])
     with device_guard(x):
         kernel[grid](x, y, gain, channels, height, width, programs, **blocks, num_warps=WARPS, enable_fp_fusion=True)
     return y
 
 
 def _blocks(channels: int, height: int, width: int, nhwc: bool) -> tuple[int, int, dict[str, int | bool]]:
-    """Return how many rows and columns an image is cut into tiles of, and the kernel's compile-time arguments."""
+    """Return how many rows and columns a picture is cut into tiles of, and the kernel's compile-time arguments."""
     if nhwc:
         blocks = nhwc_blocks(channels)
         tile = {"ROWS": blocks["BLOCK_PIXELS"] // 2, "COLUMNS": blocks["BLOCK_CHANNELS"], "ALIGN": blocks["ALIGN"]}
@@ -195,7 +195,7 @@ def _blocks(channels: int, height: int, width: int, nhwc: bool) -> tuple[int, in
 
 
 def aot_cases() -> list[AotCase]:
-    """Return what the launcher launches for layers of StyleGAN, for ``python -m benchmarks.kernels.aot``."""
+    """Return what the launcher launches for layers of StyleGAN, for ``python -m benchmarks.aot``."""
     cases = []
     for name, kernel in (("up", _up_kernel), ("down", _down_kernel)):
         for channels, side, dtype, nhwc in (

@@ -1,6 +1,6 @@
-"""Batch norm of an image beside another one enlarged by two, with a reflected border, forward and backward.
+"""Batch norm of a picture beside another one enlarged by two, with a reflected border, forward and backward.
 
-What a scale of the hourglass network does where its branches meet. Unfused, the enlarged image is written, copied
+What a scale of the hourglass network does where its branches meet. Unfused, the enlarged picture is written, copied
 beside the other, read for the statistics, normalised and padded: each time at full size. Bilinear upsampling U is
 linear and keeps constants, so that
 
@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .arguments import check_picture
 from .backend import LIBRARY, better_plain, choose, no_autocast
-from .common import check_image, differentiate, empty_nhwc, plain
+from .definitions import differentiate, plain
+from .memory import empty_nhwc
 from .norm_act_pad import check_norm
 from .reflect_pad import fill_border, fold_in_torch, interior
-from .upsample_norm_pad_launch import launch_backward, launch_forward
+from .upsample_norm_pad_kernels import launch_backward, launch_forward
 
 __all__ = ["upsample_norm_pad"]
 
@@ -58,8 +60,8 @@ def upsample_norm_pad(
     Raises:
         TypeError, ValueError: an argument that cannot be used, named in the message.
     """
-    check_image("skip", skip)
-    check_image("deep", deep)
+    check_picture("skip", skip)
+    check_picture("deep", deep)
     if deep.dtype != skip.dtype or deep.device != skip.device:
         raise TypeError(f"deep is {deep.dtype} on {deep.device}, skip is {skip.dtype} on {skip.device}; use one")
     if (*skip.shape[:1], *skip.shape[2:]) != (deep.shape[0], 2 * deep.shape[2], 2 * deep.shape[3]):

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks import harness
-
 
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ModuleType], None]]:
@@ -36,7 +34,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ModuleTy
                 done.set_result(pickle.loads(pickle.dumps(function))(*pickle.loads(pickle.dumps(arguments))))
                 return done
 
-        monkeypatch.setattr(harness, "ProcessPoolExecutor", Here)
+        monkeypatch.setattr(module, "ProcessPoolExecutor", Here)
         before[module] = dict(vars(module))
 
     yield replace

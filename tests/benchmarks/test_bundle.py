@@ -7,21 +7,21 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fastsr
-from benchmarks.pulse import domains
-from benchmarks.release import bundle as bundling
+from benchmarks import bundle as bundling
+from benchmarks import domains
 from fastsr.domain import LEAST
 from fastsr.errors import InputError
-from fastsr.sr3 import checkpoints as sr3
-from fastsr.sr3.checkpoints import Checkpoint as Diffusion
+from fastsr.pulse import formats as pulse
+from fastsr.pulse.checkpoint import Checkpoint as Faces
+from fastsr.pulse.gaussian_fit import GaussianFit
+from fastsr.pulse.network import Architecture, StyleGAN
+from fastsr.sr3 import formats as sr3
+from fastsr.sr3.checkpoint import Checkpoint as Diffusion
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
-from fastsr.srgan import checkpoints as srgan
-from fastsr.srgan.checkpoints import Checkpoint as Generator
-from fastsr.srgan.networks import SRResNet, SRResNetConfig
-from fastsr.stylegan import checkpoints as pulse
-from fastsr.stylegan.checkpoints import Checkpoint as Faces
-from fastsr.stylegan.latents import GaussianFit
-from fastsr.stylegan.network import StyleGAN, StyleGANConfig
+from fastsr.srgan import formats as srgan
+from fastsr.srgan.checkpoint import Checkpoint as Generator
+from fastsr.srgan.network import SRResNet, SRResNetConfig
 
 PICTURES = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(number)) for number in range(LEAST)]
 
@@ -30,14 +30,12 @@ PICTURES = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(number
 def weights(tmp_path):
     """Files of a small network of each method."""
     torch.manual_seed(0)
-    stylegan = StyleGAN(StyleGANConfig(16, 8, 2, feature_maps=(6, 5, 4))).eval().requires_grad_(False)
+    stylegan = StyleGAN(Architecture(16, 8, 2, feature_maps=(6, 5, 4))).eval().requires_grad_(False)
     fit = GaussianFit(torch.rand(8), torch.rand(8) + 0.1)
     pulse.save(Faces(stylegan, fit, "fastsr", "small"), tmp_path / "pulse.safetensors")
     network = UNet(UNetConfig(8, (1, 2), 1, (1,), 4, 0.0)).eval().requires_grad_(False)
     network.last.weight.normal_(std=0.05)  # zero, it would make all results alike
-    sr3.save(
-        Diffusion(network, Schedule().alphas_cumprod(), "v", 4, 16, "fastsr", "small"), tmp_path / "sr3.safetensors"
-    )
+    sr3.save(Diffusion(network, Schedule().curve(), "v", 4, 16, "fastsr", "small"), tmp_path / "sr3.safetensors")
     network = SRResNet(SRResNetConfig(scale=2, blocks=1, width=8)).eval().requires_grad_(False)
     srgan.save(Generator(network, "fastsr", "unit", "unit", "small"), tmp_path / "srgan.safetensors")
     return tmp_path
@@ -130,8 +128,8 @@ def test_pictures_that_are_warned_of_are_counted(weights, tmp_path):
     domain = replace(pulse.load(path).domain, limit=torch.tensor([float("inf")] * 2))
     large = [torch.rand(3, 70, 90) for _ in range(3)]
     rows = domains.measure(domain, PICTURES[:2], {"others": large})
-    assert [row["what"] for row in rows[-2:]] == ["others, centre crops", "others, random crops"]
+    assert [row["what"] for row in rows[-2:]] == ["others, middle squares", "others, random squares"]
     assert [row["pictures"] for row in rows[-2:]] == [3, 6]
     assert all(row["warned"] == 0 for row in rows)
     rows = domains.measure(replace(domain, limit=torch.tensor([1e-9, 1e-9])), PICTURES[:2], {})
-    assert domains.table(rows).splitlines()[2] == "| held-out faces | 2 of 2 |"
+    assert domains.table(rows).splitlines()[2] == "| faces, not trained on | 2 of 2 |"

@@ -6,10 +6,23 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import gpu_items, gpu_queue, harness, images, kernels
-from benchmarks.baselines import DIP_COMPILED, DIP_EAGER, DIP_NHWC, DIP_OURS
-from benchmarks.dip import step
-from benchmarks.kernels import cases, conv, conv_table
+from benchmarks import (
+    blur_cases,
+    conv_cases,
+    conv_table,
+    correctness,
+    diffusion_cases,
+    dip_cpu_step,
+    dip_step,
+    gpu_queue,
+    group_norm_cases,
+    kernels,
+    measure,
+    resize_cpu,
+    style_cases,
+    timing,
+)
+from benchmarks.straightforward import COMPILED, EAGER, NHWC, OURS
 from fastsr.dip import recipes
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import upscale
@@ -19,13 +32,13 @@ CPU = torch.device("cpu")
 
 OURS_OF = {  # op -> the functions that its benchmark calls, and where
     "noise": [(kernels, "add_noise")],
-    "diffusion": [(cases, "diffuse"), (cases, "reverse_step")],
+    "diffusion": [(diffusion_cases, "diffuse"), (diffusion_cases, "reverse_step")],
     "resample": [(kernels, "resample")],
     "norm": [(kernels.norm_act_pad, "norm_act_pad"), (kernels.upsample_norm_pad, "upsample_norm_pad")],
-    "group_norm": [(cases.group_norm, "group_norm")],
-    "style": [(cases.style, "style_epilogue")],
-    "blur": [(cases, "upsample_blur"), (cases, "blur_downsample")],
-    "conv": [(conv, "reflect_conv2d")],
+    "group_norm": [(group_norm_cases, "group_norm")],
+    "style": [(style_cases, "style_epilogue")],
+    "blur": [(blur_cases, "upsample_blur"), (blur_cases, "blur_downsample")],
+    "conv": [(conv_cases, "reflect_conv2d")],
 }
 
 
@@ -52,18 +65,18 @@ def test_no_speed_of_a_wrong_result(op, damage, monkeypatch):
         return y if x.dtype == torch.float64 else damage(y)  # float64 is what it is compared with
 
     monkeypatch.setattr(place, name, wrong)
-    monkeypatch.setattr(harness, "time_calls", lambda calls, device: pytest.fail("timed"))
-    monkeypatch.setattr(harness, "copy_bandwidth", lambda device: 1.0)
-    monkeypatch.setattr(harness, "matrix_rate", lambda device: 1.0)
+    monkeypatch.setattr(measure, "time_calls", lambda calls, device: pytest.fail("timed"))
+    monkeypatch.setattr(measure, "copy_bandwidth", lambda device: 1.0)
+    monkeypatch.setattr(measure, "matrix_rate", lambda device: 1.0)
     with pytest.raises(ArithmeticError, match="the error is"):
-        harness.measure(list(kernels.CASES[op](CPU, True)), CPU, timed=True)
+        measure.measure(list(kernels.CASES[op](CPU, True)), CPU, timed=True)
 
 
 def test_a_product_is_compared_with_the_rate_of_a_large_one(monkeypatch):
-    monkeypatch.setattr(harness, "COPIED_BYTES", 2**20)
-    monkeypatch.setattr(harness, "MATRIX_SIDE", 2**10)
-    case = next(conv.conv_cases(CPU, smoke=True))
-    result = harness.measure([case], CPU, timed=True)
+    monkeypatch.setattr(timing, "COPIED_BYTES", 2**20)
+    monkeypatch.setattr(timing, "MATRIX_SIDE", 2**10)
+    case = next(conv_cases.cases(CPU, smoke=True))
+    result = measure.measure([case], CPU, timed=True)
     row = result["rows"][0]
     assert case.flops == 2 * 12 * 12 * 16 * 8 * 9
     assert row["teraflops"] == pytest.approx(case.flops / row["microseconds"] / 1e6)
@@ -79,8 +92,8 @@ def rows_of(case, **microseconds):
 
 
 def test_targets_are_met_by_the_best_rival_or_missed():
-    names = [f"{pass_} 128->128 3x3 stride 1 at 512x512" for pass_ in conv.PASSES]
-    fpad = conv.FPAD
+    names = [f"{pass_} 128->128 3x3 stride 1 at 512x512" for pass_ in conv_cases.PASSES]
+    fpad = conv_cases.FPAD
     rows = rows_of(names[0], torch=200, padded=150, gather=300, **{fpad: 149})
     rows += rows_of(names[1], torch=200, padded=210, **{fpad: 100}) + rows_of("dgrad 8->8", torch=1)
     found = kernels.against_targets("conv", rows)
@@ -95,7 +108,7 @@ def test_targets_are_met_by_the_best_rival_or_missed():
 
 def test_the_table_takes_the_plainest_of_the_fastest():
     rows = rows_of("a", torch=100.5, gather=100, padded=90) + rows_of("b", torch=100.5, gather=100)
-    rows += rows_of("a", **{conv.FPAD: 10})
+    rows += rows_of("a", **{conv_cases.FPAD: 10})
     table = conv_table.table([{"device": "some GPU", "result": {"rows": rows}}])
     assert table == {"some GPU": [{"pass": "a", "impl": "padded"}, {"pass": "b", "impl": "torch"}]}
 
@@ -113,9 +126,9 @@ def test_no_table_without_a_measurement(tmp_path, capsys):
 
 
 def test_a_row_has_times_and_bandwidth(monkeypatch, capsys):
-    monkeypatch.setattr(harness, "COPIED_BYTES", 2**20)
+    monkeypatch.setattr(timing, "COPIED_BYTES", 2**20)
     case = next(kernels.noise_cases(CPU, smoke=True))
-    result = harness.measure([case], CPU, timed=True)
+    result = measure.measure([case], CPU, timed=True)
     row = result["rows"][0]
     assert row["percentile_20"] <= row["microseconds"] <= row["percentile_80"]
     assert row["gigabytes_per_second"] == pytest.approx(row["bytes"] / row["microseconds"] / 1e3)
@@ -125,25 +138,25 @@ def test_a_row_has_times_and_bandwidth(monkeypatch, capsys):
 
 def test_each_call_is_timed_on_its_own_memory():
     seen = []
-    timed = harness.time_calls([lambda: seen.append("a"), lambda: seen.append("b")], CPU)
-    assert seen == ["a", "b"] * (harness.CPU_ROUNDS + 1)
+    timed = timing.time_calls([lambda: seen.append("a"), lambda: seen.append("b")], CPU)
+    assert seen == ["a", "b"] * (timing.CPU_ROUNDS + 1)
     assert 0 < timed.low <= timed.median <= timed.high
 
 
 def test_rivals_take_turns():
     seen = []
-    timed = harness.time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")})
-    assert seen == ["a", "b"] * (harness.CPU_ROUNDS + 1)
+    timed = timing.time_in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")})
+    assert seen == ["a", "b"] * (timing.CPU_ROUNDS + 1)
     assert all(0 < timed[name].low <= timed[name].median <= timed[name].high for name in ("a", "b"))
 
 
-@pytest.mark.parametrize(("name", "scale"), images.SCALES.items())
+@pytest.mark.parametrize(("name", "scale"), resize_cpu.SCALES.items())
 def test_resize_cpu_times_equal_results(name, scale, monkeypatch):
-    row = images.measure_resize(name, scale, 64)
+    row = resize_cpu.measure(name, scale, 64)
     assert row["ratio"] == pytest.approx(row["milliseconds"]["fastsr"] / row["milliseconds"]["torch"])
-    monkeypatch.setattr(images, "imresize", lambda x, size: torch.zeros(*x.shape[:2], *size))
+    monkeypatch.setattr(resize_cpu, "imresize", lambda x, size: torch.zeros(*x.shape[:2], *size))
     with pytest.raises(ArithmeticError, match=f"{name}: the results differ by"):
-        images.measure_resize(name, scale, 64)
+        resize_cpu.measure(name, scale, 64)
 
 
 def thin(recipe):
@@ -151,31 +164,31 @@ def thin(recipe):
 
 
 def test_dip_step_runs_both_presets(monkeypatch):
-    for module in (step, recipes):
+    for module in (dip_step, recipes):
         monkeypatch.setattr(module, "upscale", lambda preset, factor: thin(upscale(preset, factor)))
-    rows = step.run("cpu", side=64, counts=(1, 20), timed=False)["rows"]
-    rivals = (DIP_OURS, DIP_EAGER, DIP_NHWC, DIP_COMPILED)
+    rows = dip_step.run("cpu", side=64, counts=(1, 20), timed=False)["rows"]
+    rivals = (OURS, EAGER, NHWC, COMPILED)
     assert [(row["preset"], row["rival"]) for row in rows] == [(p, r) for p in ("paper", "fast") for r in rivals]
     assert all("milliseconds_per_step" not in row for row in rows)
 
 
 def test_dip_cpu_step_has_a_row_for_each_rival(no_processes, monkeypatch):
-    no_processes(step)
-    monkeypatch.setitem(step.RECIPES, "narrower", thin(step.RECIPES["narrower"]))
-    rows = step.measure("narrower", 64, (DIP_EAGER, DIP_OURS), rounds=1)
-    assert [row["rival"] for row in rows] == [DIP_EAGER, DIP_OURS]
+    no_processes(dip_cpu_step)
+    monkeypatch.setitem(dip_cpu_step.RECIPES, "narrower", thin(dip_cpu_step.RECIPES["narrower"]))
+    rows = dip_cpu_step.measure("narrower", 64, (EAGER, OURS), rounds=1)
+    assert [row["rival"] for row in rows] == [EAGER, OURS]
     for row in rows:
         assert row["seconds_per_step"] > 0
         assert 0 < row["convolution_share"] < 1
-    assert step.line(rows[0], rows[0]).split("|")[6].strip() == "1.00"
+    assert dip_cpu_step.line(rows[0], rows[0]).split("|")[6].strip() == "1.00"
 
 
 def test_dip_step_refuses_a_fit_that_does_not_fit(monkeypatch):
     monkeypatch.setattr(
-        step.fastsr, "dip", lambda *args, callback, **kwargs: [callback(n, None, Fit(n)) for n in (1, 2)]
+        dip_step.fastsr, "dip", lambda *args, callback, **kwargs: [callback(n, None, Fit(n)) for n in (1, 2)]
     )
     with pytest.raises(ArithmeticError, match=r"paper: the fit went from -1\.00 to -2\.00 dB"):
-        step.run("cpu", side=32, timed=False)
+        dip_step.run("cpu", side=32, timed=False)
 
 
 class Fit:
@@ -204,13 +217,13 @@ def test_correctness_counts_the_marked_tests(tmp_path, right):
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_fake.py").write_text(MARKED_TESTS.format(right=right))
     if right:
-        assert gpu_items.run_kernel_tests(str(tmp_path)) == {"passed": 1, "skipped": 1}
+        assert correctness.run(str(tmp_path)) == {"passed": 1, "skipped": 1}
     else:
         with pytest.raises(ArithmeticError, match=r"status 1: .*'failed': 1"):
-            gpu_items.run_kernel_tests(str(tmp_path))
+            correctness.run(str(tmp_path))
 
 
 def test_correctness_without_a_test_is_a_failure(tmp_path):
     (tmp_path / "test_fake.py").write_text("def test_a():\n    pass\n")
     with pytest.raises(ArithmeticError, match="no test was run"):
-        gpu_items.run_kernel_tests(str(tmp_path))
+        correctness.run(str(tmp_path))

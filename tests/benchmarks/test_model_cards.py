@@ -9,22 +9,15 @@ import pytest
 import torch
 
 import fastsr
-from benchmarks import sharpness
-from benchmarks.release import model_cards
-from benchmarks.release.model_cards import (
-    FLOORS,
-    Floor,
-    commands_of,
-    figures_table,
-    read_figures,
-    run_command,
-    scores,
-    words_of,
-)
+from benchmarks import card_floors, looks, model_cards
+from benchmarks.card_commands import commands_of, run, words_of
+from benchmarks.card_floors import FLOORS, Floor
+from benchmarks.card_scores import read, scores, table
 from fastsr.evaluate import evaluate
 from fastsr.pretrained import FENCE, FOLDER
-from fastsr.srgan.checkpoints import Checkpoint, save
-from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.srgan.checkpoint import Checkpoint
+from fastsr.srgan.formats import save
+from fastsr.srgan.network import SRResNet, SRResNetConfig
 
 CARD = """# small
 
@@ -38,7 +31,7 @@ Text, and `fastsr evaluate nothing`.
 
     fastsr evaluate bicubic --data $PHOTOS --factor 2 \\
         -o evaluation/small_as_is/photos_x2
-    python -m benchmarks.sharpness evaluation/small_as_is/photos_x2
+    python -m benchmarks.looks evaluation/small_as_is/photos_x2
 
 <!-- scores -->
 old
@@ -62,12 +55,12 @@ def here(monkeypatch):
             options = dict(zip(words[5::2], words[6::2], strict=True))
             evaluate(words[4], options["--data"], factor=int(options["--factor"]), output=options["-o"])
         else:
-            assert words[2] == "benchmarks.sharpness"
+            assert words[2] == "benchmarks.looks"
             monkeypatch.setattr(sys, "argv", words[2:])
-            sharpness.main()
+            looks.main()
 
     monkeypatch.setattr(subprocess, "run", run_here)
-    monkeypatch.setattr(sharpness, "load_model", lambda: None)
+    monkeypatch.setattr(looks, "load_model", lambda: None)
 
 
 @pytest.fixture
@@ -89,7 +82,7 @@ def card(tmp_path, monkeypatch):
 def test_commands_are_those_of_the_sections(monkeypatch, tmp_path):
     first, second = commands_of(CARD, ("Scores", "Memorisation"))
     assert first == "fastsr evaluate bicubic --data $PHOTOS --factor 2 -o evaluation/small_as_is/photos_x2"
-    assert second == "python -m benchmarks.sharpness evaluation/small_as_is/photos_x2"
+    assert second == "python -m benchmarks.looks evaluation/small_as_is/photos_x2"
     (tmp_path / "a b.png").touch()
     monkeypatch.setenv("PHOTOS", str(tmp_path))
     assert words_of("fastsr x '$PHOTOS/*.png'", tmp_path)[3:] == ["x", f"{tmp_path}/a b.png"]
@@ -101,7 +94,7 @@ def test_commands_are_those_of_the_sections(monkeypatch, tmp_path):
 
 def test_a_command_that_fails_is_not_passed_over(tmp_path):
     with pytest.raises(subprocess.CalledProcessError):
-        run_command("python -c 'raise SystemExit(3)'", tmp_path)
+        run("python -c 'raise SystemExit(3)'", tmp_path)
 
 
 def test_what_was_measured_comes_into_the_card(card, here, tmp_path, monkeypatch):
@@ -148,19 +141,19 @@ def test_a_result_that_is_its_reference_has_all_detail_and_no_shift(tmp_path):
     fastsr.save(photo, photos / "a.png")
     evaluate("bicubic", photos, factor=2, output=tmp_path / "found")
     made = tmp_path / "found" / "pictures" / "a.png"
-    blurred = sharpness.measure(tmp_path / "found", None)
+    blurred = looks.measure(tmp_path / "found", None)
     assert blurred["detail"] < 0.95
     assert blurred["shift_lr"] == 0
     shutil.copy(made.with_name("a_hr.png"), made)
-    assert sharpness.measure(tmp_path / "found", None)["detail"] == 1
+    assert looks.measure(tmp_path / "found", None)["detail"] == 1
     fastsr.save((fastsr.load(made.with_name("a_hr.png")) / 2), made)
-    assert sharpness.measure(tmp_path / "found", None)["shift_hr"] > 20
+    assert looks.measure(tmp_path / "found", None)["shift_hr"] > 20
 
 
 def test_a_measure_that_is_infinite_is_in_the_table_alone():
     figures = {("faces x8", "new"): {"psnr_y": 25.123, "ssim": 0.5, "lr_psnr": float("inf"), "detail": 1.0}}
     assert scores(figures, "new") == {"faces x8": {"PSNR": 25.12, "SSIM": 0.5}}
-    assert figures_table(figures).splitlines()[-1] == "| faces x8 | new | 25.12 | 0.5000 | inf | 1.00 |"
+    assert table(figures).splitlines()[-1] == "| faces x8 | new | 25.12 | 0.5000 | inf | 1.00 |"
 
 
 def test_part_of_the_pictures_is_not_taken_for_all(tmp_path):
@@ -168,7 +161,7 @@ def test_part_of_the_pictures_is_not_taken_for_all(tmp_path):
     place.mkdir(parents=True)
     (place / "results.csv").write_text("image,psnr_y\nmean of 4 of 5,30\n")
     with pytest.raises(ArithmeticError, match="mean of 4 of 5"):
-        read_figures(["fastsr evaluate srgan -o evaluation/new/Set5_x4"], tmp_path)
+        read(["fastsr evaluate srgan -o evaluation/new/Set5_x4"], tmp_path)
 
 
 @pytest.mark.parametrize("name", FLOORS)
@@ -179,8 +172,8 @@ def test_cards_have_the_commands_for_their_floors(name):
     text = path.read_text()
     assert any(command.startswith("fastsr train ") for command in commands_of(text, ("Training",)))
     commands = commands_of(text, model_cards.SECTIONS)
-    for floor in model_cards.FLOORS[name]:
+    for floor in card_floors.FLOORS[name]:
         place = f"evaluation/{floor.than or name}/{floor.data.replace(' ', '_')}"
         assert any(command.endswith(f"-o {place}") for command in commands), place
         if floor.measure in ("detail", "niqe", "shift_lr"):
-            assert f"python -m benchmarks.sharpness {place}" in commands
+            assert f"python -m benchmarks.looks {place}" in commands

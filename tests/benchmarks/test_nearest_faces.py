@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import fastsr
-from benchmarks.pulse import nearest_faces
-from fastsr.figures.sheets import MARGIN, TOP
+from benchmarks import nearest_faces
+from fastsr.sheets import MARGIN, TOP
 
 
 @pytest.fixture(scope="module")

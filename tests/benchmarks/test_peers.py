@@ -12,10 +12,10 @@ import torch
 
 import fastsr
 from benchmarks.peers import __main__ as command
-from benchmarks.peers import dip, environment, metrics, networks, resize, run, turns
+from benchmarks.peers import dip, metrics, networks, packages, resize, run, turns, venv
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe
-from fastsr.srgan.esrgan import RRDBNetConfig
+from fastsr.srgan.relatives import RRDBNetConfig
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_the_command_knows_all_parts():
 
 
 def test_packages_are_said_with_their_versions_or_the_reason():
-    found = environment.state(["pillow", "no-such-package", "refused"], {"refused": "no wheel"})
+    found = packages.state(["pillow", "no-such-package", "refused"], {"refused": "no wheel"})
     assert found["pillow"][0].isdigit()
     assert found["no-such-package"] == "cannot be imported: ModuleNotFoundError: No module named 'no-such-package'"
     assert found["refused"] == "cannot be installed: no wheel"
@@ -184,12 +184,12 @@ def test_packages_are_said_with_their_versions_or_the_reason():
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for Python is a shell script")
 def test_what_pip_refuses_is_kept_with_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "requirements", lambda: ["good", "bad"])
-    monkeypatch.setattr(environment.subprocess, "run", stand_in(tmp_path))
-    assert environment.ready(tmp_path / "env") == tmp_path / "env" / "bin" / "python"
-    assert environment.missing(tmp_path / "env") == {"bad": "No matching distribution found for bad"}
-    monkeypatch.setattr(environment.subprocess, "run", None)  # a second call installs nothing
-    environment.ready(tmp_path / "env")
+    monkeypatch.setattr(venv, "requirements", lambda: ["good", "bad"])
+    monkeypatch.setattr(venv.subprocess, "run", stand_in(tmp_path))
+    assert venv.ready(tmp_path / "env") == tmp_path / "env" / "bin" / "python"
+    assert venv.missing(tmp_path / "env") == {"bad": "No matching distribution found for bad"}
+    monkeypatch.setattr(venv.subprocess, "run", None)  # a second call installs nothing
+    venv.ready(tmp_path / "env")
 
 
 def stand_in(folder):
@@ -199,12 +199,12 @@ def stand_in(folder):
         (folder / "env").mkdir(exist_ok=True)
         failed = command[-1] == "bad"
         error = "WARNING: much\nERROR: No matching distribution found for bad\n" if failed else ""
-        return environment.subprocess.CompletedProcess(command, int(failed), "", error)
+        return venv.subprocess.CompletedProcess(command, int(failed), "", error)
 
     return done
 
 
 def test_the_requirements_are_names():
-    names = environment.requirements()
+    names = venv.requirements()
     assert {"kornia", "deepinv", "spandrel", "torchmetrics"} <= set(names)
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz-") for name in names)

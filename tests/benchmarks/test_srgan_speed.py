@@ -4,7 +4,7 @@ from functools import partial
 
 from benchmarks import srgan_speed
 from benchmarks.srgan_speed import EAGER, OURS, measure, table
-from fastsr.srgan.networks import SRResNetConfig
+from fastsr.srgan.network import SRResNetConfig
 
 
 def test_rivals_are_timed_in_turns_and_set_beside_one_another(no_processes, monkeypatch):

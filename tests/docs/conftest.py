@@ -17,7 +17,7 @@ import fastsr
 from fastsr import align, pretrained
 from fastsr.dip import arguments as dip
 from fastsr.dip import tasks
-from fastsr.metrics import niqe_model
+from fastsr.niqe import model
 from fastsr.pulse import arguments as pulse
 from fastsr.sr3 import arguments as sr3
 
@@ -67,8 +67,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("srgan_x4.safetensors", "srgan-x4"),
     ):
         (folder / name).symlink_to(pretrained.path_of(weights))
-    nothing = niqe_model.PristineModel(torch.zeros(36).double(), torch.eye(36).double(), "my.safetensors", "nothing")
-    niqe_model.save(nothing, folder / "my.safetensors")
+    nothing = model.PristineModel(torch.zeros(36).double(), torch.eye(36).double(), "my.safetensors", "nothing")
+    model.save(nothing, folder / "my.safetensors")
     return folder
 
 
@@ -94,7 +94,7 @@ def _shorten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "Settings", lambda steps, *args: settings(min(steps, 3), *args))
     # The detector of faces and LIVE's model for NIQE are downloaded when they are first used.
     monkeypatch.setattr(align, "find_faces", lambda img: [FACE.scaled(1 / 2)])
-    monkeypatch.setattr(niqe_model, "live_path", lambda: Path("my.safetensors"))
+    monkeypatch.setattr(model, "live_path", lambda: Path("my.safetensors"))
     monkeypatch.setattr(socket, "create_connection", _refuse)
 
 

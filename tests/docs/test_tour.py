@@ -2,7 +2,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from docs.tools import tour
+from benchmarks import tour
 
 MOST = 600_000
 """Bytes of the notebook."""

@@ -8,11 +8,10 @@ import torch
 from PIL import Image
 
 import fastsr
-from fastsr.consistency import CLOSE, agree, project, remade_to_agree
+from fastsr.consistency import CLOSE, Downscale, agree, project, remade_to_agree
 from fastsr.errors import InputError, NotEnoughMemoryError
 from fastsr.images import load, read
 from fastsr.imresize import imresize
-from fastsr.operators import Downscale
 
 SIZES = [((32, 40), (8, 5)), ((37, 23), (11, 20)), ((12, 12), (8, 8))]
 LEVEL = 1 / 255
@@ -39,7 +38,7 @@ def test_pseudo_inverse_is_the_least_norm_solution(large, small):
     assert (x * unseen).sum().abs() < 1e-9
 
 
-def test_project_moves_to_the_nearest_agreeing_image():
+def test_project_moves_to_the_nearest_agreeing_picture():
     operator = Downscale((32, 32), (8, 8))
     x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 8, 8)
     projected = operator.project(x, y)
@@ -87,18 +86,18 @@ def to_8_bits(x):
 
 
 def photo(*shape, seed=0):
-    """A smooth random image, black in places and white in others."""
+    """A smooth random picture, black in places and white in others."""
     coarse = 2 * random(shape[0], 6, 6, seed=seed) - 0.5
     return imresize(coarse, size=shape[1:]).clamp(0, 1)
 
 
 def levels_off(result, lr):
-    """How far the downscale of an 8-bit image is from `lr`, in levels, (C, h, w)."""
+    """How far the downscale of an 8-bit picture is from `lr`, in levels, (C, h, w)."""
     return imresize(result.double(), size=lr.shape[-2:]) - lr.double()
 
 
 def assert_agrees(result, lr):
-    """Both are 8-bit images (C, H, W)."""
+    """Both are 8-bit pictures (C, H, W)."""
     off = levels_off(result, lr)
     again = imresize(result.double(), size=lr.shape[-2:]).add(0.5).floor()
     assert (again - lr.double()).abs().max() <= 1
@@ -142,12 +141,12 @@ def test_clipping_once_would_not_do():
     assert 0 <= result.min() <= result.max() <= 1
 
 
-def test_it_is_the_nearest_such_image():
+def test_it_is_the_nearest_such_picture():
     y = imresize(photo(1, 48, 48), 1 / 4)[None]
     x = (imresize(y, 4) + 0.3 * (random(1, 1, 48, 48) - 0.5)).clamp(0, 1)
     operator = Downscale((48, 48), (12, 12), kernel="cubic", border="symmetric")
     result = agree(x, y)
-    # From it, the way to any image that agrees leads away from x.
+    # From it, the way to any picture that agrees leads away from x.
     for seed in range(5):
         other = random(1, 1, 48, 48, seed=seed)
         for _ in range(300):
@@ -169,13 +168,13 @@ def test_a_shift_of_less_than_a_level_is_mended_too():
     assert (result - x).mean().item() == pytest.approx(0.2 * LEVEL, rel=0.01)
 
 
-def test_where_no_image_agrees_the_result_is_near():
-    """No image in [0, 1] is made pixels of alternating black and white."""
+def test_where_no_picture_agrees_the_result_is_near():
+    """No picture in [0, 1] is made pixels of alternating black and white."""
     y = (torch.arange(12)[:, None] + torch.arange(12) & 1).float().expand(1, 1, 12, 12)
     x = imresize(y, 4).clamp(0, 1)
     operator = Downscale((48, 48), (12, 12), kernel="cubic", border="symmetric")
     result = agree(x, y)
-    off = [(operator(image) - y).norm() for image in (x, operator.project(x, y).clamp(0, 1), result)]
+    off = [(operator(picture) - y).norm() for picture in (x, operator.project(x, y).clamp(0, 1), result)]
     assert off[2] < off[1] < off[0]
     assert result.isfinite().all()
 
@@ -250,13 +249,13 @@ def test_what_is_invisible_does_not_count():
     assert torch.equal(*results)
 
 
-def test_opaque_images_with_alpha_are_those_without():
+def test_opaque_pictures_with_alpha_are_those_without():
     x, y = photo(3, 40, 44), photo(3, 10, 11, seed=1)
     with_alpha = project(*(torch.cat([image, torch.ones_like(image[:1])]) for image in (x, y)))
     assert (with_alpha[:3] - project(x, y)).abs().max() < 0.01 * LEVEL
 
 
-def test_an_image_is_remade_to_agree():
+def test_a_picture_is_remade_to_agree():
     lr = fastsr.resize(transparent((48, 48)), 1 / 4)
     alpha = fastsr.resize(lr[3:], 4)
     result = remade_to_agree(read(lr), alpha * random(1, 3, 48, 48))
@@ -275,7 +274,7 @@ def test_no_gradient_flows_through_and_the_operator_can_still_be_differentiated(
 
 
 def test_a_result_that_does_not_fit_into_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 2**16)
+    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 2**16)
     with pytest.raises(NotEnoughMemoryError, match="making a result of 100x90 pixels agree"):
         project(random(3, 90, 100), random(3, 9, 10))
 
@@ -298,9 +297,9 @@ def test_arguments_that_cannot_be_used_are_named(sr, lr, options, message):
         project(random(*sr), random(*lr), **options)
 
 
-def test_images_come_in_pairs():
+def test_pictures_come_in_pairs():
     x, y = random(3, 40, 40), random(3, 10, 10)
-    with pytest.raises(InputError, match="sr is a list of 2 and lr is a list of 1; give them in pairs"):
+    with pytest.raises(InputError, match="sr has a list of 2 and lr has a list of 1; give them in pairs"):
         project([x, x], [y])
     with pytest.raises(InputError, match="sr has a list of 1 and lr has one image"):
         project([x], y)

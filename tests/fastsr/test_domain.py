@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from fastsr.domain import Domain, collect_doubts, fit, run_and_warn, warn
+from fastsr.domain import Domain, fit, gathered, warn, warned_of
 from fastsr.errors import DomainWarning, Doubt, InputError
 from fastsr.imresize import imresize
 
@@ -71,9 +71,9 @@ def test_the_limits_are_of_pictures_that_were_left_out(kind):
 @pytest.mark.parametrize(
     ("pictures", "message"),
     [
-        ([], "images: 0 are too few to fit a domain to; give at least 120"),
-        ([torch.rand(3, 8, 8)] * 119, "images: 119 are too few"),
-        ([*[torch.rand(3, 8, 8)] * 130, torch.zeros(3, 8, 8)], r"images\[130\] has a single colour"),
+        ([], "pictures: 0 are too few to know their kind by; give at least 120"),
+        ([torch.rand(3, 8, 8)] * 119, "pictures: 119 are too few"),
+        ([*[torch.rand(3, 8, 8)] * 130, torch.zeros(3, 8, 8)], r"pictures\[130\] shows nothing: it has one colour"),
     ],
 )
 def test_pictures_that_cannot_be_learnt_from_are_refused(pictures, message):
@@ -112,7 +112,7 @@ def test_tensors_that_are_none_are_refused(change, kind):
 def test_a_call_gives_one_warning_that_names_the_pictures():
     def message(*doubts):
         with pytest.warns(DomainWarning) as caught:
-            warn([Doubt(*doubt) for doubt in doubts], stacklevel=2)
+            warn([Doubt(*doubt) for doubt in doubts])
         (one,) = caught
         assert one.filename == __file__
         return str(one.message)
@@ -125,25 +125,23 @@ def test_a_call_gives_one_warning_that_names_the_pictures():
     warn([])
 
 
-def test_images_are_passed_on_as_they_came_and_warned_of_before_their_results(kind):
+def test_images_are_passed_on_as_they_came(kind):
     images = [(kind.known(0), "a"), (kind.other(0), "b")]
-    results = run_and_warn(
-        lambda named: (image for image, _ in named), images, lambda _, name: [Doubt(name, "odd")] if name == "b" else []
-    )
-    assert next(results) is images[0][0]
+    watched = warned_of(images, lambda picture, name: [Doubt(name, "odd")] if name == "b" else [])
+    assert next(watched)[0] is images[0][0]
     with pytest.warns(DomainWarning, match="b is odd") as caught:
-        assert next(results) is images[1][0]
+        assert next(watched)[0] is images[1][0]
     assert caught[0].filename == __file__
 
 
-def test_doubts_are_collected_and_other_warnings_are_seen():
+def test_doubts_are_gathered_and_other_warnings_are_seen():
     def work():
         for number in range(2):
             warn([Doubt(f"img[{number}]", "odd"), Doubt("b", "large")])
             warnings.warn(f"{number}", RuntimeWarning, stacklevel=1)
         warnings.warn("one's own", DomainWarning, stacklevel=1)
 
-    with pytest.warns() as caught, collect_doubts() as found:
+    with pytest.warns() as caught, gathered() as found:
         work()
     assert [str(one.message) for one in caught] == ["0", "1", "one's own"]
     assert [(doubt.name, doubt.reason) for doubt in found] == [

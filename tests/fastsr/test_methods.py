@@ -37,7 +37,7 @@ def test_an_unknown_method_is_refused():
 
 
 def test_options_are_a_dataclass():
-    with pytest.raises(InputTypeError, match="options=<class 'dict'> of method 'mine' is not a dataclass"):
+    with pytest.raises(InputTypeError, match="options=<class 'dict'> of method 'mine' is no dataclass"):
         register(Method("mine", "Mine.", dict, upscale))
 
 

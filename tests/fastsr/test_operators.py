@@ -1,9 +1,10 @@
-"""Operators: what they make of an image, and of which images they make what was observed."""
+"""Operators: what they make of a picture, and of which pictures they make what was observed."""
 
 import pytest
 import torch
 
-from fastsr.operators import Compose, Downscale, Identity, Mask, Operator
+from fastsr.consistency import Downscale
+from fastsr.operators import Compose, Identity, Mask, Operator
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def no_short_cut(monkeypatch):
-    """Images as small as a test's would be left to torch's own functions: these have `test_few_elements.py`."""
+    """Pictures as small as a test's would be left to torch's own functions: these have `test_few_elements.py`."""
     monkeypatch.setattr(backend, "FEW", 0)
 
 
@@ -96,7 +96,7 @@ LAYOUTS = {
     "channels_last, transposed": lambda x: x.mT.contiguous(memory_format=torch.channels_last).mT,
     "part of a larger one": part,
     "part of a larger one in channels_last": part_of_channels_last,
-    "images expanded": lambda x: x[:1].contiguous(memory_format=torch.channels_last).expand(x.shape),
+    "pictures expanded": lambda x: x[:1].contiguous(memory_format=torch.channels_last).expand(x.shape),
     "channels expanded": lambda x: x[:, :1].expand(x.shape),
 }
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from fastsr_kernels import noise_launch
+from fastsr_kernels import noise_kernels
 from fastsr_kernels.philox import philox_normals
 
 SEEDS = torch.tensor([3, -(2**40) - 1, 2**63 - 1])
@@ -29,7 +29,7 @@ def layouts():
 
 KERNEL_LAYOUTS = {
     **layouts(),
-    "two programs": torch.linspace(-1, 1, 3 * (noise_launch.BLOCK + 5)).view(3, -1),
+    "two programs": torch.linspace(-1, 1, 3 * (noise_kernels.BLOCK + 5)).view(3, -1),
     "channels_last, two programs": torch.linspace(-1, 1, 9 * 33 * 17).view(3, 33, 17, 3).permute(0, 3, 1, 2),
     "channels_last, more channels than a block": torch.ones(3, 2, 3, 130).permute(0, 3, 1, 2),
 }

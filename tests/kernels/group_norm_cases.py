@@ -3,8 +3,8 @@
 import torch
 from torch.nn import functional
 
-from fastsr_kernels.common import memory_order
 from fastsr_kernels.group_norm import group_norm
+from fastsr_kernels.memory import memory_order
 from tests.kernels.checks import close, exact, random
 
 CASES = {  # channels, groups, height, width

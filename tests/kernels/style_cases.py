@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from fastsr_kernels.common import memory_order
+from fastsr_kernels.memory import memory_order
 from fastsr_kernels.style import style_epilogue
 from tests.kernels.checks import LARGE_MEAN, close, exact, random
 
@@ -18,11 +18,11 @@ NOISES = {"no noise": 0, "the same noise": 1, "noises": 2}
 
 def others(x, noises=2, narrow=False):
     """Bias, style, and noises with their weights; float32, or `narrow`: of the dtype of x."""
-    images, channels, height, width = x.shape
+    pictures, channels, height, width = x.shape
     dtype = x.dtype if narrow else torch.promote_types(x.dtype, torch.float32)
-    shapes = [(channels,), (images, 2, channels)]
+    shapes = [(channels,), (pictures, 2, channels)]
     if noises:
-        shapes += [(images if noises == 2 else 1, 1, height, width), (channels,)]
+        shapes += [(pictures if noises == 2 else 1, 1, height, width), (channels,)]
     return [random(*shape, seed=3 + i, dtype=dtype).to(x.device).requires_grad_() for i, shape in enumerate(shapes)]
 
 

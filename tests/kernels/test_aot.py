@@ -1,11 +1,6 @@
-"""Every kernel compiles ahead of time, without a GPU and without a problem.
-
-By default for one GPU of each make, which takes half of the time of all four targets of `benchmarks.kernels.aot`;
-FASTSR_AOT=all compiles for these.
-"""
+"""Every kernel compiles for every GPU, without one, and as it should."""
 
 import dataclasses
-import os
 
 import pytest
 
@@ -13,20 +8,8 @@ from fastsr_kernels import backend
 from fastsr_kernels.backend import AotCase, jit, tl
 
 pytest.importorskip("triton", reason="there is nothing to compile with")
-aot = pytest.importorskip("benchmarks.kernels.aot")
+aot = pytest.importorskip("benchmarks.aot")
 pytestmark = pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels cannot be compiled")
-
-
-TARGETS = tuple(aot.TARGETS) if os.environ.get("FASTSR_AOT") == "all" else ("sm_90", "gfx942")
-
-
-def find_cases():
-    """Return each case for each of TARGETS, without cases that repeat an earlier compilation."""
-    found = {}
-    for op, case, target in aot.find_cases():
-        if target in TARGETS:
-            found.setdefault((target, repr(dataclasses.replace(case, name=""))), (op, case, target))
-    return found.values()
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +19,7 @@ def empty_cache(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("case", "target"),
-    [pytest.param(case, target, id=f"{op}: {case.name}, {target}") for op, case, target in find_cases()],
+    [pytest.param(case, target, id=f"{op}: {case.name}, {target}") for op, case, target in aot.find_cases()],
 )
 def test_compiles_without_problems(case, target):
     assert aot.compile_case(case, target, count=False).problems == ()

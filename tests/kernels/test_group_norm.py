@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.group_norm import group_norm
 from tests.kernels.checks import ORDERS, check_autocast, check_compiled, close, random
 from tests.kernels.group_norm_cases import (

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fastsr_kernels import channel_statistics, tiles
-from fastsr_kernels import group_norm_launch as launch
-from fastsr_kernels.common import rows
+from fastsr_kernels import group_norm_kernels as kernels
+from fastsr_kernels.memory import rows
 from tests.kernels.checks import (
     LARGE_MEAN,
     ORDERS,
@@ -34,7 +34,7 @@ FITTING = {"one pass": 8192, "two passes": 0}
 @pytest.fixture(params=FITTING.values(), ids=FITTING)
 def passes(request, monkeypatch):
     """Whether a program takes a whole group, as it does with so few numbers, or some of its pixels."""
-    monkeypatch.setattr(launch, "FITTING", request.param)
+    monkeypatch.setattr(kernels, "FITTING", request.param)
 
 
 @pytest.mark.triton
@@ -128,9 +128,9 @@ def test_reductions_of_several_programs(
     channels, groups, block, programs, parts, order, kernel_device, poisoned, monkeypatch
 ):
     """Programs of several blocks, or one block each; the last block is not full, and the last program has fewer."""
-    monkeypatch.setattr(launch, "FITTING", 0)
-    monkeypatch.setattr(launch, "PARTS", parts)
-    monkeypatch.setattr(launch, "BLOCK", block)
+    monkeypatch.setattr(kernels, "FITTING", 0)
+    monkeypatch.setattr(kernels, "PARTS", parts)
+    monkeypatch.setattr(kernels, "BLOCK", block)
     monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     monkeypatch.setattr(tiles, "BLOCK", block)
     x = random(2, channels, 11, 7, dtype=torch.float32).to(kernel_device)
@@ -142,7 +142,7 @@ def test_reductions_of_several_programs(
 
 @pytest.mark.triton
 def test_larger_groups_take_two_passes(kernel_device, poisoned, monkeypatch):
-    monkeypatch.setattr(launch, "group_kernel", None)
+    monkeypatch.setattr(kernels, "group_kernel", None)
     x = random(1, 8, 64, 66, dtype=torch.float32).to(kernel_device).contiguous(memory_format=torch.channels_last)
     check(x, 4, "triton")
 

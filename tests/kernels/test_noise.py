@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from fastsr_kernels import backend, noise, noise_launch, philox
+from fastsr_kernels import backend, noise, noise_kernels, philox
 from fastsr_kernels.backend import jit, tl
 from fastsr_kernels.noise import add_noise
 from fastsr_kernels.philox import generator_seed, philox4x32, philox_normals, stream
@@ -289,7 +289,7 @@ def check(out, z, sigma, seed, step):
 @pytest.mark.parametrize("name", [*layouts(), "three programs", "more channels than a block"])
 def test_kernel_adds_the_definition(name, kernel_device, poisoned):
     larger = {
-        "three programs": torch.linspace(-1, 1, 2 * noise_launch.BLOCK + 5),
+        "three programs": torch.linspace(-1, 1, 2 * noise_kernels.BLOCK + 5),
         "more channels than a block": torch.ones(2, 3, 5, 130).permute(0, 3, 1, 2),
     }
     z = {**layouts(), **larger}[name].to(kernel_device)

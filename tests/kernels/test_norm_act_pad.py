@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import channel_statistics, norm_act_pad, tiles
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from tests.kernels.checks import (
     LARGE_MEAN,
     check_autocast,

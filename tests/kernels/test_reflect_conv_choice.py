@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from fastsr_kernels import backend, reflect_conv
+from fastsr_kernels import backend
+from fastsr_kernels import reflect_conv_choice as choice
 from fastsr_kernels.reflect_conv import reflect_conv2d
-from fastsr_kernels.reflect_conv_launch import Problem
+from fastsr_kernels.reflect_conv_kernels import Problem
 from tests.kernels.reflect_conv_cases import W, X
 
 ROW = {"pass": "dgrad", "kernel": [3, 3], "stride": 1, "pad": [1, 1], "in": 3, "out": 6, "dtype": "float32"}
@@ -18,11 +19,11 @@ def measured(monkeypatch):
         ROW | {"pixels": 10000, "impl": "padded"},
         ROW | {"pixels": 1000, "stride": 2, "impl": "descriptor"},
     ]
-    monkeypatch.setattr(reflect_conv, "_table", lambda: {"some GPU": rows})
+    monkeypatch.setattr(choice, "_table", lambda: {"some GPU": rows})
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "some GPU")
-    reflect_conv._measured.cache_clear()
+    choice._measured.cache_clear()
     yield
-    reflect_conv._measured.cache_clear()
+    choice._measured.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -39,23 +40,23 @@ def measured(monkeypatch):
 )
 def test_auto_is_what_was_measured(pass_, batch, stride, expected, measured):
     problem = Problem.of((batch, 3, 4, 5), W.shape, stride, (1, 1))
-    assert reflect_conv.look_up("auto", pass_, problem, X) == expected
+    assert choice.look_up("auto", pass_, problem, X) == expected
 
 
 def test_what_was_not_measured_runs_in_torch(measured):
     problem = Problem.of((1, 3, 4, 5), (7, 3, 3, 3), 1, (1, 1))
-    assert reflect_conv.look_up("auto", "dgrad", problem, X) == "torch"
-    assert reflect_conv.look_up("auto", "dgrad", problem, X.half()) == "torch"
+    assert choice.look_up("auto", "dgrad", problem, X) == "torch"
+    assert choice.look_up("auto", "dgrad", problem, X.half()) == "torch"
     problem = Problem.of((1, 3, 6, 7), W.shape, 1, (0, 0))
-    assert reflect_conv.look_up("auto", "dgrad", problem, X) == "torch"
+    assert choice.look_up("auto", "dgrad", problem, X) == "torch"
 
 
 def test_the_table_has_what_is_looked_up():
-    for rows in reflect_conv._table().values():
+    for rows in choice._table().values():
         for row in rows:
             assert row.keys() == {*ROW, "pixels", "impl"}
             assert row["pass"] in ("forward", "dgrad", "wgrad")
-            assert row["impl"] in reflect_conv.RIVALS
+            assert row["impl"] in choice.RIVALS
 
 
 @pytest.mark.parametrize(
@@ -75,8 +76,8 @@ def test_environment_stands_in_for_auto(environment, impl, expected, monkeypatch
     gpu = torch.device("cuda", 0)
     monkeypatch.setattr(backend, "_resolve", lambda device, impl: backend.explain(gpu, impl)[0])
     monkeypatch.setattr(backend, "triton_problem", lambda: None)
-    assert reflect_conv.choose(X, impl) == expected
-    assert reflect_conv.choose(X.double(), impl) == "torch"
+    assert choice.choose(X, impl) == expected
+    assert choice.choose(X.double(), impl) == "torch"
 
 
 @pytest.mark.skipif(backend.interpreted(), reason="the interpreter takes tensors on the CPU")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fastsr_kernels import backend, reflect_conv_launch
+from fastsr_kernels import backend, reflect_conv_kernels
 from fastsr_kernels.reflect_conv import reflect_conv2d
 from tests.kernels.checks import exact, half_precision, need_gpu_memory, on_gpu, random
 from tests.kernels.reflect_conv_cases import (
@@ -36,13 +36,13 @@ INTERIOR = {  # with tiles away from the border, which are 8x8
 
 
 def test_tf32_is_as_asked_of_cudnn(monkeypatch):
-    precision = reflect_conv_launch._conv_precision
-    monkeypatch.setattr(reflect_conv_launch, "float32_products", lambda device: "tf32x3")
+    precision = reflect_conv_kernels._conv_precision
+    monkeypatch.setattr(reflect_conv_kernels, "float32_products", lambda device: "tf32x3")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert precision(X.device) == "tf32"
     torch.backends.cudnn.allow_tf32 = False
     assert precision(X.device) == "tf32x3"
-    monkeypatch.setattr(reflect_conv_launch, "float32_products", lambda device: "ieee")
+    monkeypatch.setattr(reflect_conv_kernels, "float32_products", lambda device: "ieee")
     torch.backends.cudnn.allow_tf32 = True
     assert precision(X.device) == "ieee"
 
@@ -52,21 +52,21 @@ def test_tf32_is_as_asked_of_cudnn(monkeypatch):
     [(128, 128, 128), (132, 128, 64), (32, 128, 32), (3, 64, 16), (96, 64, 32), (256, 64, 64), (1, 16, 16)],
 )
 def test_blocks_of_channels_waste_little(channels, largest, expected):
-    assert reflect_conv_launch._block(channels, largest) == expected
+    assert reflect_conv_kernels._block(channels, largest) == expected
 
 
 def test_tiles_are_no_wider_than_needed():
     for pixels in (32, 64, 128):
         for width in range(1, 40):
-            rows, columns = reflect_conv_launch._tile(pixels, width)
+            rows, columns = reflect_conv_kernels._tile(pixels, width)
             assert rows * columns == pixels
             assert columns < 2 * width
 
 
 def test_scratch_memory_is_bounded():
     for size in (9, 147456, 10**9):
-        parts = reflect_conv_launch._count_parts(6, 10**5, size)
-        assert parts == 1 or 4 * parts * size <= reflect_conv_launch.SCRATCH_BYTES
+        parts = reflect_conv_kernels._count_parts(6, 10**5, size)
+        assert parts == 1 or 4 * parts * size <= reflect_conv_kernels.SCRATCH_BYTES
 
 
 @pytest.mark.triton
@@ -94,7 +94,7 @@ def test_descriptors_pad_as_asked(pad, kernel_device, poisoned):
 @pytest.mark.triton
 @pytest.mark.parametrize(("name", "stride"), [("32 channels", 1), ("32 channels", 2), ("128 and 132", 1)])
 def test_kernels_take_many_channels(name, stride, kernel_device, poisoned, monkeypatch):
-    monkeypatch.setattr(reflect_conv_launch, "PROGRAMS", 1)  # the largest tiles
+    monkeypatch.setattr(reflect_conv_kernels, "PROGRAMS", 1)  # the largest tiles
     check_gradients(WIDE[name], stride, torch.float32, kernel_device, "triton", False)
 
 
@@ -102,8 +102,8 @@ def test_kernels_take_many_channels(name, stride, kernel_device, poisoned, monke
 @pytest.mark.parametrize("name", INTERIOR)
 def test_descriptors_are_the_definition(name, kernel_device, poisoned, monkeypatch):
     described = []
-    describe = reflect_conv_launch._describe
-    monkeypatch.setattr(reflect_conv_launch, "_describe", lambda *a: described.append(a) or describe(*a))
+    describe = reflect_conv_kernels._describe
+    monkeypatch.setattr(reflect_conv_kernels, "_describe", lambda *a: described.append(a) or describe(*a))
     check_gradients(INTERIOR[name], 1, torch.float32, kernel_device, "descriptor", name != "3x3")
     can = backend.interpreted() or torch.cuda.get_device_capability() >= (9, 0)
     assert bool(described) == can
@@ -112,7 +112,7 @@ def test_descriptors_are_the_definition(name, kernel_device, poisoned, monkeypat
 @pytest.mark.triton
 @pytest.mark.parametrize(("name", "stride"), [("3x3", 1), ("1x1", 2)])  # 3 channels; a stride
 def test_descriptors_leave_the_rest_to_the_gather(name, stride, kernel_device, monkeypatch):
-    monkeypatch.setattr(reflect_conv_launch, "_describe", None)
+    monkeypatch.setattr(reflect_conv_kernels, "_describe", None)
     check_gradients(CASES[name], stride, torch.float32, kernel_device, "descriptor", False)
 
 
@@ -139,7 +139,7 @@ def test_kernels_take_any_strides(layout, kernel_device, poisoned):
 @pytest.mark.triton
 @pytest.mark.parametrize("parts", [1, 3])
 def test_parts_of_wgrad_are_summed(parts, kernel_device, poisoned, monkeypatch):
-    monkeypatch.setattr(reflect_conv_launch, "_count_parts", lambda *_: parts)
+    monkeypatch.setattr(reflect_conv_kernels, "_count_parts", lambda *_: parts)
     check_gradients((3, 4, 8, 8, 3, 1, 5), 1, torch.float32, kernel_device, "gather", False)
 
 

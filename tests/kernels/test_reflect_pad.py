@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import reflect_pad
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.reflect_pad import reflect_fold
 from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import resample
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.resample import axis_table
 from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 
@@ -20,10 +20,10 @@ TABLES = {  # rows, columns
     "single pixels": (axis_table(1, 3), axis_table(5, 1)),
     "several blocks": (axis_table(150, 75, kernel="box"), axis_table(70, 140, kernel="linear")),
 }
-SHAPES = {"an image": (), "a batch": (2, 3), "three dimensions": (3,), "five dimensions": (2, 1, 2)}
+SHAPES = {"a picture": (), "a batch": (2, 3), "three dimensions": (3,), "five dimensions": (2, 1, 2)}
 
 
-def image(name, leading=(), seed=0, dtype=torch.float64):
+def picture(name, leading=(), seed=0, dtype=torch.float64):
     rows, columns = TABLES[name]
     return random(*leading, rows.in_size if rows else 6, columns.in_size if columns else 10, seed=seed, dtype=dtype)
 
@@ -57,7 +57,7 @@ def tolerance(dtype):
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("leading", SHAPES.values(), ids=SHAPES)
 def test_torch_is_the_definition(name, leading, poisoned):
-    x = image(name, leading)
+    x = picture(name, leading)
     y = resample.resample(x, *TABLES[name], impl="torch")
     assert y.is_contiguous()
     torch.testing.assert_close(y, definition(x, name), **tolerance(x.dtype))
@@ -80,7 +80,7 @@ def test_blocks_and_one_matrix_agree(limit, sizes, poisoned, monkeypatch):
 @pytest.mark.parametrize("layout", layouts(random(1, 1, 1, 1)))
 def test_torch_takes_any_strides_and_dtype(layout, dtype, poisoned):
     for name in ("x4 down", "odd"):
-        x = layouts(image(name, (2, 3), dtype=dtype))[layout]
+        x = layouts(picture(name, (2, 3), dtype=dtype))[layout]
         before = x.clone()
         y = resample.resample(x, *TABLES[name])
         assert y.dtype == dtype
@@ -90,7 +90,7 @@ def test_torch_takes_any_strides_and_dtype(layout, dtype, poisoned):
 
 @pytest.mark.parametrize("name", ["x4 down", "several blocks"])
 def test_autocast_does_not_reach_the_products(name):
-    x = image(name, (2, 3), dtype=torch.float32).requires_grad_()
+    x = picture(name, (2, 3), dtype=torch.float32).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         y = resample.resample(x, *TABLES[name])
         (gradient,) = torch.autograd.grad(y.sum(), x)
@@ -101,13 +101,13 @@ def test_autocast_does_not_reach_the_products(name):
 
 
 def test_no_table_leaves_everything():
-    x = image("odd")
+    x = picture("odd")
     assert resample.resample(x, None, None) is x
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_gradient_is_the_adjoint(name):
-    x = image(name, (2, 3)).requires_grad_()
+    x = picture(name, (2, 3)).requires_grad_()
     y = resample.resample(x, *TABLES[name])
     g = random(*y.shape, seed=1)
     (adjoint,) = torch.autograd.grad(y, x, g)
@@ -116,7 +116,7 @@ def test_gradient_is_the_adjoint(name):
 
 @pytest.mark.parametrize("name", ["x3 up", "single pixels", "rows only"])
 def test_gradients_of_any_order(name):
-    x = image(name, (1, 2)).requires_grad_()
+    x = picture(name, (1, 2)).requires_grad_()
 
     def slope(x):
         return torch.autograd.grad((resample.resample(x, *TABLES[name]) ** 4).sum(), x, create_graph=True)[0]
@@ -143,7 +143,7 @@ def test_downsampler_of_deep_image_prior_is_pad_and_convolution(factor):
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_operator_is_registered_rightly(name, dtype):
-    check_operator(image(name, (2, 3), dtype=dtype), name, "torch")
+    check_operator(picture(name, (2, 3), dtype=dtype), name, "torch")
 
 
 def check_operator(x, name, impl):
@@ -159,7 +159,7 @@ def test_compiles_without_a_break():
         return (resample.resample(x * 2, *TABLES["odd"]) ** 2).sum()
 
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
-    x = image("odd", (2,)).requires_grad_()
+    x = picture("odd", (2,)).requires_grad_()
     torch.testing.assert_close(compiled(x), function(x))
     torch.testing.assert_close(torch.autograd.grad(compiled(x), x), torch.autograd.grad(function(x), x))
 
@@ -184,7 +184,7 @@ def test_bad_arguments_are_named(x, tables, error, message):
 @pytest.mark.triton
 @pytest.mark.parametrize("name", TABLES)
 def test_kernel_is_the_definition(name, kernel_device, poisoned):
-    x = image(name, (2, 3), dtype=torch.float32).to(kernel_device)
+    x = picture(name, (2, 3), dtype=torch.float32).to(kernel_device)
     y = resample.resample(x, *TABLES[name], impl="triton")
     assert y.is_contiguous()
     torch.testing.assert_close(y.double().cpu(), definition(x, name), **tolerance(torch.float32))
@@ -193,7 +193,7 @@ def test_kernel_is_the_definition(name, kernel_device, poisoned):
 @pytest.mark.triton
 @pytest.mark.parametrize("leading", SHAPES.values(), ids=SHAPES)
 def test_kernel_takes_any_number_of_dimensions(leading, kernel_device, poisoned):
-    x = image("odd", leading, dtype=torch.float32).to(kernel_device)
+    x = picture("odd", leading, dtype=torch.float32).to(kernel_device)
     y = resample.resample(x, *TABLES["odd"], impl="triton")
     torch.testing.assert_close(y.double().cpu(), definition(x, "odd"), **tolerance(torch.float32))
 
@@ -202,7 +202,7 @@ def test_kernel_takes_any_number_of_dimensions(leading, kernel_device, poisoned)
 @pytest.mark.parametrize("layout", layouts(random(1, 1, 1, 1)))
 def test_kernel_takes_any_strides(layout, kernel_device, poisoned):
     for name in ("x4 down", "odd", "rows only", "columns only"):
-        x = layouts(image(name, (2, 3), dtype=torch.float32).to(kernel_device))[layout]
+        x = layouts(picture(name, (2, 3), dtype=torch.float32).to(kernel_device))[layout]
         y = resample.resample(x, *TABLES[name], impl="triton")
         torch.testing.assert_close(y.double().cpu(), definition(x, name), **tolerance(torch.float32))
 
@@ -211,7 +211,7 @@ def test_kernel_takes_any_strides(layout, kernel_device, poisoned):
 @half_precision
 def test_kernel_rounds_once(dtype, kernel_device):
     for name in ("x8 down", "x3 up"):
-        x = image(name, (2, 3), dtype=dtype).to(kernel_device)
+        x = picture(name, (2, 3), dtype=dtype).to(kernel_device)
         y = resample.resample(x, *TABLES[name], impl="triton")
         assert y.dtype == dtype
         error = (y.double().cpu() - definition(x, name)).abs()
@@ -221,7 +221,7 @@ def test_kernel_rounds_once(dtype, kernel_device):
 @pytest.mark.triton
 @pytest.mark.parametrize("name", TABLES)
 def test_kernel_gradients_are_the_definition(name, kernel_device, poisoned):
-    x = image(name, (2, 2), dtype=torch.float32).to(kernel_device).requires_grad_()
+    x = picture(name, (2, 2), dtype=torch.float32).to(kernel_device).requires_grad_()
     y = resample.resample(x, *TABLES[name], impl="triton")
     g = random(*y.shape, seed=1, dtype=torch.float32).to(kernel_device).requires_grad_()
     (adjoint,) = torch.autograd.grad(y, x, g, create_graph=True)
@@ -236,7 +236,7 @@ def test_kernel_gradients_are_the_definition(name, kernel_device, poisoned):
 
 @pytest.mark.triton
 def test_operator_of_the_kernel_is_registered_rightly(kernel_device):
-    check_operator(image("odd", (2, 3), dtype=torch.float32).to(kernel_device), "odd", "triton")
+    check_operator(picture("odd", (2, 3), dtype=torch.float32).to(kernel_device), "odd", "triton")
 
 
 @pytest.mark.triton
@@ -247,7 +247,7 @@ def test_kernel_takes_no_pixels(kernel_device):
 
 @pytest.mark.triton
 def test_float64_runs_in_torch(kernel_device):
-    x = image("odd").to(kernel_device)
+    x = picture("odd").to(kernel_device)
     y = resample.resample(x, *TABLES["odd"], impl="triton")
     torch.testing.assert_close(y.cpu(), definition(x, "odd"), **tolerance(torch.float64))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.style import style_epilogue
 from tests.kernels.checks import ORDERS, check_autocast, check_compiled, random
 from tests.kernels.style_cases import (

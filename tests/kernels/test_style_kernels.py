@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fastsr_kernels import channel_statistics
-from fastsr_kernels import style_launch as launch
+from fastsr_kernels import style_kernels as kernels
 from tests.kernels.checks import (
     ORDERS,
     check_rounded_once,
@@ -33,7 +33,7 @@ FITTING = {"one pass": 4096, "two passes": 0}
 @pytest.fixture(params=FITTING.values(), ids=FITTING)
 def passes(request, monkeypatch):
     """Whether a program takes a whole plane, as it does with so few numbers, or some of its pixels."""
-    monkeypatch.setattr(launch, "FITTING", request.param)
+    monkeypatch.setattr(kernels, "FITTING", request.param)
 
 
 @pytest.mark.triton
@@ -115,8 +115,8 @@ def test_kernels_round_once(dtype, passes, kernel_device, poisoned):
 )
 def test_reductions_of_several_programs(channels, block, programs, order, kernel_device, poisoned, monkeypatch):
     """Programs of several blocks, or one block each; the last block is not full, and the last program has fewer."""
-    monkeypatch.setattr(launch, "FITTING", 0)
-    monkeypatch.setattr(launch, "BLOCK", block)
+    monkeypatch.setattr(kernels, "FITTING", 0)
+    monkeypatch.setattr(kernels, "BLOCK", block)
     monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     x = random(2, channels, 11, 7, dtype=torch.float32).to(kernel_device)
     x += torch.linspace(-4, 4, 11, device=kernel_device)[:, None]  # what the programs see differs
@@ -125,7 +125,7 @@ def test_reductions_of_several_programs(channels, block, programs, order, kernel
 
 @pytest.mark.triton
 def test_larger_planes_take_two_passes(kernel_device, poisoned, monkeypatch):
-    monkeypatch.setattr(launch, "plane_kernel", None)
+    monkeypatch.setattr(kernels, "plane_kernel", None)
     check(random(1, 2, 65, 64, dtype=torch.float32).to(kernel_device), "triton")
 
 

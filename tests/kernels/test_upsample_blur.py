@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import upsample_blur
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from fastsr_kernels.upsample_blur import blur_downsample
 from tests.kernels.checks import half_precision, need_gpu_memory, on_gpu, random
 
-SIZES = {  # (N, C, H, W) of the smaller image
+SIZES = {  # (N, C, H, W) of the smaller picture
     "odd": (2, 3, 5, 7),
     "one pixel": (2, 3, 1, 1),
     "a row": (1, 1, 1, 6),

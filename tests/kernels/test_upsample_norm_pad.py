@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from fastsr_kernels import channel_statistics, tiles, upsample_norm_pad
-from fastsr_kernels.common import DTYPES
+from fastsr_kernels.arguments import DTYPES
 from tests.kernels.checks import (
     LARGE_MEAN,
     check_autocast,
@@ -36,7 +36,7 @@ CHANNELS = {  # of skip and deep
 }
 
 
-def images(size, channels=(2, 3), batch=2, dtype=torch.float64, device="cpu"):
+def pictures(size, channels=(2, 3), batch=2, dtype=torch.float64, device="cpu"):
     height, width = size
     skip = random(batch, channels[0], 2 * height, 2 * width, seed=1, dtype=dtype)
     deep = random(batch, channels[1], height, width, seed=2, dtype=dtype)
@@ -88,22 +88,22 @@ def check(skip, deep, pad, impl=None, arrange=lambda g: g, roundings=32):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "pad"), CASES.values(), ids=CASES)
 def test_torch_is_the_definition(size, pad, dtype, poisoned):
-    check(*images(size, batch=3, dtype=dtype), pad, "torch")
+    check(*pictures(size, batch=3, dtype=dtype), pad, "torch")
 
 
 @pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
 def test_torch_takes_any_number_of_channels(channels, poisoned):
-    check(*images((3, 2), channels), 2, "torch")
+    check(*pictures((3, 2), channels), 2, "torch")
 
 
 def test_torch_takes_any_strides(layout, poisoned):
-    skip, deep = images((4, 3))
+    skip, deep = pictures((4, 3))
     check(layout(skip), deep, 2, arrange=layout)
     check(skip, layout(deep), 1, arrange=layout)
 
 
 def test_torch_takes_the_gradient_of_a_sum(poisoned):
-    check(*images((4, 3)), 1, arrange=lambda g: g[0, 0, 0, 0].expand(g.shape))
+    check(*pictures((4, 3)), 1, arrange=lambda g: g[0, 0, 0, 0].expand(g.shape))
 
 
 def test_torch_takes_strided_parameters():
@@ -111,7 +111,7 @@ def test_torch_takes_strided_parameters():
 
 
 def check_strided_parameters(impl, device):
-    skip, deep = images((3, 2), dtype=torch.float32, device=device)
+    skip, deep = pictures((3, 2), dtype=torch.float32, device=device)
     weight, bias = random(5, 2, dtype=torch.float32).to(device).T
     y = upsample_norm_pad.upsample_norm_pad(skip, deep, weight, bias, 1, impl=impl)
     assert torch.equal(y, upsample_norm_pad.upsample_norm_pad(skip, deep, weight.clone(), bias.clone(), 1, impl=impl))
@@ -122,27 +122,27 @@ def test_torch_uses_eps():
 
 
 def check_eps(impl, device):
-    inputs = with_parameters(*images((3, 2), dtype=torch.float32, device=device))
+    inputs = with_parameters(*pictures((3, 2), dtype=torch.float32, device=device))
     y = upsample_norm_pad.upsample_norm_pad(*inputs, 1, eps=0.5, impl=impl)
     expected = definition(*(tensor.detach().double().cpu() for tensor in inputs), 1, eps=0.5)
     close(y, expected, torch.float32)
 
 
 def test_torch_keeps_small_variations_of_a_large_mean():
-    skip, deep = images((11, 13), dtype=torch.float32)
+    skip, deep = pictures((11, 13), dtype=torch.float32)
     check(1000 + skip, 1000 + deep, 1, "torch", roundings=LARGE_MEAN)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_torch_takes_channels_of_little_contrast(dtype):
     """The gradient has factors like 1 / variance: beyond the largest float16, though the gradient is not."""
-    skip, deep = images((4, 3), dtype=dtype)
+    skip, deep = pictures((4, 3), dtype=dtype)
     check(skip, deep / 100, 1, "torch", lambda g: 100 * g)
 
 
 @pytest.mark.parametrize(("size", "pad"), [((3, 2), 1), ((2, 2), 3), ((1, 2), 0)])
 def test_gradients_of_any_order(size, pad):
-    inputs = with_parameters(*images(size, (2, 1), batch=1))
+    inputs = with_parameters(*pictures(size, (2, 1), batch=1))
 
     def function(*inputs):
         return upsample_norm_pad.upsample_norm_pad(*inputs, pad)
@@ -153,7 +153,7 @@ def test_gradients_of_any_order(size, pad):
 
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_gradients_of_inputs_that_depend_on_each_other(create_graph):
-    skip = images((3, 2))[0].requires_grad_()
+    skip = pictures((3, 2))[0].requires_grad_()
 
     def gradient(function, **arguments):
         deep = functional.avg_pool2d(skip, 2) ** 2
@@ -167,7 +167,7 @@ def test_gradients_of_inputs_that_depend_on_each_other(create_graph):
 @pytest.mark.parametrize("index", range(4))
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_gradient_of_one_input(index, create_graph):
-    inputs = [tensor.detach() for tensor in with_parameters(*images((3, 2)))]
+    inputs = [tensor.detach() for tensor in with_parameters(*pictures((3, 2)))]
     inputs[index].requires_grad_()
     y = upsample_norm_pad.upsample_norm_pad(*inputs, 1)
     g = random(*y.shape)
@@ -178,7 +178,7 @@ def test_gradient_of_one_input(index, create_graph):
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_autocast_changes_nothing(dtype, create_graph):
-    inputs = with_parameters(*images((4, 3), dtype=dtype))
+    inputs = with_parameters(*pictures((4, 3), dtype=dtype))
     g = random(2, 5, 10, 8, dtype=dtype)
 
     def run():
@@ -191,7 +191,7 @@ def test_autocast_changes_nothing(dtype, create_graph):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [(1, 1), (3, 2)])
 def test_operators_are_registered_rightly(channels, dtype):
-    check_operators(*images((3, 2), channels, dtype=dtype), 1, "torch")
+    check_operators(*pictures((3, 2), channels, dtype=dtype), 1, "torch")
 
 
 def check_operators(skip, deep, pad, impl):
@@ -209,7 +209,7 @@ def test_compiles_without_a_break(compile_and_trace):
         return (upsample_norm_pad.upsample_norm_pad(skip * 2, *others, 1) ** 3).sum()
 
     operators = torch.ops.fastsr.upsample_norm_pad.default, torch.ops.fastsr.upsample_norm_pad_backward.default
-    check_compiled(compile_and_trace, function, with_parameters(*images((3, 2))), operators)
+    check_compiled(compile_and_trace, function, with_parameters(*pictures((3, 2))), operators)
 
 
 @pytest.mark.parametrize(
@@ -254,18 +254,18 @@ def test_bad_arguments_are_named(changes, error, message):
 @pytest.mark.triton
 @pytest.mark.parametrize(("size", "pad"), CASES.values(), ids=CASES)
 def test_kernels_are_the_definition(size, pad, kernel_device, poisoned):
-    check(*images(size, (4, 4), batch=3, dtype=torch.float32, device=kernel_device), pad, "triton")
+    check(*pictures(size, (4, 4), batch=3, dtype=torch.float32, device=kernel_device), pad, "triton")
 
 
 @pytest.mark.triton
 @pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
 def test_kernels_take_any_number_of_channels(channels, kernel_device, poisoned):
-    check(*images((3, 2), channels, dtype=torch.float32, device=kernel_device), 0, "triton")
+    check(*pictures((3, 2), channels, dtype=torch.float32, device=kernel_device), 0, "triton")
 
 
 @pytest.mark.triton
 def test_kernels_take_any_strides(layout, kernel_device, poisoned):
-    skip, deep = images((4, 3), (4, 4), dtype=torch.float32, device=kernel_device)
+    skip, deep = pictures((4, 3), (4, 4), dtype=torch.float32, device=kernel_device)
     check(layout(skip), layout(deep), 0, "triton", layout)
 
 
@@ -273,14 +273,14 @@ def test_kernels_take_any_strides(layout, kernel_device, poisoned):
 @pytest.mark.parametrize("axis", [0, 2, 3])
 def test_kernels_take_strides_beyond_an_int32(axis, far_apart):
     batch, height, width = (3 if i == axis else 2 for i in (0, 2, 3))
-    skip, deep = images((height, width), batch=batch, dtype=torch.float16)
+    skip, deep = pictures((height, width), batch=batch, dtype=torch.float16)
     deep = far_apart(deep, axis)
     check(skip.to(deep.device), deep, 0, "triton")
 
 
 @pytest.mark.triton
 def test_kernels_take_the_gradient_of_a_sum(kernel_device, poisoned):
-    skip, deep = images((4, 3), (4, 4), dtype=torch.float32, device=kernel_device)
+    skip, deep = pictures((4, 3), (4, 4), dtype=torch.float32, device=kernel_device)
     check(skip, deep, 1, "triton", lambda g: g[0, 0, 0, 0].expand(g.shape))
 
 
@@ -297,7 +297,7 @@ def test_kernels_use_eps(kernel_device):
 @pytest.mark.triton
 @half_precision
 def test_kernels_take_half_precision(dtype, kernel_device, poisoned):
-    check(*images((5, 4), (4, 32), dtype=dtype, device=kernel_device), 2, "triton")
+    check(*pictures((5, 4), (4, 32), dtype=dtype, device=kernel_device), 2, "triton")
 
 
 @pytest.mark.triton
@@ -306,11 +306,11 @@ def test_reductions_of_several_programs(channels, block, programs, kernel_device
     """Programs of several blocks, or one block each; the last block is not full, and the last program has fewer."""
     monkeypatch.setattr(channel_statistics, "PROGRAMS", programs)
     monkeypatch.setattr(tiles, "BLOCK", block)
-    skip, deep = images((7, 3), channels, batch=3, dtype=torch.float32, device=kernel_device)
-    for image in (skip, deep):
-        height = image.shape[2]
-        image *= torch.linspace(0.5, 3, height, device=kernel_device)[:, None]
-        image += torch.linspace(-4, 4, height, device=kernel_device)[:, None]  # what the programs see differs
+    skip, deep = pictures((7, 3), channels, batch=3, dtype=torch.float32, device=kernel_device)
+    for picture in (skip, deep):
+        height = picture.shape[2]
+        picture *= torch.linspace(0.5, 3, height, device=kernel_device)[:, None]
+        picture += torch.linspace(-4, 4, height, device=kernel_device)[:, None]  # what the programs see differs
     check(skip, deep, 0, "triton")
 
 
@@ -319,29 +319,29 @@ def test_reductions_of_several_programs(channels, block, programs, kernel_device
 def test_programs_of_one_pixel_near_one_edge(size, kernel_device, poisoned, monkeypatch):
     """What lies next to the outermost pixel gets a share of the border too, in programs that see no other pixel."""
     monkeypatch.setattr(tiles, "BLOCK", 32)
-    check(*images(size, (4, 32), batch=1, dtype=torch.float32, device=kernel_device), 1, "triton")
+    check(*pictures(size, (4, 32), batch=1, dtype=torch.float32, device=kernel_device), 1, "triton")
 
 
 @pytest.mark.triton
 def test_enough_pixels_for_several_programs(kernel_device, poisoned):
-    check(*images((13, 11), (4, 8), dtype=torch.float32, device=kernel_device), 2, "triton")
+    check(*pictures((13, 11), (4, 8), dtype=torch.float32, device=kernel_device), 2, "triton")
 
 
 @pytest.mark.triton
 def test_kernels_keep_small_variations_of_a_large_mean(kernel_device):
-    skip, deep = images((11, 13), (4, 4), dtype=torch.float32, device=kernel_device)
+    skip, deep = pictures((11, 13), (4, 4), dtype=torch.float32, device=kernel_device)
     check(1000 + skip, 1000 + deep, 1, "triton", roundings=LARGE_MEAN)
 
 
 @pytest.mark.triton
 def test_kernels_take_channels_of_little_contrast(kernel_device):
-    skip, deep = images((4, 3), (4, 4), dtype=torch.float16, device=kernel_device)
+    skip, deep = pictures((4, 3), (4, 4), dtype=torch.float16, device=kernel_device)
     check(skip, deep / 100, 1, "triton", lambda g: 100 * g)
 
 
 @pytest.mark.triton
 def test_kernel_gradients_of_any_order(kernel_device):
-    inputs = with_parameters(*images((3, 2), dtype=torch.float32, device=kernel_device))
+    inputs = with_parameters(*pictures((3, 2), dtype=torch.float32, device=kernel_device))
     g = random(2, 5, 8, 6, dtype=torch.float32).to(kernel_device).requires_grad_()
     check_second_gradients(
         lambda *inputs: upsample_norm_pad.upsample_norm_pad(*inputs, 1, impl="triton"),
@@ -353,12 +353,12 @@ def test_kernel_gradients_of_any_order(kernel_device):
 
 @pytest.mark.triton
 def test_operators_of_the_kernels_are_registered_rightly(kernel_device):
-    check_operators(*images((2, 1), (1, 4), dtype=torch.float32, device=kernel_device), 0, "triton")
+    check_operators(*pictures((2, 1), (1, 4), dtype=torch.float32, device=kernel_device), 0, "triton")
 
 
 @pytest.mark.triton
 def test_float64_runs_in_torch(kernel_device):
-    check(*images((3, 2), device=kernel_device), 1, "triton")
+    check(*pictures((3, 2), device=kernel_device), 1, "triton")
 
 
 @pytest.mark.triton

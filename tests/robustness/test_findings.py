@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.torch import save as to_safetensors
 
 import fastsr
+from benchmarks.robustness.checkpoint_seeds import seeds
 from fastsr import images
 from fastsr.checkpoints.reading import read
 from fastsr.errors import InputError
-from fastsr.srgan.checkpoints import load
-from tests.robustness.seeds import checkpoint_seeds
+from fastsr.srgan.formats import load
 
 
 @pytest.mark.parametrize("value", [np.nan, 3.0])
@@ -58,7 +58,7 @@ def test_a_resolution_that_no_picture_has_is_left_out(tmp_path):
     ],
 )
 def test_tensors_that_are_not_simply_in_the_file_are_refused(name, message, tmp_path):
-    (tmp_path / name).write_bytes(checkpoint_seeds(tmp_path / "trap")[name])
+    (tmp_path / name).write_bytes(seeds(tmp_path / "trap")[name])
     with pytest.raises(InputError, match=message):
         load(tmp_path / name)
 
@@ -122,7 +122,7 @@ def test_an_archive_that_only_torch_would_open_is_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", [(), (2,), (0, 3, 3, 3)])
 def test_shapes_that_no_convolution_has_are_refused(shape, tmp_path):
-    tensors = torch.load(io.BytesIO(checkpoint_seeds(tmp_path / "trap")["basicsr.pth"]))
+    tensors = torch.load(io.BytesIO(seeds(tmp_path / "trap")["basicsr.pth"]))
     torch.save({**tensors, "conv_first.weight": torch.zeros(shape)}, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"a\.pth' looks like BasicSR MSRResNet, but does not fit"):
         load(tmp_path / "a.pth")

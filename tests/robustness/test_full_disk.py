@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import fastsr
-from fastsr.checkpoints.layouts import write_fastsr
+from fastsr.checkpoints.own import write_own
 from fastsr.data.prepare import prepare
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, OutputError
 from fastsr.evaluate import evaluate
-from fastsr.io.files import write_json
+from fastsr.settings_file import write_json
 from fastsr.training.run_folder import RunFolder
 
 resource = pytest.importorskip("resource")
@@ -55,7 +55,7 @@ def files_in(folder):
 WRITERS = {
     **{f"picture.{kind}": lambda path: fastsr.save(NOISE, path) for kind in ("png", "jpg", "tif", "webp", "bmp")},
     **{f"deep.{kind}": lambda path: fastsr.save(DEEP, path) for kind in ("png", "tif")},
-    "weights.safetensors": lambda path: write_fastsr(path, {"architecture": "x"}, {"a": torch.rand(2000)}),
+    "weights.safetensors": lambda path: write_own(path, {"architecture": "x"}, {"a": torch.rand(2000)}),
     "settings.json": lambda path: write_json(path, {"text": "x" * 5000}),
 }
 

@@ -1,11 +1,12 @@
-"""A short run of `python -m tests.robustness.fuzz`: damaged files give a result, or an error that names them."""
+"""A short look at what `python -m benchmarks.fuzz` does for long: damaged files give a result, or an error by name."""
 
 import random
 
 import pytest
 
-from tests.robustness.damage import check_checkpoint, check_image, damaged
-from tests.robustness.seeds import checkpoint_seeds, image_seeds
+from benchmarks.robustness import checkpoint_seeds, image_seeds
+from benchmarks.robustness.checks import check_checkpoint, check_image
+from benchmarks.robustness.mutations import damaged
 
 LOADED_CHECKPOINTS = {
     *("srresnet.safetensors", "msrresnet.safetensors", "rrdbnet.safetensors", "unet.safetensors"),
@@ -15,12 +16,12 @@ LOADED_CHECKPOINTS = {
 
 
 def test_whole_images_of_every_kind_are_read(tmp_path):
-    seeds = image_seeds()
+    seeds = image_seeds.seeds()
     assert {name for name, data in seeds.items() if not check_image(data, tmp_path)} == {"nothing.png", "text.jpg"}
 
 
 def test_whole_checkpoints_are_read_and_others_refused(tmp_path):
-    seeds = checkpoint_seeds(tmp_path / "trap")
+    seeds = checkpoint_seeds.seeds(tmp_path / "trap")
     assert {name for name, data in seeds.items() if check_checkpoint(data, tmp_path)} == LOADED_CHECKPOINTS
     assert not (tmp_path / "trap").exists()
 
@@ -29,9 +30,9 @@ def test_whole_checkpoints_are_read_and_others_refused(tmp_path):
 def test_damaged_files_are_read_or_refused(what, tmp_path, monkeypatch):
     if what == "images":
         monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 2**17)
-        seeds, check = list(image_seeds().values()), check_image
+        seeds, check = list(image_seeds.seeds().values()), check_image
     else:
-        seeds, check = list(checkpoint_seeds(tmp_path / "trap").values()), check_checkpoint
+        seeds, check = list(checkpoint_seeds.seeds(tmp_path / "trap").values()), check_checkpoint
     chance = random.Random(7)
     outcomes = {check(damaged(chance.choice(seeds), chance), tmp_path) for _ in range(150)}
     assert outcomes == {True, False}

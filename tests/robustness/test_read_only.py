@@ -12,8 +12,8 @@ import torch
 from click.testing import CliRunner
 
 import fastsr
-import fastsr.data.prepare  # now: Python itself may be for root alone
-from fastsr.checkpoints.layouts import write_fastsr
+import fastsr.data.processes  # now: Python itself may be for root alone
+from fastsr.checkpoints.own import write_own
 from fastsr.checkpoints.sources import locate
 from fastsr.cli import main
 from fastsr.data.fetch import get_set
@@ -53,7 +53,7 @@ def test_a_file_is_not_written(folder):
     with pytest.raises(OutputError, match=r"a\.png' cannot be written: Permission denied"):
         fastsr.save(PICTURE, folder / "a.png")
     with pytest.raises(OutputError, match=r"w\.safetensors' cannot be written: Permission denied"):
-        write_fastsr(folder / "w.safetensors", {}, {})
+        write_own(folder / "w.safetensors", {}, {})
     assert (folder / "a.png").read_bytes() == before
 
 

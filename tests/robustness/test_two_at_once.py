@@ -1,4 +1,4 @@
-"""Two processes in one place. `python -m tests.robustness.pairs` runs two of every command; here are the parts."""
+"""Two that work in one place: `python -m benchmarks.pairs` has two processes of every command, here are the parts."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ import pytest
 
 import fastsr
 from fastsr.evaluate import evaluate
-from fastsr.io.files import atomic_write, prepare_folder
-from fastsr.io.locks import remove_unless_held
+from fastsr.files import atomic_write, prepare_folder
+from fastsr.locks import remove_unless_held
 
 fcntl = pytest.importorskip("fcntl")
 

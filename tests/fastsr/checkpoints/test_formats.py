@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastsr.checkpoints.layouts import Layout, build_config, load_as, load_into, rename_keys
+from fastsr.checkpoints.formats import Format, configured, fill, load_as, renamed
 from fastsr.checkpoints.reading import Contents
 from fastsr.errors import InputError
 
@@ -12,12 +12,12 @@ def contents(*keys):
 
 
 def test_the_first_format_that_has_the_keys_is_taken():
-    formats = [Layout(name, lambda found, key=name: found.has(key), lambda found, name=name: name) for name in "abc"]
+    formats = [Format(name, lambda found, key=name: found.has(key), lambda found, name=name: name) for name in "abc"]
     assert load_as(contents("c", "b"), formats) == "b"
 
 
 def test_an_unknown_network_is_refused_with_its_keys():
-    formats = [Layout(name, lambda found: False, lambda found: None) for name in ("one", "two")]
+    formats = [Format(name, lambda found: False, lambda found: None) for name in ("one", "two")]
     message = (
         "weights='x.pth' is of an unknown network, with the keys k0, k1, k2, k3, k4, k5 and 2 more; known are one, two"
     )
@@ -31,7 +31,7 @@ def test_blocks_are_counted():
 
 
 def test_modules_are_renamed_and_others_left():
-    assert set(rename_keys(contents("a.b.weight", "a.b.bias", "a.weight"), {"a.b": "x"})) == {
+    assert set(renamed(contents("a.b.weight", "a.b.bias", "a.weight"), {"a.b": "x"})) == {
         "x.weight",
         "x.bias",
         "a.weight",
@@ -43,11 +43,11 @@ def test_a_shape_that_a_network_refuses_is_an_error():
         raise ValueError("scale=5 is odd")
 
     with pytest.raises(InputError, match=r"weights='x.pth' is of a network that is not supported: scale=5 is odd"):
-        build_config(contents(), refuse)
+        configured(contents(), refuse)
 
 
 def test_a_network_is_filled_and_does_not_train():
-    network = load_into(
+    network = fill(
         lambda: nn.Conv2d(1, 2, 1), {"weight": torch.ones(2, 1, 1, 1), "bias": torch.ones(2)}, contents(), "mine"
     )
     assert not network.training
@@ -61,4 +61,4 @@ def test_all_that_does_not_fit_is_told():
         r"looks like mine, but does not fit: no bias, unknown other, weight of shape \(3, 1, 1, 1\) instead of \(2,"
     )
     with pytest.raises(InputError, match=message):
-        load_into(lambda: nn.Conv2d(1, 2, 1), tensors, contents(), "mine")
+        fill(lambda: nn.Conv2d(1, 2, 1), tensors, contents(), "mine")

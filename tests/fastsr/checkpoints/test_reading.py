@@ -38,7 +38,7 @@ def test_counts_of_batches_and_what_is_no_tensor_are_left_out(tmp_path):
 def test_no_code_of_a_file_is_run(tmp_path):
     trap = tmp_path / "trap"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "extra": Planted(trap)}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match=r"holds a Python object, \S*open, and reading it would run code"):
+    with pytest.raises(InputError, match=r"holds a Python object, \S*open, and reading that would run code"):
         read(tmp_path / "evil.pth")
     assert not trap.exists()
 
@@ -58,7 +58,7 @@ def test_truncated_files_are_refused(tmp_path):
         data = whole.read_bytes()
         for part in (0, 1, 10, 100, len(data) // 2, len(data) - 1):
             whole.write_bytes(data[:part])
-            with pytest.raises(InputError, match=f"{whole.name}.*cannot be read .*may be truncated"):
+            with pytest.raises(InputError, match=f"{whole.name}.*cannot be read .*may be cut short"):
                 read(whole)
 
 

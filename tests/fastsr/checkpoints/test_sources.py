@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fastsr.cache import cache_folder
 from fastsr.checkpoints.sources import locate
 from fastsr.errors import InputError, InputTypeError, MissingFileError, OutputError
-from fastsr.io.downloads import cache_folder
 
 BODY = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(BODY).hexdigest()

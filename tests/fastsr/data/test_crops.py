@@ -9,7 +9,7 @@ from PIL import Image
 import fastsr
 from fastsr.data import crops as module
 from fastsr.data.crops import Crops, batches, make_lr
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError
 from fastsr.imresize import imresize
 
@@ -179,7 +179,7 @@ def test_memory_decides_what_is_held(folder, monkeypatch):
     needed = 3 * sum((20 + 7 * number) * (50 - 5 * number) for number in range(5))
     assert crops_of(folder, memory=needed).held
     assert not crops_of(folder, memory=needed - 1).held
-    monkeypatch.setattr("fastsr.data.training_sets.available_memory", lambda device: 4 * needed)
+    monkeypatch.setattr("fastsr.data.held.available_memory", lambda device: 4 * needed)
     assert crops_of(folder).held
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert not crops_of(folder).held
@@ -300,7 +300,7 @@ def test_lr_of_crops_asks_for_no_free_memory(monkeypatch):
     def asked(*arguments):
         raise AssertionError("asked for free memory")
 
-    monkeypatch.setattr("fastsr.runtime.memory.available_memory", asked)
+    monkeypatch.setattr("fastsr.device.available_memory", asked)
     assert make_lr(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), 4).shape == (1, 3, 4, 4)
 
 

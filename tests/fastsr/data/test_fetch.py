@@ -9,12 +9,13 @@ import zipfile
 
 import pytest
 
+from fastsr.archives import Pick
+from fastsr.checksums import Checksum
 from fastsr.data import fetch
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.fetch import RECORD, get_set
-from fastsr.data.sets import DataSet, Download, Pick
+from fastsr.data.sets import DataSet, Download
 from fastsr.errors import InputError, MissingFileError, OutputError
-from fastsr.io.downloads import Checksum
 
 
 def packed(files):
@@ -121,8 +122,8 @@ def test_a_killed_call_is_gone_on_from(zipped, web, tmp_path):
     code = (
         f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n"
         "from pathlib import Path\n"
-        "from fastsr.data.fetch import Pick\n"
-        "from fastsr.io.downloads import Checksum\n"
+        "from fastsr.archives import Pick\n"
+        "from fastsr.checksums import Checksum\n"
         "from fastsr.data.fetch import get_set\n"
         "from fastsr.data.sets import DataSet, Download\n"
         f"get_set({zipped!r}, Path({str(tmp_path)!r}), progress=False, show=print)"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fastsr.data.crops import Crops, batches
 from fastsr.data.lmdb import FIRST_BYTES, Writer, find_records, is_database
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError
 
 lmdb = pytest.importorskip("lmdb")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fastsr.data.crops import Crops
 from fastsr.data.prepare import Prepared, prepare
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError
 
 lmdb = pytest.importorskip("lmdb")

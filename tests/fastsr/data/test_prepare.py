@@ -17,7 +17,7 @@ import fastsr
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.crops import Crops
 from fastsr.data.prepare import Prepared, prepare
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, MissingFileError, NotEnoughMemoryError, OutputError
 
 module = importlib.import_module("fastsr.data.prepare")
@@ -275,7 +275,7 @@ def test_a_run_that_was_stopped_goes_on(stop, tmp_path, save_noise):
 
 def replace_pool(monkeypatch, submit):
     """Let `submit(function, item)` be what processes make of an item."""
-    processes = importlib.import_module("fastsr.data.prepare")
+    processes = importlib.import_module("fastsr.data.processes")
 
     class Pool(processes.ProcessPoolExecutor):
         def submit(self, function, item):

@@ -7,8 +7,7 @@ from PIL import Image
 
 import fastsr
 from fastsr.data.benchmarks import Sample, find_benchmark
-from fastsr.data.protocols import PROTOCOLS, find_protocol
-from fastsr.data.stored_images import to_uint8
+from fastsr.data.protocols import PROTOCOLS, eight_bits, find_protocol
 from fastsr.errors import InputError
 
 
@@ -60,7 +59,7 @@ def test_grey_beside_colour_is_colour(hr, lr, tmp_path, save_noise):
     paths = save_noise(tmp_path / "a.png", 64, 64, hr), save_noise(tmp_path / "b.png", 16, 16, lr)
     case = PROTOCOLS["rgb8"].prepare(Sample("a", *paths), 4)
     assert len(case.hr) == len(case.lr) == 3
-    assert torch.equal(case.hr if hr == "L" else case.lr, to_uint8(paths[hr == "RGB"]).expand(3, -1, -1))
+    assert torch.equal(case.hr if hr == "L" else case.lr, eight_bits(paths[hr == "RGB"]).expand(3, -1, -1))
 
 
 @pytest.mark.parametrize(
@@ -128,5 +127,5 @@ def test_an_unknown_protocol_is_refused():
 
 def test_eight_bits_rounds_and_drops_alpha():
     picture = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 1.0]).view(1, 2, 2).expand(4, -1, -1)
-    assert to_uint8(picture).tolist() == [[[0, 0], [1, 255]]] * 3
-    assert to_uint8(np.array([[128 * 257]], np.uint16)).tolist() == [[[128]]]
+    assert eight_bits(picture).tolist() == [[[0, 0], [1, 255]]] * 3
+    assert eight_bits(np.array([[128 * 257]], np.uint16)).tolist() == [[[128]]]

@@ -4,10 +4,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from fastsr.checksums import Checksum
 from fastsr.data.benchmarks import find_benchmark
 from fastsr.data.sets import SETS, find_set
 from fastsr.errors import InputError
-from fastsr.io.downloads import Checksum
 
 DIGITS = {"sha256": 64, "md5": 32}
 TESTS = [entry for entry in SETS if not entry.training]

@@ -8,8 +8,8 @@ from PIL import Image
 import fastsr
 from fastsr.data.crops import Crops
 from fastsr.data.prepare import Prepared, prepare
-from fastsr.data.recipes import SquareRecipe
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.squares import Squares
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError
 
 SIZES = (4, 16)
@@ -24,7 +24,7 @@ def folder(tmp_path, save_noise):
 
 def made(path, sizes=SIZES):
     """What is made of a picture, by part."""
-    return {one.part: np.asarray(Image.open(io.BytesIO(one.png))) for one in SquareRecipe(sizes).make(path)}
+    return {one.part: np.asarray(Image.open(io.BytesIO(one.png))) for one in Squares(sizes).make(path)}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def made(path, sizes=SIZES):
 def test_each_part_is_the_one_before_resized(name, rows, columns, folder):
     middle = np.asarray(Image.open(folder / name).convert("RGB"))[rows, columns]
     parts = made(folder / name)
-    assert list(parts) == SquareRecipe(SIZES).parts == ["hr_16", "lr_4", "sr_4_16"]
+    assert list(parts) == Squares(SIZES).parts == ["hr_16", "lr_4", "sr_4_16"]
     assert np.array_equal(parts["hr_16"], fastsr.resize(middle, size=(16, 16)))
     assert np.array_equal(parts["lr_4"], fastsr.resize(parts["hr_16"], 1 / 4))
     assert np.array_equal(parts["sr_4_16"], fastsr.resize(parts["lr_4"], 4))

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.errors import InputError, MissingFileError
 
 

@@ -209,7 +209,7 @@ def test_a_mask_that_does_not_fit_one_picture_does_not_stop_the_others(photo, tm
 
 def test_a_picture_that_fails_in_the_work_does_not_stop_those_read_ahead(photo, monkeypatch):
     pictures = [photo, *(save_noise(photo.with_name(f"{name}.png"), 9, 9) for name in "xyz")]
-    dip = importlib.import_module("fastsr.dip.runner")
+    dip = importlib.import_module("fastsr.dip.call")
     real, calls = dip.pose, []
 
     def pose(*arguments: object) -> object:

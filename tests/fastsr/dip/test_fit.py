@@ -9,11 +9,11 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastsr.consistency import Downscale
 from fastsr.dip.fit import Step, fit
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, choose, upscale
 from fastsr.errors import InputError
-from fastsr.operators import Downscale
 
 BF16 = torch.bfloat16
 SMALL = Recipe(HourglassConfig(channels=(8, 8)), steps=6)
@@ -130,5 +130,5 @@ def test_paper_recipe_is_the_papers():
 
 
 def test_unknown_preset_is_refused():
-    with pytest.raises(InputError, match="preset='best' is unknown; use one of 'fast', 'paper' or a"):
+    with pytest.raises(InputError, match="preset='best' is unknown; choose one of 'fast', 'paper' or a"):
         choose("upscale", "best", factor=4)

@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
+from fastsr.dip.memory import fit_memory
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import upscale
-from fastsr.dip.runner import fit_memory
 
 FIT = """
 import torch

@@ -1,15 +1,11 @@
-"""The method dip of fastsr evaluate."""
-
 import pytest
 import torch
 
 import fastsr
+from fastsr.dip.method import Options
 from fastsr.errors import InputError
-from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
-
-Options = METHODS["dip"].options
 
 
 def test_the_method_is_the_function():

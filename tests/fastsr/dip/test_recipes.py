@@ -44,13 +44,13 @@ def test_the_papers_recipe_follows_from_the_mask(width, recipe):
 
 @pytest.mark.parametrize("recipe", [TEXT, REGION, HOLE], ids=["text", "region", "hole"])
 def test_every_recipe_of_the_paper_runs(recipe):
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     thin = tuple(min(width, 6) for width in recipe.network.channels)
     network = replace(recipe.network, channels=thin, skip_channels=min(recipe.network.skip_channels, 6))
     mask = np.eye(64, dtype=bool)
     thin_recipe = replace(recipe, network=network)
-    result = fastsr.dip(image, task="inpaint", mask=mask, preset=thin_recipe, steps=3, device="cpu", progress=False)
-    assert np.array_equal(result[~mask], image[~mask])
+    result = fastsr.dip(picture, task="inpaint", mask=mask, preset=thin_recipe, steps=3, device="cpu", progress=False)
+    assert np.array_equal(result[~mask], picture[~mask])
 
 
 @pytest.mark.parametrize(

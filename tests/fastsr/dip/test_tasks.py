@@ -10,18 +10,19 @@ from PIL import Image
 from skimage import data
 
 import fastsr
+from fastsr.consistency import Downscale
 from fastsr.dip.network import HourglassConfig
 from fastsr.dip.recipes import Recipe, denoise
 from fastsr.errors import FastsrError, InputError, InputTypeError, Interrupted
 from fastsr.imresize import KERNELS
-from fastsr.operators import Downscale, Mask
+from fastsr.operators import Mask
 
-RUNNER = importlib.import_module("fastsr.dip.runner")
+CALL = importlib.import_module("fastsr.dip.call")
 QUIET = {"device": "cpu", "progress": False}
 TINY = Recipe(HourglassConfig(channels=(8, 8)), steps=4, optimizer="muon")
 QUICK = {**QUIET, "preset": TINY, "steps": 3}
 FEW = Recipe(HourglassConfig(channels=(16,) * 4), steps=80, optimizer="muon", average=0.9)
-"""Enough to come near to a small image in a second."""
+"""Enough to come near to a small picture in a second."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_what_lies_under_a_mask_does_not_matter(face):
     assert np.array_equal(*results)
 
 
-def test_a_masked_image_is_enlarged(face):
+def test_a_masked_picture_is_enlarged(face):
     small = fastsr.resize(face, 1 / 4, kernel="lanczos2")
     mask = np.random.default_rng(2).random(small.shape[:2]) < 0.25
     spoilt = np.where(mask[..., None], 0, small).astype(np.uint8)
@@ -109,7 +110,7 @@ def test_a_masked_image_is_enlarged(face):
     assert np.abs(difference[~mask]).mean() < 0.004  # clipped and rounded to 8 bits
 
 
-def test_a_noisy_image_is_enlarged(face):
+def test_a_noisy_picture_is_enlarged(face):
     small = fastsr.resize(face, 1 / 2, kernel="lanczos2")
     noise = np.random.default_rng(0).normal(0, 20, small.shape)
     noisy = (small + noise).clip(0, 255).round().astype(np.uint8)
@@ -156,39 +157,39 @@ def test_an_operator_may_enlarge_project_and_have_a_mask():
         assert torch.equal(fastsr.dip(other, 2, operator=given, mask=mask, **QUICK, consistency=False), masked)
 
 
-def test_masks_of_a_list_belong_to_its_images(face):
-    images = [face[:8, :9], Image.fromarray(face[:12, :10])]
+def test_masks_of_a_list_belong_to_its_pictures(face):
+    pictures = [face[:8, :9], Image.fromarray(face[:12, :10])]
     masks = [np.eye(8, 9, dtype=bool), Image.fromarray(np.eye(12, 10, dtype=bool))]
-    together = fastsr.dip(images, task="inpaint", mask=masks, **QUICK)
-    for result, image, mask in zip(together, images, masks, strict=True):
-        assert np.array_equal(np.asarray(result), fastsr.dip(np.asarray(image), task="inpaint", mask=mask, **QUICK))
+    together = fastsr.dip(pictures, task="inpaint", mask=masks, **QUICK)
+    for result, picture, mask in zip(together, pictures, masks, strict=True):
+        assert np.array_equal(np.asarray(result), fastsr.dip(np.asarray(picture), task="inpaint", mask=mask, **QUICK))
 
 
-def test_masks_of_an_iterator_go_with_its_images():
-    images = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
+def test_masks_of_an_iterator_go_with_its_pictures():
+    pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
     masks = [torch.eye(8, dtype=torch.bool), torch.eye(8, 9, dtype=torch.bool)]
-    results = fastsr.dip(iter(images), task="restore", mask=iter(masks), **QUICK)
-    for result, image, mask in zip(results, images, masks, strict=True):
-        assert torch.equal(result, fastsr.dip(image, task="restore", mask=mask, **QUICK))
+    results = fastsr.dip(iter(pictures), task="restore", mask=iter(masks), **QUICK)
+    for result, picture, mask in zip(results, pictures, masks, strict=True):
+        assert torch.equal(result, fastsr.dip(picture, task="restore", mask=mask, **QUICK))
     with pytest.raises(InputTypeError, match="mask is an iterator and img is none"):
-        fastsr.dip(images, task="restore", mask=iter(masks), **QUICK)
+        fastsr.dip(pictures, task="restore", mask=iter(masks), **QUICK)
 
 
 def test_too_few_masks_are_refused():
-    images = [torch.rand(3, 8, 8), torch.rand(3, 8, 8)]
-    results = fastsr.dip(iter(images), task="restore", mask=iter([MASK]), **QUICK)
+    pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 8)]
+    results = fastsr.dip(iter(pictures), task="restore", mask=iter([MASK]), **QUICK)
     assert next(results).shape == (3, 8, 8)
     with pytest.raises(InputError, match=r"mask ends before img\[1\]"):
         next(results)
     with pytest.raises(InputError, match="mask is a list of 1 for 2 images; give one for each"):
-        fastsr.dip(images, task="restore", mask=[MASK], **QUICK)
+        fastsr.dip(pictures, task="restore", mask=[MASK], **QUICK)
 
 
-def test_every_image_of_a_batch_may_have_its_own_mask():
+def test_every_picture_of_a_batch_may_have_its_own_mask():
     batch, masks = torch.rand(2, 3, 8, 8), torch.stack([torch.eye(8), torch.eye(8).flip(0)])[:, None]
     result = fastsr.dip(batch, task="restore", mask=masks, **QUICK)
-    for one, image, mask in zip(result, batch, masks, strict=True):
-        assert torch.equal(one, fastsr.dip(image, task="restore", mask=mask, **QUICK))
+    for one, picture, mask in zip(result, batch, masks, strict=True):
+        assert torch.equal(one, fastsr.dip(picture, task="restore", mask=mask, **QUICK))
 
 
 def test_one_mask_serves_a_batch():
@@ -198,11 +199,11 @@ def test_one_mask_serves_a_batch():
 
 
 def test_several_at_once_are_as_good_as_alone(monkeypatch):
-    """As on a GPU that a small image does not fill."""
+    """As on a GPU that a small picture does not fill."""
     batch, single = torch.rand(3, 3, 8, 8), torch.rand(3, 6, 9)
     alone = [fastsr.dip(one, 2, **QUICK) for one in (*batch, single)]
-    estimate = RUNNER.estimate_resources
-    monkeypatch.setattr(RUNNER, "estimate_resources", lambda *arguments: (estimate(*arguments)[0], 0.4))
+    demands = CALL.demands
+    monkeypatch.setattr(CALL, "demands", lambda *picture: (demands(*picture)[0], 0.4))
     seen = []
     together = fastsr.dip([batch, single], 2, **QUICK, callback=lambda step, image, info: seen.append(info.picture))
     assert seen == [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]
@@ -210,46 +211,46 @@ def test_several_at_once_are_as_good_as_alone(monkeypatch):
 
 
 def test_an_iterator_gives_results_as_it_is_read():
-    images, read = [torch.rand(3, 8, 8), Image.new("RGB", (6, 5), (9, 8, 7)), torch.rand(2, 3, 8, 8)], []
+    pictures, read = [torch.rand(3, 8, 8), Image.new("RGB", (6, 5), (9, 8, 7)), torch.rand(2, 3, 8, 8)], []
 
     def supply():
-        for index, image in enumerate(images):
+        for index, picture in enumerate(pictures):
             read.append(index)
-            yield image
+            yield picture
 
     results = fastsr.dip(supply(), 2, **QUICK)
     assert read == []
-    assert torch.equal(next(results), fastsr.dip(images[0], 2, **QUICK))
+    assert torch.equal(next(results), fastsr.dip(pictures[0], 2, **QUICK))
     assert read == [0, 1]
     assert next(results).size == (12, 10)
     assert torch.is_grad_enabled()
     with torch.no_grad():
-        assert torch.equal(next(results), fastsr.dip(images[2], 2, **QUICK))
+        assert torch.equal(next(results), fastsr.dip(pictures[2], 2, **QUICK))
         assert not torch.is_grad_enabled()
     assert next(results, None) is None
 
 
-def test_an_interrupted_iterator_hands_over_the_image_reached():
+def test_an_interrupted_iterator_hands_over_the_picture_reached():
     def stop(step, image, info):
         if (info.picture, step) == (1, 2):
             raise KeyboardInterrupt
 
-    images = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
-    results = fastsr.dip(iter(images), 2, **{**QUIET, "preset": TINY, "steps": 5}, callback=stop)
+    pictures = [torch.rand(3, 8, 8), torch.rand(3, 8, 9)]
+    results = fastsr.dip(iter(pictures), 2, **{**QUIET, "preset": TINY, "steps": 5}, callback=stop)
     next(results)
     with pytest.raises(Interrupted) as caught:
         next(results)
-    assert torch.equal(caught.value.image, fastsr.dip(images[1], 2, **{**QUIET, "preset": TINY, "steps": 2}))
+    assert torch.equal(caught.value.image, fastsr.dip(pictures[1], 2, **{**QUIET, "preset": TINY, "steps": 2}))
 
 
-def test_a_bad_image_of_an_iterator_is_named():
+def test_a_bad_picture_of_an_iterator_is_named():
     results = fastsr.dip(iter([torch.rand(3, 8, 8), "missing.png"]), 2, **QUICK)
     assert next(results).shape == (3, 16, 16)
     with pytest.raises(FastsrError, match=r"img\[1\]='missing.png' does not exist"):
         next(results)
 
 
-def test_the_callback_of_a_list_tells_the_images_apart():
+def test_the_callback_of_a_list_tells_the_pictures_apart():
     seen = []
     fastsr.dip(
         [torch.rand(2, 3, 8, 8), torch.rand(3, 8, 8)],
@@ -260,9 +261,9 @@ def test_the_callback_of_a_list_tells_the_images_apart():
     assert seen == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
 
 
-def test_an_operator_is_tried_on_every_image_before_the_work():
+def test_an_operator_is_tried_on_every_picture_before_the_work():
     seen = []
-    with pytest.raises(InputError, match=r"operator maps an image \(1, 3, 8, 9\) to \(1, 3, 8, 8\)"):
+    with pytest.raises(InputError, match=r"operator makes \(1, 3, 8, 8\) of a picture \(1, 3, 8, 9\)"):
         fastsr.dip(
             [torch.rand(3, 8, 8), torch.rand(3, 8, 9)],
             operator=lambda x: x[..., :8],
@@ -273,10 +274,10 @@ def test_an_operator_is_tried_on_every_image_before_the_work():
 
 
 def test_ctrl_c_before_a_fit_has_begun_is_a_plain_one(monkeypatch):
-    def build_problem(*arguments):
+    def pose(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RUNNER, "build_problem", build_problem)
+    monkeypatch.setattr(CALL, "pose", pose)
     with pytest.raises(KeyboardInterrupt) as caught:
         fastsr.dip(torch.rand(3, 8, 8), 2, **QUICK)
     assert not isinstance(caught.value, Interrupted)
@@ -318,11 +319,11 @@ MASK = np.eye(8, dtype=bool)
         (
             {"operator": lambda x: x @ x[0, 0, :3]},
             InputError,
-            r"operator raised RuntimeError for an image \(1, 3, 8, 8\)",
+            r"operator raised RuntimeError for a picture \(1, 3, 8, 8\)",
         ),
         ({"operator": 3}, InputTypeError, r"operator=3 cannot be called"),
-        ({"operator": lambda x: x[..., 1:]}, InputError, r"operator maps an image \(1, 3, 8, 8\) to \(1, 3, 8, 7\)"),
-        ({"operator": lambda x: x.detach()}, InputError, r"operator is not differentiable"),
+        ({"operator": lambda x: x[..., 1:]}, InputError, r"operator makes \(1, 3, 8, 7\) of a picture \(1, 3, 8, 8\)"),
+        ({"operator": lambda x: x.detach()}, InputError, r"operator cannot be differentiated"),
         ({"operator": lambda x: x / 0}, InputError, r"operator .* not finite"),
         ({"operator": lambda x: 3}, InputTypeError, r"operator returned a int"),
         (
@@ -357,6 +358,6 @@ def test_the_list_of_masks_is_checked_before_the_work():
 def test_mask_is_an_operator_that_users_may_take(face):
     known = torch.ones(1, 1, 64, 64)
     known[..., 10:20, :] = 0
-    image = torch.from_numpy(face / 255.0).permute(2, 0, 1).float()
-    result = fastsr.dip(image, operator=Mask(known), consistency=True, **QUICK)
-    assert torch.equal(result[:, :10], image[:, :10])
+    picture = torch.from_numpy(face / 255.0).permute(2, 0, 1).float()
+    result = fastsr.dip(picture, operator=Mask(known), consistency=True, **QUICK)
+    assert torch.equal(result[:, :10], picture[:, :10])

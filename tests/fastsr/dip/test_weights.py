@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fastsr.dip.network import Hourglass, HourglassConfig
-from fastsr.dip.optimizers import Weights
+from fastsr.dip.weights import Weights
 
 NETWORK = Hourglass(HourglassConfig(channels=(6, 8), skip_channels=3, input_channels=5))
 

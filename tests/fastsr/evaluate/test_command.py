@@ -56,11 +56,12 @@ def test_help_lists_the_methods_without_torch():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        # Of other rooms; spelled as options once these call `spell`.
-        (["bicubic", "--data", "nowhere"], "nowhere"),
-        (["bicubic", "--data", "{photos}", "--images", "x*"], "a, b, c"),
-        (["bicubic", "--data", "{photos}", "--device", "gpu"], "gpu"),
+        (["bicubic", "--data", "nowhere"], "--data nowhere does not exist"),
+        (["bicubic", "--data", "{photos}", "--protocol", "float"], "--protocol float is unknown"),
+        (["bicubic", "--data", "{photos}", "--images", "x*"], "--images 'x*' names no picture; there are a, b, c"),
+        (["bicubic", "--data", "{photos}", "--device", "gpu"], "--device gpu"),
         (["bicubic", "--data", "{photos}", "-o", "{photos}/a.png"], "not writable"),
+        (["dip", "--data", "{photos}", "--preset", "best"], "--preset best is unknown"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, photos, tmp_path, monkeypatch):

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 import fastsr
+from fastsr.dip.method import Options as DipOptions
 from fastsr.errors import DeviceError, InputError, InputTypeError
 from fastsr.evaluate import evaluate
-from fastsr.images.resizing import resize
-from fastsr.methods import Method, NoOptions, find, register
+from fastsr.methods import Method, NoOptions, register
+from fastsr.resize import resize
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_a_result_of_another_shape_is_refused(wrong, photos, tmp_path, calls):
     found = evaluate("mine", photos, factor=2, images=["a"], output=tmp_path / "out", device="cpu")
     made = {"size": "42x36 pixels of 3 channels", "channels": "28x24 pixels of 1 channel"}[wrong]
     assert found.failures["a"] == (
-        f"method 'mine' returned {made} for 14x12 pixels of 3 channels; the reference has 28x24 pixels of 3 channels"
+        f"method 'mine' made {made} of 14x12 pixels of 3 channels; the reference has 28x24 pixels of 3 channels"
     )
 
 
@@ -177,14 +178,14 @@ class Needy:
     ("method", "options", "error", "message"),
     [
         ("best", {}, InputError, "method='best' is unknown"),
-        ("bicubic", {"factor": 1}, InputError, "factor=1 does not upscale"),
+        ("bicubic", {"factor": 1}, InputError, "factor=1 does not enlarge"),
         ("bicubic", {"factor": 2.5}, InputTypeError, "factor=2.5 is a float; give a whole number of at least 2"),
         ("bicubic", {"protocol": "float"}, InputError, "protocol='float' is unknown"),
         ("bicubic", {"images": ["x"]}, InputError, "images='x' names no picture; there are a, b, c"),
         ("bicubic", {"device": "gpu"}, DeviceError, "device='gpu'"),
         ("bicubic", {"options": {"steps": 3}}, InputTypeError, "is a dict; method 'bicubic' takes a .*NoOptions"),
-        ("dip", {"options": find("dip").options(preset="best")}, InputError, "preset='best' is unknown"),
-        ("needy", {}, InputError, "options=None is not enough for method 'needy'; give weights"),
+        ("dip", {"options": DipOptions(preset="best")}, InputError, "preset='best' is unknown"),
+        ("needy", {}, InputError, "options=None: method 'needy' needs weights"),
     ],
 )
 def test_bad_arguments_leave_nothing_behind(method, options, error, message, photos, tmp_path, calls):
@@ -206,7 +207,7 @@ import sys, time
 from pathlib import Path
 from fastsr.evaluate import evaluate
 from fastsr.methods import Method, NoOptions, register
-from fastsr.images.resizing import resize
+from fastsr.resize import resize
 
 data, out, log = sys.argv[1:]
 

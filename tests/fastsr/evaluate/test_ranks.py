@@ -11,7 +11,7 @@ import torch
 
 from fastsr.errors import DeviceError
 from fastsr.evaluate import evaluate
-from fastsr.evaluate.run import Ranks, join
+from fastsr.evaluate.ranks import Ranks, join
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 

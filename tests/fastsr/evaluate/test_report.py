@@ -193,7 +193,7 @@ def test_bad_input_is_refused_and_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("before")
     small, large = (saved(tmp_path / f"{side}.png", noise(side, 4, 3)) for side in (4, 5))
-    sizes = r"pictures\['a'\]\['HR'\] is 4x5 pixels, but 'dip' is 4x4; images to compare must have the same size"
+    sizes = r"pictures\['a'\]\['HR'\] is 4x5 pixels and 'dip' is 4x4; pictures to compare have one size"
     with pytest.raises(InputError, match=sizes):
         written(tmp_path, {"a": {"dip": small, "HR": large}})
     with pytest.raises(MissingFileError, match=r"pictures\['a'\]\['HR'\]='.*missing.png' does not exist"):

@@ -5,13 +5,12 @@ import torch
 
 from fastsr.errors import FastsrError, InputError, InputTypeError
 from fastsr.pulse.arguments import check_options, check_size
-from fastsr.pulse.options import PulseOptions
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"factor": 1}, "factor=1 does not upscale"),
+        ({"factor": 1}, "factor=1 does not enlarge"),
         ({"weights": "nowhere.safetensors"}, "weights='nowhere.safetensors' is not there"),
         ({"steps": 0}, "steps=0 is out of range; give a whole number from 1"),
         ({"steps": 2.5}, "steps=2.5 is a float"),
@@ -35,39 +34,38 @@ from fastsr.pulse.options import PulseOptions
 )
 def test_arguments_that_cannot_be_used_are_named(change, message, small):
     with pytest.raises(FastsrError, match=message):
-        check_options(PulseOptions(**{"weights": small(), **change}))
+        check_options(**{"weights": small(), **change})
 
 
 def test_types_are_told_from_values(small):
     with pytest.raises(InputTypeError):
-        check_options(PulseOptions(weights=small(), steps="many"))
+        check_options(weights=small(), steps="many")
     with pytest.raises(InputTypeError):
-        check_options(PulseOptions(weights=3))
+        check_options(weights=3)
 
 
 @pytest.mark.parametrize(
     ("size", "factor", "message"),
     [
-        ((4, 5), None, "img is 5x4 pixels, but only square images can be searched for; crop .* --align"),
+        ((4, 5), None, "img is 5x4 pixels, and a face is searched for in a square; crop .* --align"),
         (
             (16, 16),
             None,
-            r"img is 16x16 pixels, but must be smaller than the 16x16 of weights='small'; .*size=\(2, 2\)\) makes a "
-            "smaller one, in photos `fastsr pulse --align` finds",
+            r"img is 16x16 pixels, and weights='small' makes 16x16; .*size=\(2, 2\)\) makes it, .* --align` finds",
         ),
         ((20, 20), None, "or give weights of a higher resolution"),
         (
             (4, 4),
             8,
-            r"factor=8\.0 upscales 4 pixels to 32, but weights='small' makes 16; give factor=4\.0, or leave it out",
+            "factor=8 makes 32 of 4 pixels a side, but weights='small' makes 16; give factor=4, or leave it out",
         ),
     ],
 )
 def test_pictures_that_do_not_fit_are_refused(size, factor, message, small):
     with pytest.raises(InputError, match=message):
-        check_size(torch.zeros(1, 3, *size), check_options(PulseOptions(factor=factor, weights=small())))
+        check_size(torch.zeros(1, 3, *size), check_options(factor, weights=small()))
 
 
 @pytest.mark.parametrize(("side", "factor"), [(4, 4), (5, 3.2), (7, 16 / 7), (15, None), (1, 16)])
 def test_any_smaller_square_fits(side, factor, small):
-    check_size(torch.zeros(1, 3, side, side), check_options(PulseOptions(factor=factor, weights=small())))
+    check_size(torch.zeros(1, 3, side, side), check_options(factor, weights=small()))

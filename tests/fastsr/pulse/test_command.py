@@ -10,9 +10,9 @@ from tqdm.auto import tqdm
 import fastsr
 from fastsr.align import Face, Landmarks, NoFaceError, align, paste
 from fastsr.errors import NotFiniteError
-from fastsr.io.image_paths import plan_outputs
+from fastsr.files import plan_outputs
 from fastsr.pretrained import DEFAULTS
-from fastsr.pulse import pulse, runner
+from fastsr.pulse import call, pulse
 from tests.command_line import run
 
 QUICK = ["--steps", 3, "--device", "cpu", "--dtype", "float32"]
@@ -77,13 +77,13 @@ def test_every_option_counts(face, weights, tmp_path):
 def test_pictures_of_one_size_are_searched_for_together(face, weights, draw, monkeypatch):
     for name, side in (("b", 4), ("c", 8), ("d", 4), ("e", 4), ("g", 8)):
         draw(face.with_name(f"{name}.png"), side)
-    batches, real = [], runner.Searcher.__call__
+    batches, real = [], call.Searcher.__call__
 
     def noted(searcher, goal, report=None):
         batches.append(tuple(goal.pixels.shape))
         return real(searcher, goal, report)
 
-    monkeypatch.setattr(runner.Searcher, "__call__", noted)
+    monkeypatch.setattr(call.Searcher, "__call__", noted)
     status, out, err = run("pulse", face.parent, "--weights", weights, "--batch-size", 2, *QUICK)
     assert (status, err) == (0, "")
     assert batches == [(2, 3, 4, 4), (1, 3, 4, 4), (2, 3, 8, 8), (1, 3, 8, 8)]
@@ -121,14 +121,14 @@ def test_a_picture_that_fails_does_not_keep_the_others(face, weights, save_noise
     face.with_name("a.png").write_text("no image")
     wide, large = save_noise(face.with_name("wide.png"), 4, 5), save_noise(face.with_name("z.png"), 16, 16)
     others = [draw(face.with_name(f"{name}.png"), 8) for name in "bce"]
-    bad, real = fastsr.load(others[1]), runner.Searcher.__call__
+    bad, real = fastsr.load(others[1]), call.Searcher.__call__
 
     def broken(searcher, goal, report=None):
         if any((one == bad).all() for one in goal.pixels):
             raise NotFiniteError("the loss is not finite")
         return real(searcher, goal, report)
 
-    monkeypatch.setattr(runner.Searcher, "__call__", broken)
+    monkeypatch.setattr(call.Searcher, "__call__", broken)
     status, out, err = run("pulse", face.parent, "--weights", weights, *QUICK)
     made = ["b_pulse_16x16.png", "e_pulse_16x16.png", "face_pulse_16x16.png"]
     assert status == 2
@@ -145,7 +145,7 @@ def test_a_picture_that_fails_does_not_keep_the_others(face, weights, save_noise
 @pytest.fixture
 def photo(tmp_path, save_noise, monkeypatch):
     """A photo of two faces, and one of none."""
-    monkeypatch.setattr("fastsr.align.detection.yunet", lambda: None)
+    monkeypatch.setattr("fastsr.align.detector.yunet", lambda: None)
 
     def found(picture):
         if picture.pixels.shape[-1] == 20:
@@ -227,7 +227,7 @@ def test_the_bar_knows_all_pictures_of_a_folder(tmp_path, draw, weights, monkeyp
             self.n += n
 
     bars = []
-    monkeypatch.setattr(runner, "progress_bar", lambda *_, **__: bars.append(Bar(disable=True)) or bars[-1])
+    monkeypatch.setattr(call, "progress_bar", lambda *_, **__: bars.append(Bar(disable=True)) or bars[-1])
     for name in ("a", "b", "c"):
         draw(tmp_path / f"{name}.png", 8)
     (tmp_path / "broken.png").write_bytes(b"no picture")

@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from fastsr.errors import NotFiniteError
+from fastsr.graph import WARM_UP
 from fastsr.pulse import search as module
-from fastsr.pulse.inference import to_device
+from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import LossWeights
-from fastsr.pulse.search import OPTIMIZERS, Settings, search
-from fastsr.pulse.targets import Target, draw_latents
-from fastsr.runtime.cuda_graph import WARM_UP
+from fastsr.pulse.placing import placed
+from fastsr.pulse.search import Settings, search
+from fastsr.pulse.spherical import OPTIMIZERS
+from fastsr.pulse.starts import draw
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 STEPS = WARM_UP + 5
@@ -29,11 +31,11 @@ def searched(checkpoint, dtype=torch.float32, generator=None, channels=3, **chan
     device = torch.device("cuda")
     usual = {"steps": STEPS, "eps": 1e-9, "optimizer": "adam", "learning_rate": 0.4, "schedule": "linear1cycledrop"}
     settings = Settings(**{**usual, "loss": LossWeights(100, 1, 0.05), **changes})
-    start = draw_latents(checkpoint.network, [0, 1], tile_latent=False, noise="trainable", trainable_noise=3).to(device)
+    start = draw(checkpoint.network, [0, 1], tile_latent=False, noise="trainable", trainable_noise=3).to(device)
     random = torch.Generator().manual_seed(0)
     pixels, alpha = torch.rand(3, channels, 4, 4, generator=random), torch.rand(3, 1, 16, 16, generator=random)
-    goal = Target(pixels.to(device), alpha.to(device), 16)
-    network = generator or to_device(checkpoint.network, device, dtype)
+    goal = Goal(pixels.to(device), alpha.to(device), 16)
+    network = generator or placed(checkpoint.network, device, dtype)
     return [
         (state.best.image.clone(), state.best.z.clone(), state.l2.clone(), state.best.step.clone())
         for state in search(network, checkpoint.fit.to(device), goal, start, settings)
@@ -54,7 +56,7 @@ def test_replays_do_what_the_steps_do(small, monkeypatch, recwarn, optimizer, dt
 
 def test_what_is_not_finite_is_found(small):
     checkpoint = small()
-    network = to_device(checkpoint.network, torch.device("cuda"), torch.float32)
+    network = placed(checkpoint.network, torch.device("cuda"), torch.float32)
     calls = torch.zeros((), device="cuda")
 
     class Broken:
@@ -71,7 +73,7 @@ def test_what_is_not_finite_is_found(small):
 def test_the_device_finds_what_the_cpu_finds(small):
     checkpoint = small()
     on_gpu = searched(checkpoint, steps=1)[-1][0]
-    start = draw_latents(checkpoint.network, [0, 1], tile_latent=False, noise="trainable", trainable_noise=3)
+    start = draw(checkpoint.network, [0, 1], tile_latent=False, noise="trainable", trainable_noise=3)
     made = checkpoint.network(checkpoint.fit.latents(start.z), start.noises)
     colours = ((made + 1) / 2).clamp(0, 1)
     for one in on_gpu.cpu():

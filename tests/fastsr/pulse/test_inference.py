@@ -8,19 +8,19 @@ from fastsr.errors import NotFiniteError
 from fastsr.imresize import imresize
 from fastsr.pulse import inference
 from fastsr.pulse.arguments import check_options
-from fastsr.pulse.inference import LatentSearcher
-from fastsr.pulse.targets import Target
+from fastsr.pulse.goals import Goal
+from fastsr.pulse.inference import Searcher
 
 QUICK = {"device": "cpu", "dtype": "float32", "steps": 5, "eps": 1e-6}
 
 
 def goal(count=1, size=4, seed=0):
     random = torch.Generator().manual_seed(seed)
-    return Target(0.25 + 0.5 * torch.rand((count, 3, size, size), generator=random), None, 16)
+    return Goal(0.25 + 0.5 * torch.rand((count, 3, size, size), generator=random), None, 16)
 
 
 def found(checkpoint, goal, report=None, **options):
-    return LatentSearcher(check_options(weights=checkpoint, **{**QUICK, **options}))(goal, report)
+    return Searcher(check_options(weights=checkpoint, **{**QUICK, **options}))(goal, report)
 
 
 def assert_same(one, other):
@@ -114,6 +114,6 @@ def test_the_batch_is_what_fits_or_less(small, monkeypatch):
     options = check_options(weights=small(), **QUICK)
     monkeypatch.setattr(inference, "MOST_ON_CPU", 6)
     for restarts, batch, most in ((1, None, 6), (2, None, 3), (100, None, 1), (1, 2, 2), (2, 50, 3)):
-        assert LatentSearcher(replace(options, restarts=restarts, batch=batch)).most == most
+        assert Searcher(replace(options, restarts=restarts, batch=batch)).most == most
     monkeypatch.setattr(inference, "available_memory", lambda device: 1)
-    assert LatentSearcher(options).most == 1
+    assert Searcher(options).most == 1

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fastsr.pulse.search import factors
+from fastsr.pulse.learning_rates import factors
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 0.1), (45, 1.0), (90, 0.1), (99, 0.0109), (9, 0.28)])

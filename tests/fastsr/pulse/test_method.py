@@ -1,5 +1,3 @@
-"""The method pulse of fastsr evaluate."""
-
 import inspect
 from dataclasses import fields
 
@@ -9,14 +7,12 @@ from PIL import Image
 
 from fastsr.errors import FastsrError
 from fastsr.evaluate import evaluate
-from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.pulse import pulse
-from fastsr.pulse.runner import NOTE
-from fastsr.stylegan import checkpoints
+from fastsr.pulse import formats, pulse
+from fastsr.pulse.call import NOTE
+from fastsr.pulse.method import Options
 
-Options = METHODS["pulse"].options
 CPU = torch.device("cpu")
 
 
@@ -55,7 +51,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     first = details()
     assert first.startswith("StyleGAN 16x16, 6 layers, latent 8 (fastsr), weights ")
     assert details() == first
-    checkpoints.save(small(latent=9), weights)
+    formats.save(small(latent=9), weights)
     assert details() != first
 
 

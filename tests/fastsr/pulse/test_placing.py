@@ -2,16 +2,16 @@ import pytest
 import torch
 from torch import nn
 
-from fastsr.pulse.inference import to_device, with_gaussian_fit
-from fastsr.stylegan.checkpoints import Checkpoint
-from fastsr.stylegan.latents import fit_gaussian
+from fastsr.pulse.checkpoint import Checkpoint
+from fastsr.pulse.gaussian_fit import fit_gaussian
+from fastsr.pulse.placing import fitted, placed
 
 CPU = torch.device("cpu")
 
 
 def test_a_stylegan_is_placed_in_a_precision(small):
     network = small().network
-    there = to_device(network, CPU, torch.bfloat16)
+    there = placed(network, CPU, torch.bfloat16)
     assert there.synthesis.layers[1].conv.weight.dtype == torch.bfloat16
     assert network.synthesis.layers[1].conv.weight.dtype == torch.float32
     assert not any(parameter.requires_grad for parameter in there.parameters())
@@ -19,7 +19,7 @@ def test_a_stylegan_is_placed_in_a_precision(small):
 
 def test_another_module_is_copied_and_its_own_left_alone():
     network = nn.Linear(2, 2).train()
-    there = to_device(network, CPU, torch.bfloat16)
+    there = placed(network, CPU, torch.bfloat16)
     assert there is not network
     assert (there.weight.dtype, there.weight.requires_grad, there.training) == (torch.float32, False, False)
     assert network.weight.requires_grad
@@ -27,21 +27,21 @@ def test_another_module_is_copied_and_its_own_left_alone():
 
 
 def test_what_is_no_module_is_used_as_it_is(small):
-    assert to_device(small, CPU, torch.bfloat16) is small
+    assert placed(small, CPU, torch.bfloat16) is small
 
 
 def test_a_fit_is_computed_once_with_a_note(small, recwarn):
     checkpoint = small(fit=False)
     with pytest.warns(RuntimeWarning, match="weights='small' has no Gaussian fit .* from 500 draws"):
-        one = with_gaussian_fit(checkpoint, "cpu", draws=500, progress=False)
+        one = fitted(checkpoint, "cpu", draws=500, progress=False)
     expected = fit_gaussian(checkpoint.network.mapping, 8, draws=500)
     torch.testing.assert_close(one.fit.mean, expected.mean)
     torch.testing.assert_close(one.fit.std, expected.std)
-    assert with_gaussian_fit(checkpoint, "cpu", draws=500).fit is one.fit
+    assert fitted(checkpoint, "cpu", draws=500).fit is one.fit
     assert not recwarn.list
 
 
 def test_one_that_is_there_is_kept(small):
     checkpoint = small()
-    assert with_gaussian_fit(checkpoint) is checkpoint
+    assert fitted(checkpoint) is checkpoint
     assert isinstance(checkpoint, Checkpoint)

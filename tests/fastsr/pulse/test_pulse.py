@@ -13,9 +13,9 @@ from fastsr.errors import InputError, InputTypeError
 from fastsr.images import Picture, read
 from fastsr.imresize import imresize
 from fastsr.pulse.arguments import check_options
-from fastsr.pulse.inference import LatentSearcher
-from fastsr.pulse.runner import NOTE, search_pictures
-from fastsr.pulse.targets import Target
+from fastsr.pulse.call import NOTE, search_pictures
+from fastsr.pulse.goals import Goal
+from fastsr.pulse.inference import Searcher
 
 QUICK = {"device": "cpu", "dtype": "float32", "steps": 3}
 
@@ -31,7 +31,7 @@ def picture(*shape, seed=6):
 
 def straight(checkpoint, x, **options):
     """What is found for (C, h, w)."""
-    return LatentSearcher(check_options(weights=checkpoint, **{**QUICK, **options}))(Target(x[None], None, 16))[0].image
+    return Searcher(check_options(weights=checkpoint, **{**QUICK, **options}))(Goal(x[None], None, 16))[0].image
 
 
 class Patches:

@@ -5,9 +5,10 @@ import torch
 
 from fastsr.errors import NotFiniteError
 from fastsr.imresize import imresize
+from fastsr.pulse.goals import Goal
 from fastsr.pulse.losses import geocross, parse
 from fastsr.pulse.search import Settings, search
-from fastsr.pulse.targets import Target, draw_latents
+from fastsr.pulse.starts import draw
 
 LOSS = "100*L2+0.05*GEOCROSS"
 
@@ -35,7 +36,7 @@ def settings(**changes):
 
 def begin(checkpoint, seeds=(0,), **options):
     given = {"tile_latent": False, "noise": "trainable", "trainable_noise": 5, **options}
-    return draw_latents(checkpoint.network, seeds, **given)
+    return draw(checkpoint.network, seeds, **given)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def goal(small):
     network, fit = small().network, small().fit
     start = begin(small(), [99], tile_latent=True)
     made = network(fit.latents(start.z).expand(-1, network.layers, -1), start.noises)
-    return Target(imresize(((made + 1) / 2).clamp(0, 1), size=(4, 4)), None, 16)
+    return Goal(imresize(((made + 1) / 2).clamp(0, 1), size=(4, 4)), None, 16)
 
 
 def run(checkpoint, goal, start, **changes):

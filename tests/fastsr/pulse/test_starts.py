@@ -1,13 +1,11 @@
 import pytest
 import torch
 
-from fastsr.pulse.targets import draw_latents
+from fastsr.pulse.starts import draw
 
 
 def begun(generator, seeds, **options):
-    return draw_latents(
-        generator, seeds, **{"tile_latent": False, "noise": "trainable", "trainable_noise": 5, **options}
-    )
+    return draw(generator, seeds, **{"tile_latent": False, "noise": "trainable", "trainable_noise": 5, **options})
 
 
 def test_a_start_is_the_same_whatever_it_is_drawn_with(small):

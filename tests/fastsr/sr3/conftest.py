@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastsr.sr3.checkpoints import Checkpoint, save
+from fastsr.sr3.checkpoint import Checkpoint
+from fastsr.sr3.formats import save
 from fastsr.sr3.network import UNet, UNetConfig
 from fastsr.sr3.schedules import Schedule
 
@@ -34,14 +35,14 @@ def small() -> Callable[..., Checkpoint]:
         prediction: str = "x0",
         factor: int | None = 4,
         size: int | None = 16,
-        alphas_cumprod: Tensor | None = None,
+        curve: Tensor | None = None,
         gain: float = 0.25,
         **config: object,
     ) -> Checkpoint:
         shape = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,), "groups": 4, "dropout": 0.2}
         network = randomised(UNet(UNetConfig(**{**shape, **config})), gain)
-        alphas_cumprod = Schedule().alphas_cumprod() if alphas_cumprod is None else alphas_cumprod
-        return Checkpoint(network, alphas_cumprod, prediction, factor, size, "fastsr", "weights='small'")
+        curve = Schedule().curve() if curve is None else curve
+        return Checkpoint(network, curve, prediction, factor, size, "fastsr", "weights='small'")
 
     return make
 

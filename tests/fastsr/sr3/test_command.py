@@ -10,7 +10,7 @@ import fastsr
 from fastsr.errors import OutputError
 from fastsr.pretrained import DEFAULTS
 from fastsr.sr3 import sr3
-from fastsr.sr3.checkpoints import save
+from fastsr.sr3.formats import save
 from fastsr.sr3.process import Process
 from tests.command_line import run
 

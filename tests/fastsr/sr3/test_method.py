@@ -1,5 +1,3 @@
-"""The method sr3 of fastsr evaluate."""
-
 import inspect
 from dataclasses import fields
 
@@ -7,12 +5,11 @@ import pytest
 import torch
 
 from fastsr.errors import FastsrError
-from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.sr3 import checkpoints, sr3
+from fastsr.sr3 import formats, sr3
+from fastsr.sr3.method import Options
 
-Options = METHODS["sr3"].options
 CPU = torch.device("cpu")
 QUICK = {"steps": 3, "dtype": "float32"}
 
@@ -40,7 +37,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     first = details()
     assert first.startswith("U-Net for 4 to 16, 8, 16 channels, 2000 steps, x0 (fastsr), weights ")
     assert details() == first
-    checkpoints.save(small(gain=0.5), weights)
+    formats.save(small(gain=0.5), weights)
     assert details() != first
 
 
@@ -52,7 +49,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
         ({"sampler": "euler"}, 4, "sampler='euler'"),
         ({"seed": -1}, 4, "seed=-1"),
         ({"dtype": "int8"}, 4, "dtype='int8'"),
-        ({}, 8, "factor=8 is not the factor"),
+        ({}, 8, "factor=8 is not the one"),
     ],
 )
 def test_options_are_checked_before_the_work(change, factor, message, weights):

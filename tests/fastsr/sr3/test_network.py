@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastsr.sr3.network import PUBLISHED, UNet, UNetConfig, attention_levels
+from fastsr.sr3.network import PUBLISHED, UNet, UNetConfig, levels_of
 
 SHAPES = [
     pytest.param({}, (8, (1, 2), (8,), 1, 16, 4), id="one block, attention at the smaller size"),
@@ -148,10 +148,10 @@ def test_gradients_reach_every_weight(small):
         ({"width": 33, "groups": 1}, "width=33 is odd"),
         ({"multipliers": ()}, r"multipliers=\(\) are not"),
         ({"multipliers": (1, 0)}, r"multipliers=\(1, 0\) are not"),
-        ({"attention": (5,)}, r"attention=\(5,\) are not levels from 0 to 4"),
-        ({"dropout": 1.0}, "dropout=1.0 is not a probability"),
-        ({"dropout": -0.1}, "dropout=-0.1 is not a probability"),
-        ({"width": 48}, "groups=32 does not divide the 48 channels of a norm"),
+        ({"attention": (5,)}, r"attention=\(5,\) are not sizes from 0 to 4"),
+        ({"dropout": 1.0}, "dropout=1.0 is not a part"),
+        ({"dropout": -0.1}, "dropout=-0.1 is not a part"),
+        ({"width": 48}, "groups=32 do not divide the 48 channels of a norm"),
     ],
 )
 def test_shapes_that_cannot_be_are_refused(wrong, message):
@@ -163,12 +163,12 @@ def test_what_follows_from_the_shape():
     config = UNetConfig(8, (1, 2, 4), 1, (), 4)
     assert config.channels == [8, 16, 32]
     assert config.multiple == 4
-    assert UNetConfig(16, (1, 2, 4), 1, (), 4).activation_count == 2 * config.activation_count
+    assert UNetConfig(16, (1, 2, 4), 1, (), 4).floats == 2 * config.floats
 
 
 def test_attention_is_named_by_the_side_of_the_features():
-    assert attention_levels((16,), 128, 5) == (3,)
-    assert attention_levels((8, 128), 128, 5) == (0, 4)
-    assert attention_levels((), 128, 5) == ()
-    with pytest.raises(ValueError, match=r"attention=4 is not the side of any features; they have 128, 64, 32, 16, 8"):
-        attention_levels((16, 4), 128, 5)
+    assert levels_of((16,), 128, 5) == (3,)
+    assert levels_of((8, 128), 128, 5) == (0, 4)
+    assert levels_of((), 128, 5) == ()
+    with pytest.raises(ValueError, match=r"attention=4 is the side of no features; they have 128, 64, 32, 16, 8"):
+        levels_of((16, 4), 128, 5)

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from fastsr.errors import InputError, OutputError
-from fastsr.figures.sheets import TOP, in_columns, opaque, side_by_side
-from fastsr.images.resizing import resize
+from fastsr.resize import resize
+from fastsr.sheets import TOP, in_columns, opaque, side_by_side
 from fastsr.sr3 import sr3
-from fastsr.sr3.process import FRAME_DURATION, LAST_FRAME_DURATION, MAX_FRAMES, MAX_SIDE, STRIP_FRAMES, Process
+from fastsr.sr3.process import DURATION, HELD, KEPT, LARGEST_SIDE, SHOWN, Process
 from fastsr.sr3.sampling import State
 
 
@@ -29,10 +29,10 @@ def seen(step, steps, size=(24, 32), channels=3, first=0):
     return image, State(step, steps, 0.6, noisy, first)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, MAX_FRAMES, MAX_FRAMES + 1, 2000])
+@pytest.mark.parametrize("steps", [1, 2, 7, KEPT, KEPT + 1, 2000])
 def test_steps_are_kept_evenly_and_the_first_and_the_last_are_among_them(steps):
     kept = [frame.step for frame in shown(steps, (2, 2)).frames]
-    assert len(kept) == min(steps, MAX_FRAMES)
+    assert len(kept) == min(steps, KEPT)
     assert (kept[0], kept[-1]) == (1, steps)
     gaps = np.diff(kept)
     assert not len(gaps) or (gaps.min() > 0 and gaps.max() - gaps.min() <= 1)
@@ -88,8 +88,8 @@ def test_large_pictures_are_reduced():
     image, noisy = torch.rand(1, 3, 300, 1200), torch.rand(1, 3, 300, 1200)
     process(1, image, State(1, 1, 0.5, noisy))
     frame = process.frames[0]
-    assert frame.seen.size == frame.noisy.size == (MAX_SIDE, 128)
-    assert np.array_equal(frame.seen, opaque(resize(image[0], size=(128, MAX_SIDE))))
+    assert frame.seen.size == frame.noisy.size == (LARGEST_SIDE, 128)
+    assert np.array_equal(frame.seen, opaque(resize(image[0], size=(128, LARGEST_SIDE))))
 
 
 def test_values_that_are_not_finite_do_not_end_the_work():
@@ -100,9 +100,9 @@ def test_values_that_are_not_finite_do_not_end_the_work():
 
 
 def test_a_strip_has_the_noisy_picture_above_what_is_seen():
-    frames = shown(STRIP_FRAMES).frames
+    frames = shown(SHOWN).frames
     columns = [(f"step {one.step}, noise 0.80", [one.noisy, one.seen]) for one in frames]
-    assert np.array_equal(shown(STRIP_FRAMES).strip(), in_columns(columns))
+    assert np.array_equal(shown(SHOWN).strip(), in_columns(columns))
 
 
 def test_a_strip_of_many_steps_has_some_of_them():
@@ -133,12 +133,12 @@ def test_an_animation_shows_the_steps_and_holds_the_last(steps, tmp_path):
     process = shown(steps, (40, 300))
     process.animation(tmp_path / "a.gif")
     frames, durations, loop = animated(tmp_path / "a.gif")
-    assert durations == [FRAME_DURATION] * (steps - 1) + [LAST_FRAME_DURATION]
+    assert durations == [DURATION] * (steps - 1) + [HELD]
     assert loop == 0  # for ever
     assert len({frame.size for frame in frames}) == 1
     for frame, one in zip(frames, process.frames, strict=True):
-        title = f"prediction at step {one.step} of {steps}, noise 0.80"
-        sheet = side_by_side([("noisy image", one.noisy), (title, one.seen)])
+        title = f"seen in step {one.step} of {steps}, noise 0.80"
+        sheet = side_by_side([("noisy picture", one.noisy), (title, one.seen)])
         assert error(frame, sheet) < 4
 
 
@@ -158,7 +158,7 @@ def test_colours_are_kept_as_well_as_256_can(tmp_path):
     process(1, smooth, State(1, 1, 0.5, 2 * smooth - 1))
     process.animation(tmp_path / "a.gif")
     frame = animated(tmp_path / "a.gif")[0][0]
-    sheet = side_by_side([("noisy image", smooth[0]), ("prediction at step 1 of 1, noise 0.87", smooth[0])])
+    sheet = side_by_side([("noisy picture", smooth[0]), ("seen in step 1 of 1, noise 0.87", smooth[0])])
     assert error(frame, sheet) < 10
     assert np.abs((np.asarray(frame, float) - sheet).mean((0, 1))).max() < 1.5  # dithered: no shift of the colours
 
@@ -184,7 +184,7 @@ def test_an_animation_is_a_gif(tmp_path):
 
 def test_without_steps_there_is_nothing_to_show(tmp_path):
     for show in (Process().strip, lambda: Process().animation(tmp_path / "a.gif")):
-        with pytest.raises(InputError, match="no steps; pass it to"):
+        with pytest.raises(InputError, match="no steps; give it to"):
             show()
     assert list(tmp_path.iterdir()) == []
 

@@ -1,12 +1,14 @@
 """What fastsr.sr3 tells of its work: to a callback, and by a bar."""
 
+import importlib
+
 import pytest
 import torch
 
 import fastsr
-from fastsr.runtime import progress
-from fastsr.sr3.inference import Tiles
+from fastsr.sr3.tiles import Tiles
 
+MODULE = importlib.import_module("fastsr.sr3")  # whose name in fastsr is the function
 STEPS = 3
 QUICK = {"device": "cpu", "dtype": "float32", "steps": STEPS, "progress": False}
 
@@ -51,7 +53,7 @@ def test_a_callback_can_stop_the_work(small):
 class Bar:
     """Counts in place of the bar that is on a terminal."""
 
-    total, n, left = None, 0, False
+    total, done, left = None, 0, False
 
     def __enter__(self):
         return self
@@ -60,10 +62,7 @@ class Bar:
         self.left = True
 
     def update(self, done):
-        self.n += done
-
-    def refresh(self):
-        pass
+        self.done += done
 
     def set_postfix_str(self, text):
         self.texts = [*getattr(self, "texts", []), text]
@@ -72,17 +71,17 @@ class Bar:
 @pytest.mark.parametrize("options", [{}, {"samples": 5}])
 def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
     bar, shown = Bar(), []
-    monkeypatch.setattr(progress, "progress_bar", lambda *_, **given: shown.append(given["shown"]) or bar)
+    monkeypatch.setattr(MODULE, "progress_bar", lambda *_, **given: shown.append(given["shown"]) or bar)
     fastsr.sr3([torch.rand(3, 4, 5), torch.rand(2, 3, 6, 6)], weights=small(), **options, **QUICK)
     assert bar.total == 2 * 3
-    assert bar.n == pytest.approx(bar.total)
+    assert bar.done == pytest.approx(bar.total)
     assert shown == [False]
     assert bar.left
 
 
 def test_the_bar_tells_how_many_tiles_of_a_step_are_done(small, monkeypatch):
     bar = Bar()
-    monkeypatch.setattr(progress, "progress_bar", lambda *_, **given: bar)
+    monkeypatch.setattr(MODULE, "progress_bar", lambda *_, **given: bar)
     fastsr.sr3(torch.rand(3, 4, 12), weights=small(), tile=16, **QUICK)
     count = len(Tiles.cut((16, 48), 16))
     shown = bar.texts[: len(bar.texts) // STEPS]

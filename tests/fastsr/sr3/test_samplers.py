@@ -7,10 +7,11 @@ that the variance at the end follows without a draw.
 import pytest
 import torch
 
-from fastsr.sr3.sampling import SAMPLERS, SPACINGS
+from fastsr.sr3.samplers import SAMPLERS
 from fastsr.sr3.schedules import Schedule
+from fastsr.sr3.spacings import SPACINGS
 
-SCHEDULE = Schedule().alphas_cumprod()
+CURVE = Schedule().curve()
 DEVIATION = 0.1
 STEPS = (100, 25, 10, 4)
 RECOVERED = {
@@ -22,9 +23,9 @@ RECOVERED = {
 """The part of the standard deviation that samples have."""
 
 
-def recovered(sampler, spacing, steps, deviation=DEVIATION, alphas_cumprod=SCHEDULE):
+def recovered(sampler, spacing, steps, deviation=DEVIATION, curve=CURVE):
     """That part, by the covariance of what is noisy and what was seen in it a step before."""
-    gammas = SPACINGS[spacing](alphas_cumprod, steps)
+    gammas = SPACINGS[spacing](curve, steps)
     covariance = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
     for gamma, (a, b, c, d) in zip(gammas[:-1], SAMPLERS[sampler].table(gammas), strict=True):
         sees = deviation**2 * gamma.sqrt() / (deviation**2 * gamma + 1 - gamma)
@@ -45,8 +46,8 @@ def test_the_part_of_the_deviation_that_samples_have(sampler, spacing, steps, pa
 
 @pytest.mark.parametrize(("sampler", "spacing"), [("ddpm", "time"), ("ddim", "log-snr")])
 def test_the_others_are_of_first_order(sampler, spacing):
-    alphas_cumprod = Schedule(steps=2000, start=1e-8, end=2e-2).alphas_cumprod()
-    errors = [abs(1 - recovered(sampler, spacing, steps, 0.5, alphas_cumprod)) for steps in (100, 200, 400)]
+    curve = Schedule(steps=2000, start=1e-8, end=2e-2).curve()
+    errors = [abs(1 - recovered(sampler, spacing, steps, 0.5, curve)) for steps in (100, 200, 400)]
     assert errors[2] < 0.03
     assert 1.7 < errors[0] / errors[1] < 2.4
 
@@ -55,8 +56,8 @@ def test_dpm_solver_is_of_second_order():
     """Without its last step, which no order helps: from the noise left there to the picture."""
 
     def after(steps):
-        alphas_cumprod = Schedule(steps=2000, end=2e-2).alphas_cumprod()
-        gammas = SPACINGS["log-snr"](alphas_cumprod, steps)
+        curve = Schedule(steps=2000, end=2e-2).curve()
+        gammas = SPACINGS["log-snr"](curve, steps)
         x, before = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for gamma, (a, b, c, _) in list(zip(gammas[:-1], SAMPLERS["dpm-solver++"].table(gammas), strict=True))[:-1]:
             sees = 0.25 * gamma.sqrt() / (0.25 * gamma + 1 - gamma) * x
@@ -70,7 +71,7 @@ def test_dpm_solver_is_of_second_order():
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_dpm_solver_takes_what_is_seen_in_the_middle_of_a_step(spacing):
     """Where that is a line in half the log-SNR; the first and the last step take what is seen."""
-    gammas = SPACINGS[spacing](SCHEDULE, 10)
+    gammas = SPACINGS[spacing](CURVE, 10)
     places = torch.logit(gammas[:-1]) / 2
     plain, table = (SAMPLERS[name].table(gammas) for name in ("ddim", "dpm-solver++"))
     middle = (places[1:-1] + places[2:]) / 2
@@ -82,7 +83,7 @@ def test_dpm_solver_takes_what_is_seen_in_the_middle_of_a_step(spacing):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_picture_seen_from_the_beginning_is_the_sample(sampler, spacing):
-    gammas = SPACINGS[spacing](SCHEDULE, 10)
+    gammas = SPACINGS[spacing](CURVE, 10)
     x, picture = 0.7, 0.4
     for index, (a, b, c, d) in enumerate(SAMPLERS[sampler].table(gammas).tolist()):
         x = a * x + b * picture + c * (picture if index else 123.0)
@@ -94,7 +95,7 @@ def test_a_picture_seen_from_the_beginning_is_the_sample(sampler, spacing):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_step_from_the_noise_of_one_level_has_the_noise_of_the_next(sampler):
     """Of a network that sees the picture 0 in everything: the noise goes from 1 - gamma to 1 - the next."""
-    gammas = SPACINGS["log-snr"](SCHEDULE, 10)
+    gammas = SPACINGS["log-snr"](CURVE, 10)
     for now, then, (a, _, _, d) in zip(gammas[:-1], gammas[1:], SAMPLERS[sampler].table(gammas), strict=True):
         assert (a**2 * (1 - now) + d**2).item() == pytest.approx((1 - then).item(), abs=1e-12)
 
@@ -102,6 +103,6 @@ def test_a_step_from_the_noise_of_one_level_has_the_noise_of_the_next(sampler):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_fewest_steps_are_a_plan(sampler):
     known = SAMPLERS[sampler]
-    table = known.table(SPACINGS[known.spacing](SCHEDULE, known.min_steps))
-    assert (table.shape, table.dtype) == ((known.min_steps, 4), torch.float64)
+    table = known.table(SPACINGS[known.spacing](CURVE, known.least))
+    assert (table.shape, table.dtype) == ((known.least, 4), torch.float64)
     assert table.isfinite().all()

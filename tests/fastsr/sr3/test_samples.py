@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fastsr.compare import compare
 from fastsr.consistency import project
-from fastsr.figures.comparison import compare
 from fastsr.images import read
 from fastsr.metrics import psnr
 from fastsr.sr3.samples import Samples

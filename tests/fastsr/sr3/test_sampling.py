@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from fastsr.errors import FastsrError, NotFiniteError
-from fastsr.sr3.sampling import INITIAL_NOISE, SAMPLERS, plan, sample
-from fastsr.sr3.schedules import PREDICTIONS, Schedule, alphas_cumprod_of
+from fastsr.sr3.plans import plan
+from fastsr.sr3.predictions import PREDICTIONS
+from fastsr.sr3.samplers import SAMPLERS
+from fastsr.sr3.sampling import START, sample
+from fastsr.sr3.schedules import Schedule, curve_of
 from fastsr_kernels.noise import diffuse, reverse_step
 
-SCHEDULE = Schedule().alphas_cumprod()
+CURVE = Schedule().curve()
 DEVIATION = 0.1
 
 
@@ -56,10 +59,7 @@ def knows_the_data(prediction="epsilon", mean=0.0):
 )
 def test_samples_have_the_deviation_that_the_equations_say(sampler, spacing, steps, part):
     made = last(
-        knows_the_data(),
-        plan(SCHEDULE, "epsilon", sampler, spacing, steps),
-        torch.zeros(4, 3, 64, 64),
-        seeds(*range(4)),
+        knows_the_data(), plan(CURVE, "epsilon", sampler, spacing, steps), torch.zeros(4, 3, 64, 64), seeds(*range(4))
     )
     assert made.std().item() / DEVIATION == pytest.approx(part, rel=0.015)
     assert abs(made.mean().item()) < 0.002
@@ -68,7 +68,7 @@ def test_samples_have_the_deviation_that_the_equations_say(sampler, spacing, ste
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_samples_lie_about_what_the_condition_says(sampler):
     condition = torch.linspace(-0.5, 0.5, 64 * 64).view(1, 1, 64, 64).repeat(2, 3, 1, 1)
-    steps = plan(SCHEDULE, "epsilon", sampler, SAMPLERS[sampler].spacing, 20)
+    steps = plan(CURVE, "epsilon", sampler, SAMPLERS[sampler].spacing, 20)
     made = last(knows_the_data(mean=1.0), steps, condition, seeds(5, 6))
     rest = made - condition
     assert abs(rest.mean().item()) < 0.002
@@ -81,7 +81,7 @@ def test_samples_lie_about_what_the_condition_says(sampler):
 def test_the_sample_does_not_depend_on_what_a_network_says_of_the_same_picture(sampler, prediction):
     condition = torch.zeros(2, 3, 16, 16)
     made = [
-        last(knows_the_data(says), plan(SCHEDULE, says, sampler, "log-snr", 12), condition, seeds(1, 2))
+        last(knows_the_data(says), plan(CURVE, says, sampler, "log-snr", 12), condition, seeds(1, 2))
         for says in ("epsilon", prediction)
     ]
     assert made[0].std() > 0.02
@@ -96,10 +96,10 @@ def test_all_steps_of_the_training_are_the_loop_of_the_best_known_implementation
     network = small(gain=gain).network
     condition = 2 * torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
     numbers = seeds(3, 2**40)
-    made = last(network, plan(alphas_cumprod_of(BETAS), "epsilon", "ddpm", "time", 50), condition, numbers)
+    made = last(network, plan(curve_of(BETAS), "epsilon", "ddpm", "time", 50), condition, numbers)
 
     table = published.buffers(BETAS)
-    x, clipped = noise_of(condition, numbers, INITIAL_NOISE).double(), 0
+    x, clipped = noise_of(condition, numbers, START).double(), 0
     for done, t in enumerate(reversed(range(50)), 1):
         level = table["alphas_cumprod"][t].sqrt().float().expand(2)
         noise = network(condition, x.float(), level).double()
@@ -116,7 +116,7 @@ def test_all_steps_of_the_training_are_the_loop_of_the_best_known_implementation
 
 def test_noise_is_that_of_the_seed_and_the_step(monkeypatch):
     """A network that sees nothing at all leaves what was drawn, as the numbers of the steps have it."""
-    steps = plan(SCHEDULE, "x0", "ddpm", "time", 3)
+    steps = plan(CURVE, "x0", "ddpm", "time", 3)
     condition, numbers, x = torch.zeros(1, 3, 8, 8), seeds(9), None
     seen = []
 
@@ -126,7 +126,7 @@ def test_noise_is_that_of_the_seed_and_the_step(monkeypatch):
 
     last(says, steps, condition, numbers)
     for number, row in enumerate(steps.coefficients.float(), 1):
-        x = noise_of(condition, numbers, INITIAL_NOISE) if x is None else x
+        x = noise_of(condition, numbers, START) if x is None else x
         assert (seen[number - 1] - x).abs().max() < 1e-6
         x = row[2] * x + row[5] * noise_of(condition, numbers, number)
 
@@ -134,7 +134,7 @@ def test_noise_is_that_of_the_seed_and_the_step(monkeypatch):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(sampler, small):
     network = small().network
-    steps = plan(SCHEDULE, "x0", sampler, "log-snr", 6)
+    steps = plan(CURVE, "x0", sampler, "log-snr", 6)
     condition = 2 * torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
     numbers = seeds(7, 8, 7)
     together = last(network, steps, condition, numbers)
@@ -152,19 +152,19 @@ def test_the_network_is_asked_at_the_levels_of_the_plan(small):
         asked.append(level)
         return torch.zeros_like(noisy)
 
-    steps = plan(SCHEDULE, "x0", "ddim", "karras", 5)
+    steps = plan(CURVE, "x0", "ddim", "karras", 5)
     last(says, steps, torch.zeros(2, 3, 8, 8), seeds(0, 1))
     assert torch.equal(torch.stack(asked), steps.gammas.sqrt().float()[:, None].expand(5, 2))
 
 
 def test_every_step_is_told(small):
     """How far it is, what is seen, and in what."""
-    network, steps = small(prediction="v").network, plan(SCHEDULE, "v", "dpm-solver++", "log-snr", 5)
+    network, steps = small(prediction="v").network, plan(CURVE, "v", "dpm-solver++", "log-snr", 5)
     condition = torch.zeros(2, 3, 16, 16)
     told = [(seen.clone(), state) for seen, state in _kept(sample(network, steps, condition, seeds(1, 2)))]
     assert [(state.step, state.steps, state.first) for _, state in told] == [(step, 5, 0) for step in range(1, 6)]
     first = told[0][1].noisy
-    assert torch.equal(first, noise_of(condition, seeds(1, 2), INITIAL_NOISE))
+    assert torch.equal(first, noise_of(condition, seeds(1, 2), START))
     for (seen, state), gamma in zip(told, steps.gammas, strict=True):
         assert state.level == pytest.approx(gamma.sqrt().item())
         said = network(condition, state.noisy, torch.tensor(state.level).expand(2))
@@ -179,7 +179,7 @@ def _kept(steps):
 
 
 def test_what_is_yielded_is_overwritten_but_not_by_what_reads_it(small):
-    network, steps = small().network, plan(SCHEDULE, "x0", "dpm-solver++", "log-snr", 5)
+    network, steps = small().network, plan(CURVE, "x0", "dpm-solver++", "log-snr", 5)
     expected = last(network, steps, torch.zeros(1, 3, 16, 16), seeds(1))
     running = sample(network, steps, torch.zeros(1, 3, 16, 16), seeds(1))
     first, _ = next(running)
@@ -201,14 +201,14 @@ def test_the_step_that_is_not_finite_is_named(value, step):
             said[1, 2, 3, 3] = value
         return said
 
-    with pytest.raises(NotFiniteError, match=f"the network output is not finite .* at step {step} of 4") as raised:
-        last(says, plan(SCHEDULE, "x0", "ddim", "log-snr", 4), torch.zeros(2, 3, 8, 8), seeds(0, 1))
+    with pytest.raises(NotFiniteError, match=f"what the network says in step {step} of 4 is not finite") as raised:
+        last(says, plan(CURVE, "x0", "ddim", "log-snr", 4), torch.zeros(2, 3, 8, 8), seeds(0, 1))
     assert isinstance(raised.value, FastsrError)
     assert len(asked) == step
 
 
 def test_nothing_of_the_caller_s_is_changed(small):
-    network, steps = small().network, plan(SCHEDULE, "x0", "ddpm", "time", 3)
+    network, steps = small().network, plan(CURVE, "x0", "ddpm", "time", 3)
     state = torch.get_rng_state()
     running = sample(network.requires_grad_(True), steps, torch.zeros(1, 3, 16, 16), seeds(1))
     for made, _ in running:
@@ -221,7 +221,7 @@ def test_samples_are_float32_whatever_the_caller_s_default_is(small):
     network = small().network
     torch.set_default_dtype(torch.float64)
     try:
-        made = last(network, plan(SCHEDULE, "x0", "ddpm", "time", 3), torch.zeros(1, 3, 16, 16).float(), seeds(1))
+        made = last(network, plan(CURVE, "x0", "ddpm", "time", 3), torch.zeros(1, 3, 16, 16).float(), seeds(1))
     finally:
         torch.set_default_dtype(torch.float32)
     assert made.dtype == torch.float32
@@ -230,7 +230,7 @@ def test_samples_are_float32_whatever_the_caller_s_default_is(small):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_gpu_gives_what_its_noise_leads_to_on_the_cpu(sampler, small, monkeypatch):
-    network, steps = small().network, plan(SCHEDULE, "x0", sampler, "log-snr", 8)
+    network, steps = small().network, plan(CURVE, "x0", sampler, "log-snr", 8)
     condition = torch.zeros(2, 3, 16, 16)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         made = last(network.cuda(), steps, condition.cuda(), seeds(1, 2).cuda())

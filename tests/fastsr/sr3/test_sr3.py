@@ -13,7 +13,7 @@ from fastsr.consistency import agree
 from fastsr.errors import InputError, InputTypeError, MissingFileError
 from fastsr.images import Picture, read
 from fastsr.sr3.arguments import check_options
-from fastsr.sr3.inference import DiffusionSampler
+from fastsr.sr3.inference import Diffuser
 from fastsr.sr3.samples import Samples
 from fastsr.sr3.schedules import Schedule
 
@@ -33,7 +33,7 @@ def picture(*shape):
 def straight(checkpoint, x, **options):
     """Samples of (C, h, w) as they are drawn, (samples, C, H, W)."""
     made = check_options(weights=checkpoint, **{"device": "cpu", "dtype": "float32", "steps": 3, **options})
-    return DiffusionSampler(made)(x[None], tuple(round(side * made.factor) for side in x.shape[-2:]))[0]
+    return Diffuser(made)(x[None], tuple(round(side * made.factor) for side in x.shape[-2:]))[0]
 
 
 def test_the_result_is_what_was_drawn(small):
@@ -272,7 +272,7 @@ def test_the_callers_default_device_does_not_matter(small):
     expected = enlarge(x, weights=checkpoint, tile=16)
     with torch.device("meta"):
         assert torch.equal(enlarge(x, weights=checkpoint, tile=16), expected)
-        assert Schedule().alphas_cumprod().device.type == "cpu"
+        assert Schedule().curve().device.type == "cpu"
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastsr.sr3.inference import MIN_OVERLAP, Axis, Tiles, in_tiles, pad, slices
+from fastsr.sr3.tiles import OVERLAP, Axis, Tiles, groups, in_tiles, padded
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ def test_tiles_cover_an_axis_of_any_length(tile):
         assert (axis.starts[0], axis.starts[-1]) == (0, length - axis.tile)
         for one, following in zip(axis.starts, axis.starts[1:], strict=False):
             assert one < following
-            assert one + tile - following >= (tile / MIN_OVERLAP if tile > 1 else 0)
+            assert one + tile - following >= (tile / OVERLAP if tile > 1 else 0)
 
 
 def test_there_are_no_more_tiles_than_the_overlap_takes():
@@ -132,7 +132,7 @@ def test_what_a_network_says_in_bfloat16_is_put_together_in_float32():
 )
 def test_pictures_are_padded_by_their_last_rows_and_columns(multiple, least, size):
     pixels = torch.rand(2, 3, 9, 14)
-    found = pad(pixels, multiple, least)
+    found = padded(pixels, multiple, least)
     assert found.shape == (2, 3, *size)
     assert torch.equal(found[..., :9, :14], pixels)
     assert torch.equal(found[..., 9:, :14], pixels[..., 8:, :].expand(2, 3, size[0] - 8, 14)[..., 1:, :])
@@ -140,6 +140,6 @@ def test_pictures_are_padded_by_their_last_rows_and_columns(multiple, least, siz
 
 
 def test_groups_are_all_in_their_order():
-    assert list(slices(7, 3)) == [slice(0, 3), slice(3, 6), slice(6, 7)]
-    assert list(slices(3, 9)) == [slice(0, 3)]
-    assert list(slices(0, 3)) == []
+    assert list(groups(7, 3)) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert list(groups(3, 9)) == [slice(0, 3)]
+    assert list(groups(0, 3)) == []

@@ -7,7 +7,8 @@ from fastsr.errors import InputError
 from fastsr.sr3.network import PUBLISHED, UNetConfig
 from fastsr.sr3.schedules import Schedule
 from fastsr.sr3.train_settings import TrainSettings
-from fastsr.training.settings import changes, read_settings, write_settings
+from fastsr.training.config import read_settings, write_settings
+from fastsr.training.settings import changes
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_defaults_are_those_of_the_paper():
     default = TrainSettings(data=("somewhere",))
     default.check()
     assert default.network == PUBLISHED[128]
-    assert torch.equal(default.alphas_cumprod, Schedule().alphas_cumprod())
+    assert torch.equal(default.curve, Schedule().curve())
     assert (default.factor, default.crop, default.prediction) == (8, 128, "epsilon")
     assert (default.batch, default.steps, default.warm_up, default.rate) == (256, 10**6, 10**4, 1e-4)
     assert default.ema == 0.9999
@@ -37,7 +38,7 @@ def test_attention_is_named_by_the_sides_of_features(settings):
 
 def test_the_schedule_is_that_of_the_settings(settings):
     chosen = replace(settings, schedule="quad", schedule_steps=1500, schedule_start=1e-4, schedule_end=2e-2)
-    assert torch.equal(chosen.alphas_cumprod, Schedule("quad", 1500, 1e-4, 2e-2).alphas_cumprod())
+    assert torch.equal(chosen.curve, Schedule("quad", 1500, 1e-4, 2e-2).curve())
 
 
 def test_a_file_holds_all_settings(settings, tmp_path):
@@ -70,13 +71,13 @@ def test_more_steps_and_other_validation_change_no_step_that_was_made(settings):
             {"multipliers": (1, 1, 1, 1), "crop": 36, "attention": ()},
             "crop=36 cannot be used; a network with 4 multipliers needs a multiple of 8",
         ),
-        ({"attention": (8,)}, "attention=8 is not the side of any features; they have 32, 16"),
+        ({"attention": (8,)}, "attention=8 is the side of no features; they have 32, 16"),
         ({"multipliers": ()}, r"multipliers=\(\) are not whole numbers of at least 1"),
         ({"multipliers": (1, 0)}, r"multipliers=\(1, 0\) are not whole numbers"),
         ({"width": 15}, "width=15 is odd"),
-        ({"groups": 3}, "groups=3 does not divide the 16 channels"),
-        ({"groups": 32, "multipliers": (2, 4)}, "groups=32 does not divide the 16 channels"),
-        ({"dropout": 1.0}, "dropout=1.0 is not a probability"),
+        ({"groups": 3}, "groups=3 do not divide the 16 channels"),
+        ({"groups": 32, "multipliers": (2, 4)}, "groups=32 do not divide the 16 channels"),
+        ({"dropout": 1.0}, "dropout=1.0 is not a part"),
         ({"rate": 0.0}, "rate=0.0 cannot be used"),
         ({"steps": 0}, "steps=0 cannot be used"),
         ({"warm_up": -1}, "warm_up=-1 cannot be used"),

@@ -8,15 +8,16 @@ from fastsr.consistency import project
 from fastsr.data.crops import make_lr
 from fastsr.errors import InputError
 from fastsr.images import save as save_picture
-from fastsr.images.resizing import resize
 from fastsr.metrics import psnr
+from fastsr.resize import resize
 from fastsr.sr3 import sr3
-from fastsr.sr3.checkpoints import load, save
+from fastsr.sr3.formats import load, save
 from fastsr.sr3.network import UNet
 from fastsr.sr3.schedules import Schedule
+from fastsr.sr3.train_parts import Lessons
 from fastsr.sr3.train_settings import TrainSettings
-from fastsr.sr3.training import NoisyPairs, SR3Training, train
-from fastsr.training.accelerator import start
+from fastsr.sr3.training import SR3Training, train
+from fastsr.training.start import start
 from fastsr_kernels.noise import diffuse
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -83,7 +84,7 @@ def test_the_loss_is_that_of_the_paper(prediction, loss, settings, begun, small)
     network.load_state_dict(small(groups=4).network.state_dict())
     batches = training.batches(4)
     hr = next(batches)["hr"]
-    levels = NoisyPairs(settings, torch.device("cpu")).levels(1)
+    levels = Lessons(settings, torch.device("cpu")).levels(1)
     gammas = levels.square()[:, None, None, None]
     numbers = torch.arange(4, 8)  # of the samples in the second step
     nothing = torch.zeros(4)
@@ -101,8 +102,8 @@ def test_the_loss_is_that_of_the_paper(prediction, loss, settings, begun, small)
 
 def test_noise_levels_are_uniform_between_two_times_that_are_as_likely_as_others(settings):
     settings = replace(settings, batch=20_000, schedule="linear", schedule_steps=10, schedule_end=0.9)
-    levels = NoisyPairs(settings, torch.device("cpu")).levels(0)
-    roots = settings.alphas_cumprod.sqrt()
+    levels = Lessons(settings, torch.device("cpu")).levels(0)
+    roots = settings.curve.sqrt()
     times = torch.searchsorted(-roots, -levels).clamp(min=1)
     counts = torch.bincount(times, minlength=11)
     assert counts[0] == 0
@@ -114,15 +115,15 @@ def test_noise_levels_are_uniform_between_two_times_that_are_as_likely_as_others
 
 
 def test_every_step_and_sample_has_noise_of_its_own(settings):
-    pairs = NoisyPairs(settings, torch.device("cpu"))
-    assert not torch.equal(pairs.levels(0), pairs.levels(1))
+    lessons = Lessons(settings, torch.device("cpu"))
+    assert not torch.equal(lessons.levels(0), lessons.levels(1))
     grey, levels = torch.zeros(2, 3, 16, 16), torch.full((2,), 0.5, dtype=torch.float64)
-    noisy, noise = pairs.q_sample(grey, levels, torch.tensor([3, 4]))
-    again, _ = pairs.q_sample(grey, levels, torch.tensor([4, 5]))
+    noisy, noise = lessons.lesson(grey, levels, torch.tensor([3, 4]))
+    again, _ = lessons.lesson(grey, levels, torch.tensor([4, 5]))
     assert torch.equal(noisy[1], again[0])
     assert not torch.equal(noisy[0], noisy[1])
     torch.testing.assert_close(noisy, 0.75**0.5 * noise)
-    other, _ = NoisyPairs(replace(settings, seed=1), torch.device("cpu")).q_sample(grey, levels, torch.tensor([3, 4]))
+    other, _ = Lessons(replace(settings, seed=1), torch.device("cpu")).lesson(grey, levels, torch.tensor([3, 4]))
     assert not torch.equal(noisy, other)
 
 
@@ -164,7 +165,7 @@ def test_the_average_is_what_is_written_and_validated(settings, save_noise, begu
     checkpoint = load(tmp_path / "weights.safetensors")
     assert not moved(weights(average), weights(checkpoint.network))
     assert (checkpoint.factor, checkpoint.size, checkpoint.prediction) == (4, 16, "epsilon")
-    assert torch.equal(checkpoint.alphas_cumprod, settings.alphas_cumprod)
+    assert torch.equal(checkpoint.curve, settings.curve)
     scores = training.validate()
     assert list(scores) == ["psnr", "ssim", "consistency"]
     network.load_state_dict({name: torch.zeros_like(tensor) for name, tensor in weights(network).items()})
@@ -221,13 +222,10 @@ def test_training_begins_with_given_weights(settings, small, begun, tmp_path):
         ({"size": 32}, "crop 32 instead of 16"),
         ({"blocks": 2}, r"network UNetConfig\(.*blocks=2.*\) instead of UNetConfig\(.*blocks=1"),
         (
-            {"alphas_cumprod": Schedule("cosine", 1000).alphas_cumprod()},
-            "noise schedule of 1000 steps, .* instead of 2000 steps, .* and 4.386e-05",
+            {"curve": Schedule("cosine", 1000).curve()},
+            "noise curve of 1000 steps, .* instead of 2000 steps, .* and 4.386e-05",
         ),
-        (
-            {"alphas_cumprod": Schedule().alphas_cumprod() ** 1.001},
-            "noise schedule of 2000 steps, .* and 4.342e-05 at the end instead of",
-        ),
+        ({"curve": Schedule().curve() ** 1.001}, "noise curve of 2000 steps, .* and 4.342e-05 at last instead of"),
     ],
 )
 def test_weights_of_another_training_are_refused(changed, message, settings, small, begun, tmp_path):

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastsr.srgan.checkpoints import Checkpoint, save
-from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.srgan.checkpoint import Checkpoint
+from fastsr.srgan.formats import save
+from fastsr.srgan.network import SRResNet, SRResNetConfig
 
 
 @pytest.fixture

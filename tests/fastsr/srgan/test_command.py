@@ -10,7 +10,7 @@ from PIL import Image
 
 import fastsr
 from fastsr.pretrained import DEFAULTS, SRGAN_UP_TO_2
-from fastsr.srgan.checkpoints import save
+from fastsr.srgan.formats import save
 from tests.command_line import run
 
 

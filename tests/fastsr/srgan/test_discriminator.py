@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fastsr.srgan.networks import Discriminator
+from fastsr.srgan.discriminator import Discriminator
 
 
 def test_the_paper_has_as_many_parameters():
@@ -14,13 +14,13 @@ def test_the_paper_has_as_many_parameters():
 def test_it_judges_crops_of_its_size(crop):
     discriminator = Discriminator(crop)
     assert discriminator(torch.rand(3, 3, crop, crop)).shape == (3, 1)
-    with pytest.raises(ValueError, match=f"x is {crop + 16}x{crop} pixels; this discriminator takes {crop}x{crop}"):
+    with pytest.raises(ValueError, match=f"x is {crop + 16}x{crop} pixels; this discriminator judges {crop} a side"):
         discriminator(torch.rand(3, 3, crop, crop + 16))
 
 
 @pytest.mark.parametrize("crop", [0, 8, 100])
 def test_a_crop_that_cannot_be_halved_four_times_is_refused(crop):
-    with pytest.raises(ValueError, match=f"crop={crop} is not a multiple of 16"):
+    with pytest.raises(ValueError, match=f"crop={crop} is no multiple of 16"):
         Discriminator(crop)
 
 

@@ -3,21 +3,22 @@
 import pytest
 import torch
 
+from fastsr.device import resolve_dtype
 from fastsr.errors import InputError
 from fastsr.images import read
 from fastsr.metrics import psnr
-from fastsr.runtime.device import resolve_dtype
 from fastsr.srgan import inference
-from fastsr.srgan.checkpoints import Checkpoint, load
-from fastsr.srgan.esrgan import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
-from fastsr.srgan.inference import TiledUpscaler
-from fastsr.srgan.networks import SRResNet
+from fastsr.srgan.checkpoint import Checkpoint
+from fastsr.srgan.formats import load
+from fastsr.srgan.inference import Enlarger
+from fastsr.srgan.network import SRResNet
+from fastsr.srgan.relatives import MSRResNet, MSRResNetConfig, RRDBNet, RRDBNetConfig
 
 CPU = torch.device("cpu")
 
 
 def enlarger(checkpoint, dtype=torch.float32, device=CPU):
-    return TiledUpscaler(checkpoint, device, dtype)
+    return Enlarger(checkpoint, device, dtype)
 
 
 def of(network):
@@ -52,7 +53,7 @@ def whole(checkpoint, x):
 @pytest.mark.parametrize("config", VARIANTS)
 @pytest.mark.parametrize("tile", [None, 16, 27])
 def test_tiles_are_the_whole_picture(config, tile, small, monkeypatch):
-    monkeypatch.setattr(inference, "RECONSTRUCTION_BYTES", {"cpu": 2**19})  # tiles within tiles
+    monkeypatch.setattr(inference, "PICTURE_BYTES", {"cpu": 2**19})  # tiles within tiles
     checkpoint, x = small(**config), torch.rand(1, 3, 53, 62)
     expected = whole(checkpoint, x)
     assert expected.std() > 0.01
@@ -67,7 +68,7 @@ def test_tiles_of_other_networks_are_the_whole_picture(name):
     assert (enlarger(checkpoint)(x, tile=16) - expected).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize(("part", "loss"), [("features_receptive_field", 2), ("image_receptive_field", 2)])
+@pytest.mark.parametrize(("part", "loss"), [("features_reach", 2), ("picture_reach", 2)])
 def test_less_overlap_would_show(part, loss, small):
     checkpoint, x = small(), torch.rand(1, 3, 53, 62)
     expected = whole(checkpoint, x)
@@ -95,18 +96,16 @@ def test_a_picture_that_fits_is_one_tile(small, sizes):
 
 def test_tiles_do_not_grow_with_the_picture(small, sizes, monkeypatch):
     monkeypatch.setattr(inference, "LARGEST_TILE", {"cpu": 32})
-    monkeypatch.setattr(inference, "TILE_PER_RECEPTIVE_FIELD", 1)
+    monkeypatch.setattr(inference, "TILE_OF_REACH", 1)
     checkpoint = small()
     enlarger(checkpoint)(torch.rand(1, 3, 150, 40))
-    assert max(sizes) == 30 + 2 * (
-        checkpoint.network.features_receptive_field + checkpoint.network.image_receptive_field
-    )
+    assert max(sizes) == 30 + 2 * (checkpoint.network.features_reach + checkpoint.network.picture_reach)
 
 
 def test_tiles_of_a_network_that_sees_far_are_larger(small, sizes, monkeypatch):
     monkeypatch.setattr(inference, "LARGEST_TILE", {"cpu": 16})
     checkpoint = small()
-    reach = checkpoint.network.features_receptive_field + checkpoint.network.image_receptive_field
+    reach = checkpoint.network.features_reach + checkpoint.network.picture_reach
     enlarger(checkpoint)(torch.rand(1, 3, 12 * reach, 20))
     assert max(sizes) == 6 * reach
 
@@ -116,8 +115,8 @@ def test_tiles_fit_into_the_free_memory(small, sizes, monkeypatch):
     free = 2**20
     monkeypatch.setattr(inference, "available_memory", lambda device: free)
     enlarger(checkpoint)(torch.rand(1, 3, 150, 160))
-    needed = 4 * checkpoint.network.features_activations * max(sizes) ** 2
-    assert free / 8 < needed <= inference.MEMORY_SHARE * free
+    needed = 4 * checkpoint.network.features_floats * max(sizes) ** 2
+    assert free / 8 < needed <= inference.SHARE * free
 
 
 def test_without_a_word_on_memory_tiles_are_the_largest(small, sizes, monkeypatch):

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from fastsr.errors import InputError
-from fastsr.srgan import checkpoints
-from fastsr.srgan.checkpoints import ERIKLINDERNOREN_EPS
+from fastsr.srgan import formats
+from fastsr.srgan.srresnet_layouts import ERIKLINDERNOREN_EPS
 
 WIDTH, BLOCKS, GROWTH = 8, 2, 4
 
@@ -291,7 +291,7 @@ CASES = {
 def test_weights_of_a_layout_give_what_its_own_network_gives(case, tmp_path):
     state, forward, facts = CASES[case]
     torch.save(dict(state), tmp_path / "weights.pth")
-    checkpoint = checkpoints.load(tmp_path / "weights.pth")
+    checkpoint = formats.load(tmp_path / "weights.pth")
     network = checkpoint.network
     expected = {"blocks": BLOCKS, "width": WIDTH, "channels": 3, "unshuffle": 1, "input_range": "unit", **facts}
     for name, value in expected.items():
@@ -307,9 +307,9 @@ def test_weights_of_a_layout_give_what_its_own_network_gives(case, tmp_path):
 @pytest.mark.parametrize("case", CASES)
 def test_weights_in_our_own_layout_are_the_same_network(case, tmp_path):
     torch.save(dict(CASES[case][0]), tmp_path / "weights.pth")
-    first = checkpoints.load(tmp_path / "weights.pth")
-    checkpoints.save(first, tmp_path / "own.safetensors")
-    again = checkpoints.load(tmp_path / "own.safetensors")
+    first = formats.load(tmp_path / "weights.pth")
+    formats.save(first, tmp_path / "own.safetensors")
+    again = formats.load(tmp_path / "own.safetensors")
     assert again.layout == "fastsr"
     assert again.network.config == first.network.config
     assert (again.input_range, again.output_range) == (first.input_range, first.output_range)
@@ -336,7 +336,7 @@ WRAPPED = {
 def test_wrappers_and_prefixes_are_removed(wrapping, tmp_path):
     state, forward, _ = CASES["sgrvinod"]
     torch.save(WRAPPED[wrapping](dict(state)), tmp_path / "weights.pth")
-    checkpoint = checkpoints.load(tmp_path / "weights.pth")
+    checkpoint = formats.load(tmp_path / "weights.pth")
     x = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
         assert (checkpoint.to_colours(checkpoint.network(checkpoint.to_input(x))) - forward(x)).abs().max() < 2e-6
@@ -344,7 +344,7 @@ def test_wrappers_and_prefixes_are_removed(wrapping, tmp_path):
 
 def test_half_precision_weights_are_computed_with_in_float32(tmp_path):
     torch.save({key: value.half() for key, value in CASES["BasicSR RRDBNet"][0].items()}, tmp_path / "weights.pth")
-    network = checkpoints.load(tmp_path / "weights.pth").network
+    network = formats.load(tmp_path / "weights.pth").network
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
@@ -352,7 +352,7 @@ def load_changed(tmp_path, case, change):
     state = dict(CASES[case][0])
     change(state)
     torch.save(state, tmp_path / "weights.pth")
-    return checkpoints.load(tmp_path / "weights.pth")
+    return formats.load(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -374,5 +374,5 @@ def test_what_does_not_fit_is_named(tmp_path):
 def test_a_network_that_does_not_enlarge_is_refused(tmp_path):
     state, _, _ = rrdb("BasicSR RRDBNet", 1, unshuffle=4)
     torch.save(dict(state), tmp_path / "weights.pth")
-    with pytest.raises(InputError, match="not supported: doublings=2 and unshuffle=4 do not upscale"):
-        checkpoints.load(tmp_path / "weights.pth")
+    with pytest.raises(InputError, match="not supported: doublings=2 and unshuffle=4 do not enlarge"):
+        formats.load(tmp_path / "weights.pth")

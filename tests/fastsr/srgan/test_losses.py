@@ -6,13 +6,17 @@ from torch.nn import functional as F
 
 import fastsr
 from fastsr import images
+from fastsr.srgan.discriminator import Discriminator
 from fastsr.srgan.losses import (
+    SRGAN_MSE,
+    SRGAN_VGG,
+    SRRESNET,
     GeneratorLoss,
     LossWeights,
     adversarial_loss,
     discriminator_loss,
 )
-from fastsr.srgan.networks import Discriminator, SRResNet, SRResNetConfig
+from fastsr.srgan.network import SRResNet, SRResNetConfig
 from fastsr.srgan.vgg import VGGFeatures, load_features
 
 
@@ -78,12 +82,12 @@ def test_the_terms_are_what_they_are_called(features):
 def test_the_variants_of_the_paper_have_their_terms(features):
     sr, hr = pictures()
     logits = torch.zeros(2, 1)
-    assert list(GeneratorLoss(LossWeights(pixel=1.0))(sr, hr)) == ["pixel"]
-    mse = GeneratorLoss(LossWeights(pixel=1.0, adversarial=1e-3))(sr, hr, logits)
+    assert list(GeneratorLoss(SRRESNET)(sr, hr)) == ["pixel"]
+    mse = GeneratorLoss(SRGAN_MSE)(sr, hr, logits)
     assert list(mse) == ["pixel", "adversarial"]
     assert mse["pixel"].item() == pytest.approx(4 * F.mse_loss(sr, hr).item())
     assert mse["adversarial"].item() == pytest.approx(1e-3 * math.log(2))
-    vgg = GeneratorLoss(LossWeights(content=1.0, adversarial=1e-3), features)(sr, hr, logits)
+    vgg = GeneratorLoss(SRGAN_VGG, features)(sr, hr, logits)
     assert list(vgg) == ["content", "adversarial"]
     assert vgg["content"].item() == pytest.approx(F.mse_loss(features(sr), features(hr)).item())
 
@@ -113,19 +117,16 @@ def test_autocast_leaves_the_losses_in_float32(features):
 def test_a_generator_in_half_precision_is_judged_in_float32():
     sr, hr = pictures()
     half = sr.half()
-    assert torch.equal(
-        GeneratorLoss(LossWeights(pixel=1.0))(half, hr)["pixel"],
-        GeneratorLoss(LossWeights(pixel=1.0))(half.float(), hr)["pixel"],
-    )
+    assert torch.equal(GeneratorLoss(SRRESNET)(half, hr)["pixel"], GeneratorLoss(SRRESNET)(half.float(), hr)["pixel"])
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
         ({}, "every weight is 0"),
-        ({"pixel": -1.0}, r"pixel=-1\.0 is not the weight of a loss; give 0 or more"),
-        ({"content": math.nan}, "content=nan is not the weight"),
-        ({"pixel": 1.0, "adversarial": math.inf}, "adversarial=inf is not the weight"),
+        ({"pixel": -1.0}, r"pixel=-1\.0 is no weight of a loss; give 0 or more"),
+        ({"content": math.nan}, "content=nan is no weight"),
+        ({"pixel": 1.0, "adversarial": math.inf}, "adversarial=inf is no weight"),
     ],
 )
 def test_weights_that_make_no_loss_are_refused(weights, message):
@@ -136,11 +137,11 @@ def test_weights_that_make_no_loss_are_refused(weights, message):
 def test_what_a_term_needs_must_be_there():
     sr, hr = pictures()
     with pytest.raises(ValueError, match=r"content=1\.0 needs features; see fastsr\.srgan\.vgg\.load_features"):
-        GeneratorLoss(LossWeights(content=1.0, adversarial=1e-3))
+        GeneratorLoss(SRGAN_VGG)
     with pytest.raises(ValueError, match=r"adversarial=0\.001 needs fake_logits"):
-        GeneratorLoss(LossWeights(pixel=1.0, adversarial=1e-3))(sr, hr)
+        GeneratorLoss(SRGAN_MSE)(sr, hr)
     with pytest.raises(ValueError, match=r"sr of shape \(2, 3, 16, 16\) and hr of shape \(2, 3, 16, 8\) differ"):
-        GeneratorLoss(LossWeights(pixel=1.0))(sr, hr[..., :8])
+        GeneratorLoss(SRRESNET)(sr, hr[..., :8])
 
 
 def test_real_features_make_a_content_loss_comparable_to_the_pixel_loss(data):

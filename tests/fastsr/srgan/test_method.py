@@ -1,16 +1,13 @@
-"""The method srgan of fastsr evaluate."""
-
 import pytest
 import torch
 
 import fastsr
 from fastsr.errors import FastsrError
-from fastsr.evaluate.builtin import METHODS
 from fastsr.images import read
 from fastsr.methods import find
-from fastsr.srgan import checkpoints
+from fastsr.srgan import formats
+from fastsr.srgan.method import Options
 
-Options = METHODS["srgan"].options
 CPU = torch.device("cpu")
 
 
@@ -35,7 +32,7 @@ def test_other_weights_in_the_same_file_are_told_apart(weights, small):
     assert details() == first
     changed = small()
     changed.network.last.bias.add_(0.001)
-    checkpoints.save(changed, weights)
+    formats.save(changed, weights)
     assert details() != first
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from fastsr.nn import ReflectConv2d
-from fastsr.srgan.inference import before_shuffle, fold_batch_norm, for_inference
-from fastsr.srgan.networks import SRResNet, SRResNetConfig
+from fastsr.srgan.fast import before_shuffle, for_inference
+from fastsr.srgan.network import SRResNet, SRResNetConfig, fold_batch_norm
 
 SMALL = {"blocks": 2, "width": 8}
 
@@ -129,7 +129,7 @@ def test_the_reach_is_where_a_change_ends(config):
         features = (network.features(changed) - network.features(x)).abs().amax((0, 1, 3))
         reached = (network(changed) - network(x)).abs().amax((0, 1, 3)).nonzero() // network.scale - 35
     rows = features.nonzero() - 35
-    assert (-rows.min(), rows.max()) == (network.features_receptive_field, network.features_receptive_field)
-    reach = network.features_receptive_field + network.image_receptive_field
+    assert (-rows.min(), rows.max()) == (network.features_reach, network.features_reach)
+    reach = network.features_reach + network.picture_reach
     assert reach - 1 <= reached.max() <= reach
     assert reach - 1 <= -reached.min() <= reach

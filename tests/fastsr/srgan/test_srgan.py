@@ -10,7 +10,7 @@ from fastsr.consistency import project
 from fastsr.errors import DeviceError, FastsrError, InputError, InputTypeError, MissingFileError, NotEnoughMemoryError
 from fastsr.images import read
 from fastsr.imresize import imresize
-from fastsr.srgan import inference
+from fastsr.srgan import call
 
 QUICK = {"device": "cpu", "dtype": "float32", "progress": False}
 
@@ -140,7 +140,7 @@ def test_every_picture_of_a_list_is_looked_at_before_the_work(small, monkeypatch
     def never(*arguments):
         raise AssertionError("worked")
 
-    monkeypatch.setattr(inference, "TiledUpscaler", never)
+    monkeypatch.setattr(call, "Enlarger", never)
     with pytest.raises(InputError, match=r"img\[1\] has shape"):
         enlarge([torch.rand(3, 8, 8), torch.rand(5, 8, 8)], weights=small())
 
@@ -153,7 +153,7 @@ def test_the_ensemble_is_the_mean_of_eight_views(small):
             large = torch.rot90(straight(checkpoint, torch.rot90(flipped, turns, (-2, -1))), -turns, (-2, -1))
             views.append(large if flipped is x else large.flip(-1))
     expected = torch.stack(views).mean(0)
-    assert len(set(inference.VIEWS)) == 8
+    assert len(set(call.VIEWS)) == 8
     assert (views[0] - expected).abs().max() > 1e-3
     assert (enlarge(x, weights=checkpoint, ensemble=True) - expected).abs().max() < 1e-6
 
@@ -247,7 +247,7 @@ class Bar:
 @pytest.mark.parametrize("options", [{}, {"tile": 16}, {"ensemble": True}])
 def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
     bar, shown = Bar(), []
-    monkeypatch.setattr("fastsr.runtime.progress.progress_bar", lambda *_, **given: shown.append(given["shown"]) or bar)
+    monkeypatch.setattr("fastsr.progress.progress_bar", lambda *_, **given: shown.append(given["shown"]) or bar)
     enlarge([torch.rand(3, 8, 9), torch.rand(2, 3, 20, 20)], weights=small(), **options)
     assert bar.total == 8 * 9 + 2 * 20 * 20
     assert bar.done == pytest.approx(bar.total)
@@ -257,7 +257,7 @@ def test_the_bar_is_full_at_the_end(options, small, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"factor": 1}, InputError, "factor=1 does not enlarge an image; give a number above 1"),
+        ({"factor": 1}, InputError, "factor=1 does not enlarge a picture; give a number above 1"),
         ({"factor": float("nan")}, InputError, "factor=nan does not enlarge"),
         ({"factor": "4"}, InputTypeError, "factor='4' is a str"),
         ({"factor": 5}, InputError, r"factor=5 is more than weights='small' can do; give at most 4, or other"),
@@ -284,15 +284,15 @@ def test_a_picture_too_small_to_reflect_is_refused(small):
 
 
 def test_a_result_that_does_not_fit_into_memory_is_refused(small, monkeypatch):
-    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 2**20)
+    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 2**20)
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 200, 200), weights=small())
 
 
 def test_memory_is_asked_for_what_consistency_needs_too(small, monkeypatch):
     picture = 4 * 3 * 80 * 80
-    monkeypatch.setattr("fastsr.runtime.memory.available_memory", lambda device: 4 * picture)
-    monkeypatch.setattr(inference, "TiledUpscaler", None)  # nothing is to begin
+    monkeypatch.setattr("fastsr.device.available_memory", lambda device: 4 * picture)
+    monkeypatch.setattr(call, "Enlarger", None)  # nothing is to begin
     with pytest.raises(NotEnoughMemoryError, match="enlarging img 4 times needs about"):
         enlarge(torch.rand(3, 20, 20), weights=small(), consistency=True)
 

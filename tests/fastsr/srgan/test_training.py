@@ -11,14 +11,13 @@ import fastsr
 from fastsr.errors import InputError, MissingFileError, TrainingError
 from fastsr.images import load as load_picture
 from fastsr.images import save as save_picture
-from fastsr.srgan import losses
-from fastsr.srgan import training as srgan_training
-from fastsr.srgan.checkpoints import load, save
+from fastsr.srgan import losses, train_parts
+from fastsr.srgan.formats import load, save
 from fastsr.srgan.train_settings import TrainSettings
 from fastsr.srgan.training import SRGANTraining, train
 from fastsr.srgan.vgg import VGGFeatures
-from fastsr.training.accelerator import start
 from fastsr.training.settings import changes
+from fastsr.training.start import start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -161,11 +160,11 @@ def test_the_discriminator_learns_from_its_own_loss_alone(settings, begun):
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_every_term_reaches_the_generator(accumulate, settings, begun, monkeypatch):
-    def random_features(layer, path, argument):
+    def random_features(layer, path):
         torch.manual_seed(1)
         return VGGFeatures(layer, scale=1e3)
 
-    monkeypatch.setattr(srgan_training, "load_features", random_features)
+    monkeypatch.setattr(train_parts, "load_features", random_features)
     after = []
     for content, adversarial in (("mse", 0.0), ("vgg12", 0.0), ("vgg12", 1e-3)):
         training = begun(
@@ -308,7 +307,7 @@ def test_a_loss_that_is_not_a_number_stops_the_training(settings, tmp_path, monk
         ({"rate": float("nan")}, "rate=nan cannot be used"),
         ({"adversarial": float("inf")}, "adversarial=inf cannot be used; give a number of at least 0, such as 1e-3"),
         ({"pixel": float("inf")}, "pixel=inf cannot be used; give a number of at least 0, such as 0.1"),
-        ({"pixel": 0.5}, "pixel=0.5 cannot be used with content='mse', which is the pixel loss; give 0"),
+        ({"pixel": 0.5}, "pixel=0.5 cannot be used with content='mse', which is that loss; give 0"),
         ({"adversarial": float("nan")}, "adversarial=nan cannot be used"),
         ({"beta1": 1.0}, "beta1=1.0 cannot be used"),
         ({"crop": 24}, "crop=24 cannot be used; the discriminator needs a multiple of 16"),
@@ -370,8 +369,8 @@ def test_lr_files_that_come_are_refused(settings, tmp_path):
 
 
 def test_features_are_weighted_and_laid_out_as_the_pictures_are(settings, monkeypatch):
-    monkeypatch.setattr(srgan_training, "load_features", lambda layer, path, argument: VGGFeatures(layer))
-    loss = srgan_training.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
+    monkeypatch.setattr(train_parts, "load_features", lambda layer, path: VGGFeatures(layer))
+    loss = train_parts.stage_losses(replace(settings, content="vgg12", pixel=0.5), torch.device("cpu"))["srgan"]
     assert loss.weights == losses.LossWeights(pixel=0.5, content=1.0, adversarial=1e-3)
     weights = [p for p in loss.features.parameters() if p.ndim == 4 and p.shape[2] == 3]
     assert weights

@@ -195,7 +195,7 @@ def test_a_missing_file_is_an_error():
 def test_without_weights_the_public_ones_are_taken(tmp_path, monkeypatch):
     path = save(random_weights(TORCHVISION[:1], "features."), tmp_path)
     asked = []
-    monkeypatch.setattr(vgg, "locate", lambda weights, argument: asked.append(weights) or path)
+    monkeypatch.setattr(vgg, "locate", lambda weights: asked.append(weights) or path)
     load_features("vgg11")
     assert asked == [PUBLIC_WEIGHTS]
 

@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fastsr.training.accelerator import prepare_distributed, start, sync_on_last_part
-from fastsr.training.learner import EMA
+from fastsr.training.ema import Average
 from fastsr.training.loop import Outcome, run
 from fastsr.training.method import Training
 from fastsr.training.run_folder import RunFolder
 from fastsr.training.settings import Settings, setting
+from fastsr.training.sharing import share, whole_at_last
+from fastsr.training.start import start
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Toy(Training):
         self.scores, self.steps, self.benchmark = scores, settings.steps, benchmark
         torch.manual_seed(settings.seed)
         self.network = nn.Linear(1, 1)
-        self.average = EMA(self.network, settings.ema)
+        self.average = Average(self.network, settings.ema)
         adam = torch.optim.Adam(self.network.parameters())
-        self.parallel, self.optimizer = prepare_distributed(accelerator, self.network, adam)
+        self.parallel, self.optimizer = share(accelerator, self.network, adam)
         self.seen, self.prepared, self.factor = [], [], 1.0
         self.weights_after: dict[int, float] = {}
 
@@ -71,7 +72,7 @@ class Toy(Training):
         noise = torch.rand(())
         for index, part in enumerate(parts):
             x = torch.sin(part.float())[:, None]
-            with sync_on_last_part(self.accelerator, self.parallel, index, len(parts)):
+            with whole_at_last(self.accelerator, self.parallel, index, len(parts)):
                 loss = self.factor * (self.parallel(x) - 2 * x - 0.01 * noise).square().mean() / len(parts)
                 self.accelerator.backward(loss)
             total += loss.detach()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 import pytest
 
 from fastsr.errors import InputError, MissingFileError
-from fastsr.training.settings import Settings, changes, read_settings, setting, write_settings
+from fastsr.training.config import read_settings, write_settings
+from fastsr.training.settings import Settings, changes, setting
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def test_values_are_taken_as_people_write_them(text, expected, file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bacth: 8", "has 'bacth', which is not a setting; did you mean 'batch'"),
+        ("bacth: 8", "has 'bacth', which is no setting; did you mean 'batch'"),
         ("batch: many", "has batch: 'many'; give a whole number"),
         ("batch: 1.5", "has batch: 1.5; give a whole number"),
         ("batch: true", "has batch: True; give a whole number"),

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fastsr.training.learner import EMA
+from fastsr.training.ema import Average
 
 
 def test_the_average_moves_by_what_is_not_kept():
     network = nn.Linear(1, 1, bias=False)
     network.weight.data.fill_(1.0)
-    average = EMA(network, 0.5)
+    average = Average(network, 0.5)
     expected = None
     for count, value in enumerate([3.0, 5.0, 2.0, 8.0, *range(20)]):
         network.weight.data.fill_(value)
@@ -24,7 +24,7 @@ def test_the_average_moves_by_what_is_not_kept():
 
 def test_statistics_of_norms_are_averaged_and_counts_copied():
     network = nn.BatchNorm1d(2)
-    average = EMA(network, 0.9)
+    average = Average(network, 0.9)
     for _ in range(3):
         network(torch.randn(8, 2) + 4)
         average.update()
@@ -35,12 +35,12 @@ def test_statistics_of_norms_are_averaged_and_counts_copied():
 
 def test_an_average_goes_on_from_its_state():
     network = nn.Linear(2, 2)
-    one = EMA(network, 0.9)
+    one = Average(network, 0.9)
     for _ in range(4):
         network.weight.data += 1
         one.update()
     other_network = copy.deepcopy(network)
-    other = EMA(other_network, 0.9)
+    other = Average(other_network, 0.9)
     other.load_state_dict(copy.deepcopy(one.state_dict()))
     for average, each in ((one, network), (other, other_network)):
         each.weight.data += 1
@@ -62,7 +62,7 @@ class Seen(TorchDispatchMode):
 
 def test_an_update_is_a_few_operators_however_many_tensors_there_are():
     network = nn.Sequential(*[nn.BatchNorm1d(2) for _ in range(20)])
-    average = EMA(network, 0.9)
+    average = Average(network, 0.9)
     average.update()
     with Seen() as seen:
         average.update()

@@ -3,7 +3,7 @@ import torch
 from accelerate import Accelerator
 
 from fastsr.errors import TrainingError
-from fastsr.training.loop import Meter
+from fastsr.training.meter import Meter
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

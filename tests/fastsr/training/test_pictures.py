@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from fastsr.data.prepare import prepare
-from fastsr.data.training_sets import find_training_pictures
+from fastsr.data.training import find_training_pictures
 from fastsr.images import save
-from fastsr.training.method import dataset_digest
+from fastsr.training.pictures import described
 
 
 def pair(folder):
@@ -17,7 +17,7 @@ def pair(folder):
 
 
 def words(folder, factor=4):
-    return dataset_digest(find_training_pictures([folder], factor), [str(folder)])
+    return described(find_training_pictures([folder], factor), [str(folder)])
 
 
 def test_lr_files_have_names_too(tmp_path):

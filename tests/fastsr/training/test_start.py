@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from fastsr.errors import DeviceError, InputError
-from fastsr.training.accelerator import fast_arithmetic, start
 from fastsr.training.settings import Settings
+from fastsr.training.start import fast_arithmetic, start
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -45,6 +45,6 @@ def test_what_cannot_be_started_is_told(tmp_path, monkeypatch):
 
 
 def test_a_logger_that_is_not_installed_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastsr.training.accelerator.find_spec", lambda name: None)
+    monkeypatch.setattr("fastsr.training.start.find_spec", lambda name: None)
     with pytest.raises(InputError, match="logger='wandb' needs its package: pip install wandb"):
         start(Settings(("a",), device="cpu", logger="wandb"), tmp_path)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fastsr.training.loop import stop_on_signals
+from fastsr.training.stopping import stop_on_signals
 
 
 def test_a_first_signal_is_noted_and_a_second_one_is_not_held_back():

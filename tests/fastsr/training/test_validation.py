@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from fastsr import metrics
-from fastsr.data.stored_images import to_uint8
+from fastsr.data.protocols import eight_bits
 from fastsr.errors import InputError
 from fastsr.images import load, read, save
-from fastsr.images.resizing import resize
+from fastsr.resize import resize
 from fastsr.training.validation import LARGEST_SIDE, SHOWN, Validation, sheet
 
 
@@ -19,7 +19,7 @@ def test_scores_are_means_by_the_protocol(save_noise, tmp_path):
     expected = []
     for size in (40, 50):
         hr = (load(tmp_path / "val" / f"{size}.png") * 255).round().byte()[:, : size // 4 * 4, : size // 4 * 4]
-        made = to_uint8(bicubic(resize(hr, 0.25) / 255))
+        made = eight_bits(bicubic(resize(hr, 0.25) / 255))
         lr = metrics.lr_consistency(made, resize(hr, 0.25))
         expected.append((metrics.psnr(made, hr, shave=4), metrics.ssim(made, hr, shave=4), lr))
     found = Validation(tmp_path / "val", 4).scores(bicubic)
@@ -58,24 +58,24 @@ def test_pictures_are_read_once(save_noise, tmp_path):
     validation = Validation(tmp_path / "val", 4)
     path.unlink()
     assert validation.scores(bicubic)["psnr"] > 0
-    assert len(validation.samples()) == 1
+    assert len(validation.shown()) == 1
 
 
 def test_what_cannot_be_validated_on_is_told_at_once(save_noise, tmp_path):
     save_noise(tmp_path / "small" / "a.png", 18, 40)
     with pytest.raises(
-        InputError, match=r"val='.*small' has the image 'a'.* at factor=4 it has 40x16 pixels, .* 19 on"
+        InputError, match=r"val='.*small' has the picture 'a'.* at factor=4 it has 40x16 pixels, .* 19 on"
     ):
         Validation(tmp_path / "small", 4)
     save_noise(tmp_path / "edge" / "a.png", 20, 20)
     assert Validation(tmp_path / "edge", 4).scores(bicubic)["ssim"] < 1
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "b.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"val='.*broken' has the image 'b', which cannot be used: .*b\.png"):
+    with pytest.raises(InputError, match=r"val='.*broken' has the picture 'b', which cannot be used: .*b\.png"):
         Validation(tmp_path / "broken", 4)
     save_noise(tmp_path / "pairs" / "HR" / "c.png", 40, 40)
     save_noise(tmp_path / "pairs" / "LR" / "c.png", 10, 11)
-    with pytest.raises(InputError, match=r"val='.*pairs' has the image 'c', .*LR/c\.png' is 11x10 pixels"):
+    with pytest.raises(InputError, match=r"val='.*pairs' has the picture 'c', .*LR/c\.png' is 11x10 pixels"):
         Validation(tmp_path / "pairs", 4)
 
 
@@ -92,7 +92,7 @@ def test_a_benchmark_is_known_by_its_pictures(save_noise, tmp_path):
 def test_the_middle_of_the_first_pictures_is_shown(save_noise, tmp_path):
     for index in range(SHOWN + 1):
         save_noise(tmp_path / "val" / f"{index}.png", 50 + index, 2 * LARGEST_SIDE)
-    shown = Validation(tmp_path / "val", 4).samples()
+    shown = Validation(tmp_path / "val", 4).shown()
     assert len(shown) == SHOWN
     lr, hr = shown[1]
     whole = (load(tmp_path / "val" / "1.png") * 255).round().byte()

@@ -1,5 +1,0 @@
-"""The command ``python -m benchmarks.kernels``."""
-
-from benchmarks.kernels import main
-
-main()

@@ -1,1 +1,0 @@
-"""PULSE: the time of a step, faces, and images outside the domain of weights for faces."""

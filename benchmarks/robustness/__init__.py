@@ -1,0 +1,1 @@
+"""What fastsr does with damaged files, full disks, sudden ends and many pictures: see docs/robustness.md."""

@@ -1,1 +1,0 @@
-"""SR3: the time of a step, samplers, and tiles."""

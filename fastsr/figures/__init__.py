@@ -1,1 +1,0 @@
-"""Figures: comparisons of images, training curves and sheets of samples."""

@@ -1,1 +1,0 @@
-"""Files: image codecs, atomic writes, image paths, locks and downloads."""

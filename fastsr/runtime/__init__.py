@@ -1,1 +1,0 @@
-"""Where work runs: devices, memory, CUDA graphs and progress bars."""
