@@ -122,7 +122,7 @@ def test_the_rate_rises_in_the_warm_up(settings, begun):
     assert [training.rate(step) for step in range(4)] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
 
 
-def test_muon_with_l1_and_no_norms_learns_and_resumes(settings, tmp_path):
+def test_muon_with_l1_and_no_norms_learns_in_both_stages(settings, tmp_path):
     muon = replace(settings, mse_steps=30, gan_steps=1, optimizer="muon", pixel_loss="l1", norm="none", ema=0.0)
     train(muon, tmp_path / "run", progress=False)
     losses = [line["l1"] for line in lines(tmp_path / "run") if "l1" in line]
